@@ -1,0 +1,1 @@
+"""Adapters of port `Bus`: live chunks and wake-ups."""

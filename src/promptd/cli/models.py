@@ -1,0 +1,122 @@
+"""`promptd models` and `promptd connections`: what can be asked, and what serves it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from promptd.cli.exits import Exit
+from promptd.cli.options import json_option, with_client
+from promptd.cli.output import complain, print_json, print_table
+
+if TYPE_CHECKING:
+    from promptd.cli.client import Client
+
+_LOADING_SECONDS: Final = 600.0  # a large model takes minutes to load
+
+
+@click.group()
+def models() -> None:
+    """List models; start and stop local ones."""
+
+
+@models.command("list")
+@json_option
+@with_client
+def list_models(client: Client, as_json: bool) -> None:
+    """List the models that can be asked."""
+    from promptd.cli.client import at
+
+    found = client.call("GET", at("models"))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("name", "status", "connection", "engine", "capabilities", "context", "default", "reason"),
+        (
+            (
+                model["name"],
+                model["status"],
+                model["connection"],
+                model["engine"],
+                model["capabilities"],
+                model["context"],
+                "yes" if model["default"] else "",
+                model["reason"],
+            )
+            for model in found["items"]
+        ),
+    )
+
+
+@models.command()
+@click.argument("name")
+@json_option
+@with_client
+def start(client: Client, name: str, as_json: bool) -> None:
+    """Load a local model, and wait until it is ready."""
+    _change(client, name, "start", as_json=as_json)
+
+
+@models.command()
+@click.argument("name")
+@json_option
+@with_client
+def stop(client: Client, name: str, as_json: bool) -> None:
+    """Unload a local model. The next prompt for it loads it again."""
+    _change(client, name, "stop", as_json=as_json)
+
+
+def _change(client: Client, name: str, verb: str, *, as_json: bool) -> None:
+    from promptd.cli.client import at
+
+    model: dict[str, Any] = client.call("POST", at("models", name, verb), timeout=_LOADING_SECONDS)
+    if as_json:
+        print_json(model)
+    else:
+        click.echo(f"{model['name']}  {model['status']}")
+
+
+@click.group()
+def connections() -> None:
+    """List and test the connections to AI systems."""
+
+
+@connections.command("list")
+@json_option
+@with_client
+def list_connections(client: Client, as_json: bool) -> None:
+    """List connections with their slots and models."""
+    from promptd.cli.client import at
+
+    found = client.call("GET", at("connections"))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("name", "engine", "busy", "slots", "models"),
+        ((item["name"], item["engine"], item["busy"], item["slots"], item["models"]) for item in found["items"]),
+    )
+    if found["waiting"]:
+        click.echo(f"{found['waiting']} prompts are waiting", err=True)
+
+
+@connections.command()
+@click.argument("name")
+@json_option
+@with_client
+def check(client: Client, name: str, as_json: bool) -> Exit:
+    """Test whether a connection works: address, key, models."""
+    from promptd.cli.client import at
+
+    result = client.call("POST", at("connections", name, "check"), timeout=_LOADING_SECONDS)
+    if as_json:
+        print_json(result)
+    elif result["ok"]:
+        click.echo(f"{name}  ok  {result['message']}".rstrip())
+        for model in result["models"]:
+            click.echo(f"  {model}")
+    else:
+        complain(f"{name}: {result['message']}")
+    return Exit.OK if result["ok"] else Exit.FAILED

@@ -1,0 +1,69 @@
+"""The command tree, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from promptd import __version__
+from promptd.cli.ask import ask
+from promptd.cli.completion import completion
+from promptd.cli.config import config, plugins, version
+from promptd.cli.exits import CliError, Exit
+from promptd.cli.keys import keys
+from promptd.cli.models import connections, models
+from promptd.cli.output import complain
+from promptd.cli.prompts import prompts
+from promptd.cli.serve import serve
+from promptd.cli.store import backup, migrate, restore
+from promptd.core.errors import PromptdError, SettingsError
+
+NAME: Final = "promptd"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name=NAME, message="%(prog)s %(version)s")
+def root() -> None:
+    """One durable service between applications and AI models."""
+
+
+for _command in (
+    *(serve, ask, prompts, models, connections, keys),
+    *(migrate, backup, restore, config, plugins, completion, version),
+):
+    root.add_command(_command)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command (default: of `sys.argv`); its exit code. Every error is one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a narrow locale must not end a command in the middle
+    try:
+        code = root.main(arguments, prog_name=NAME, standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return Exit.USAGE
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else NAME
+        complain(f"{error.format_message()} (see `{where} --help`)")
+        return Exit.USAGE
+    except click.ClickException as error:
+        complain(error.format_message())
+        return Exit.FAILED
+    except click.Abort:
+        return Exit.INTERRUPTED
+    except CliError as error:
+        complain(error.message)
+        return error.exit_code
+    except SettingsError as error:
+        complain(error.message)
+        return Exit.USAGE
+    except PromptdError as error:
+        complain(error.message)
+        return Exit.FAILED
+    return code if isinstance(code, int) else Exit.OK

@@ -1,0 +1,74 @@
+"""`promptd serve`: run the server in this process."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from promptd.cli.options import settings_options
+
+if TYPE_CHECKING:
+    from promptd.settings import Settings
+
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+#: The connection that `--gguf` adds.
+_CONNECTION: Final = "gguf"
+
+
+@click.command()
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port; 0 takes a free one.  [default: 11337]")
+@click.option("--gguf", type=_FILE, help="Serve this model file, by its name, as the default model.")
+@click.option("--tls-cert", type=_FILE, help="PEM certificate chain; needs --tls-key.")
+@click.option("--tls-key", type=_FILE, help="PEM private key; needs --tls-cert.")
+@settings_options
+def serve(
+    host: str | None,
+    port: int | None,
+    gguf: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    config: Path | None,
+    home: Path | None,
+) -> None:
+    """Run the server until Ctrl-C or SIGTERM.
+
+    Running attempts get time to finish; a second signal cuts that short, and nothing is lost by it. Options override
+    PROMPTD_* variables, and these the configuration file.
+    """
+    from promptd.core.errors import SettingsError
+    from promptd.settings import load
+
+    given = {"HOST": host, "PORT": port, "TLS_CERT": tls_cert, "TLS_KEY": tls_key}
+    overrides = {f"PROMPTD_SERVER__{name}": str(value) for name, value in given.items() if value is not None}
+    try:
+        settings = load(home, config, {**os.environ, **overrides})
+    except SettingsError as error:
+        said = error.message
+        for variable in overrides:
+            said = said.replace(variable, "--" + variable.removeprefix("PROMPTD_SERVER__").lower().replace("_", "-"))
+        raise SettingsError(said, key=error.key) from None
+    if gguf is not None:
+        settings = _with_model(settings, gguf)
+    from promptd.app import run
+
+    run(settings)
+
+
+def _with_model(settings: Settings, gguf: Path) -> Settings:
+    """The settings with one more model, named like the file, as the default."""
+    from promptd.settings import ConnectionSettings, ModelSettings
+
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", gguf.stem).lstrip("._-")[:128] or _CONNECTION
+    connection = ConnectionSettings.model_validate({"engine": "llamacpp", "gguf": str(gguf.absolute())})
+    return settings.model_copy(
+        update={
+            "connections": {**settings.connections, _CONNECTION: connection},
+            "models": {**settings.models, name: ModelSettings(connection=_CONNECTION, upstream=name)},
+            "default_model": name,
+        }
+    )

@@ -1,0 +1,340 @@
+"""The whole error tree. Every face maps these classes to its own wire; no other exception crosses a floor.
+
+PromptdError
+├── Refusal                     the request is refused before any work (intake, look-ups)
+│   ├── InvalidRequest          a field is wrong; names the field and what was expected
+│   │   └── UnknownModel
+│   ├── PayloadTooLarge
+│   ├── Unauthenticated
+│   ├── Forbidden
+│   ├── NotFound
+│   ├── Conflict                the object is in a state that forbids the change
+│   │   └── StaleVersion
+│   ├── IdempotencyMismatch
+│   ├── ContentRefused          a guard said no
+│   ├── TooManyRequests         a policy said not now
+│   └── Unavailable             promptd itself can't take it now
+│       ├── StoreUnavailable
+│       ├── Overloaded
+│       └── ShuttingDown
+├── PromptExecutionError        an attempt failed (the 20 codes of contracts/formcycle.md §5)
+│   ├── ExecutionFailed ── InvalidOutput ── OutputTruncated
+│   ├── InvalidInput, InputTooLarge, UnsupportedInput, ContentFiltered
+│   ├── AuthenticationFailed, PermissionDenied, ResourceNotFound
+│   ├── RateLimited, QuotaExceeded, NetworkError, Timeout, ServiceUnavailable
+│   ├── Cancelled
+│   └── ConfigIncomplete, ConfigUnusable, HandlerUnavailable, DescriptorFailed
+├── PromptSerializationError    a plugin's configuration could not be written or read
+└── SettingsError               a configuration key is unknown, wrong or can't be enforced
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+
+class PromptdError(Exception):
+    """Base of everything promptd raises on purpose.
+
+    `message` is for the caller, `detail` for logs only. Faces must show `code` and `message` and nothing else.
+    """
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, detail: str | None = None) -> None:
+        self.message = message or self.title
+        self.retry_after = retry_after
+        """Seconds the caller should wait, where the source of the error said so."""
+        self.detail = detail
+        super().__init__(self.message)
+
+
+class Refusal(PromptdError):
+    """The request is refused; nothing was stored and nothing ran."""
+
+    code = "refused"
+    http_status = 400
+    title = "The request was refused"
+
+
+class InvalidRequest(Refusal):
+    """A part of the request is wrong. `field` is a dotted path (`messages[0].role`), `expected` says what fits."""
+
+    code = "invalid_request"
+    http_status = 422
+    title = "The request is not valid"
+
+    def __init__(self, message: str = "", *, field: str = "", expected: str = "") -> None:
+        self.field, self.expected = field, expected
+        super().__init__(message or (f"{field}: expected {expected}" if field else ""))
+
+
+class UnknownModel(InvalidRequest):
+    code = "unknown_model"
+    http_status = 404
+    title = "No such model"
+
+
+class PayloadTooLarge(Refusal):
+    code = "payload_too_large"
+    http_status = 413
+    title = "The request body is too large"
+
+
+class Unauthenticated(Refusal):
+    code = "unauthenticated"
+    http_status = 401
+    title = "A valid key is needed"
+
+
+class Forbidden(Refusal):
+    code = "forbidden"
+    http_status = 403
+    title = "The key lacks a permission"
+
+
+class NotFound(Refusal):
+    code = "not_found"
+    http_status = 404
+    title = "No such object"
+
+
+class Conflict(Refusal):
+    code = "conflict"
+    http_status = 409
+    title = "The object's state forbids this"
+
+
+class StaleVersion(Conflict):
+    code = "stale_version"
+    title = "The object was changed by someone else"
+
+
+class IdempotencyMismatch(Refusal):
+    code = "idempotency_mismatch"
+    http_status = 422
+    title = "The idempotency key was used with another body"
+
+
+class ContentRefused(Refusal):
+    """A guard refused the text; `reason` names the rule."""
+
+    code = "content_refused"
+    http_status = 422
+    title = "The text was refused by a guard"
+
+    def __init__(self, message: str = "", *, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class TooManyRequests(Refusal):
+    code = "too_many_requests"
+    http_status = 429
+    retryable = True
+    title = "A limit is reached"
+
+
+class Unavailable(Refusal):
+    code = "unavailable"
+    http_status = 503
+    retryable = True
+    title = "promptd can't take this now"
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+    title = "The store can't be written"
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    title = "A bounded queue is full"
+
+
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+    title = "The server is shutting down"
+
+
+class PromptExecutionError(PromptdError):
+    """An attempt failed. Engines raise a leaf of this branch; plugins may subclass any of them."""
+
+    code = "execution_failed"
+    http_status = 500
+    title = "The model call failed"
+
+
+class ExecutionFailed(PromptExecutionError):
+    """Generic failure; also any exception that an engine did not map."""
+
+
+class InvalidInput(PromptExecutionError):
+    code = "invalid_input"
+    http_status = 422
+    title = "An input value is not valid"
+
+
+class InputTooLarge(PromptExecutionError):
+    code = "input_too_large"
+    http_status = 413
+    title = "The input is larger than the service takes"
+
+
+class UnsupportedInput(PromptExecutionError):
+    code = "unsupported"
+    http_status = 422
+    title = "The service can't do this"
+
+
+class InvalidOutput(ExecutionFailed):
+    code = "invalid_output"
+    http_status = 502
+    retryable = True
+    title = "The answer does not have the promised form"
+
+
+class OutputTruncated(InvalidOutput):
+    code = "output_truncated"
+    retryable = False
+    title = "The answer was cut by a token limit"
+
+
+class ContentFiltered(PromptExecutionError):
+    """Refused or blocked by policy at `stage`."""
+
+    code = "content_filtered"
+    http_status = 422
+    title = "The content was blocked by a policy"
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        stage: Literal["input", "output"] = "output",
+        retry_after: float | None = None,
+        detail: str | None = None,
+    ) -> None:
+        self.stage = stage
+        super().__init__(message, retry_after=retry_after, detail=detail)
+
+
+class AuthenticationFailed(PromptExecutionError):
+    code = "authentication_failed"
+    http_status = 502
+    title = "The connection's key was not accepted"
+
+
+class PermissionDenied(PromptExecutionError):
+    code = "permission_denied"
+    http_status = 502
+    title = "The connection may not do this"
+
+
+class ResourceNotFound(PromptExecutionError):
+    code = "resource_not_found"
+    http_status = 502
+    title = "The model or endpoint does not exist"
+
+
+class RateLimited(PromptExecutionError):
+    code = "rate_limited"
+    http_status = 429
+    retryable = True
+    title = "The service is limiting requests"
+
+
+class QuotaExceeded(PromptExecutionError):
+    code = "quota_exceeded"
+    http_status = 503
+    title = "The service's credit is used up"
+
+
+class NetworkError(PromptExecutionError):
+    code = "network_error"
+    http_status = 502
+    retryable = True
+    title = "The service could not be reached"
+
+
+class Timeout(PromptExecutionError):
+    code = "timeout"
+    http_status = 504
+    retryable = True
+    title = "The service took too long"
+
+
+class ServiceUnavailable(PromptExecutionError):
+    code = "service_unavailable"
+    http_status = 503
+    retryable = True
+    title = "The service is not available"
+
+
+class Cancelled(PromptExecutionError):
+    code = "cancelled"
+    http_status = 409
+    title = "The prompt was cancelled"
+
+
+class ConfigIncomplete(PromptExecutionError):
+    code = "config_incomplete"
+    http_status = 409
+    title = "A required setting of the connection is empty"
+
+
+class ConfigUnusable(PromptExecutionError):
+    code = "config_unusable"
+    http_status = 409
+    title = "The connection's settings can't be read"
+
+
+class HandlerUnavailable(PromptExecutionError):
+    code = "handler_unavailable"
+    http_status = 503
+    title = "The engine is not installed here"
+
+
+class DescriptorFailed(PromptExecutionError):
+    code = "descriptor_failed"
+    title = "The engine could not describe its inputs or outputs"
+
+
+class PromptSerializationError(PromptdError):
+    code = "serialization_failed"
+    http_status = 422
+    title = "The settings could not be written or read"
+
+
+class SettingsError(PromptdError):
+    """A setting stops the start. `key` is its dotted path."""
+
+    code = "settings"
+    title = "A setting is not valid"
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        self.key = key
+        super().__init__(message)
+
+
+def leaves(root: type[PromptdError] = PromptdError) -> Iterator[type[PromptdError]]:
+    """Every class of the tree below `root`, inner ones included (each is raised somewhere)."""
+    for child in root.__subclasses__():
+        yield child
+        yield from leaves(child)
+
+
+def _by_code() -> dict[str, type[PromptExecutionError]]:
+    classes: dict[str, type[PromptExecutionError]] = {ExecutionFailed.code: ExecutionFailed}
+    for leaf in leaves(PromptExecutionError):
+        if issubclass(leaf, PromptExecutionError):
+            classes.setdefault(leaf.code, leaf)
+    return classes
+
+
+#: code → class, to rebuild a stored failure; a plugin's subclass keeps its base's code
+EXECUTION_CODES: dict[str, type[PromptExecutionError]] = _by_code()

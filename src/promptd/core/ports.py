@@ -1,0 +1,275 @@
+"""The ports: what the service needs from the world, in verbs of the domain. Adapters live in their rooms.
+
+Each port has an exam in `promptd.testing` that every adapter sits. `promptd.core.engine.Engine` is the one port with a
+base class, because strangers implement it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import BinaryIO, Protocol, TypeVar
+
+from msgspec import Struct
+
+from promptd.core.chunks import Position
+from promptd.core.filters import Page, Query
+from promptd.core.lifecycle import Move, Status
+from promptd.core.model import (
+    Answer,
+    Attempt,
+    Chunk,
+    Failure,
+    Match,
+    Message,
+    Model,
+    Prompt,
+    Target,
+    Thread,
+    Turn,
+    Verdict,
+)
+from promptd.core.policy import Charge, Held, Level
+
+R = TypeVar("R")
+
+
+# ------------------------------------------------------------------ Queue
+
+
+class Idempotency(Struct, frozen=True):
+    """A caller's `Idempotency-Key` and the digest of the body it came with."""
+
+    key: str
+    fingerprint: bytes
+    expires: float
+
+
+class Added(Struct, frozen=True):
+    """`created` is False where the id or idempotency key already had this prompt."""
+
+    prompt: Prompt
+    created: bool
+
+
+class Claimed(Struct, frozen=True):
+    """Prompts now running, prompts whose deadline passed while they waited, and when to look again."""
+
+    prompts: tuple[Prompt, ...] = ()
+    expired: tuple[Prompt, ...] = ()
+    next_due: float | None = None
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """The end of an attempt: the move, its ledger row, and what goes with it, stored in one transaction."""
+
+    prompt: Prompt
+    move: Move  #: COMPLETE, FAIL, GIVE_UP, CANCEL or HAND_BACK
+    attempt: Attempt
+    now: float
+    answer: Answer | None = None
+    trace: bytes = b""
+    error: Failure | None = None
+    due: float | None = None
+    messages: tuple[Message, ...] = ()  #: what a completed attempt adds to the thread
+
+
+class Retention(Struct, frozen=True):
+    """Final prompts of `status` that finished more than `age` seconds ago may go."""
+
+    status: Status
+    age: float
+
+
+class Queue(Protocol):
+    """Prompts from submission to settlement. A returned call is on disk; each verb is one transaction.
+
+    Raises `StoreUnavailable` where the store can't be written; then nothing of the call is stored.
+    """
+
+    async def add(
+        self,
+        prompt: Prompt,
+        *,
+        now: float,
+        start: bool = False,
+        thread: Thread | None = None,
+        messages: Sequence[Message] = (),
+        idempotency: Idempotency | None = None,
+        attempts: Sequence[Attempt] = (),
+    ) -> Added:
+        """Store a new prompt, its thread (if new) and its incoming messages.
+
+        `start`: insert it as running, if nothing of its thread and no `not_before` is in the way. A prompt with a final
+        status and its `attempts` is stored as it is (attached prompts). The same id or idempotency key again gives
+        the first prompt; raises `Conflict` where the id is another user's, `IdempotencyMismatch` where the bodies differ.
+        A canceled prompt's id starts afresh.
+        """
+
+    async def claim(
+        self, lane: str, count: int, *, now: float, fair_only: bool = False, alone: bool = False
+    ) -> Claimed:
+        """Take up to `count` prompts of a lane: by priority, then callers in turn, then age; `fair_only` ignores priority.
+
+        `alone` takes one prompt of those that may only run with nothing beside them, because they lost their worker
+        too often. Else it also brings due retries back into the line and abandons waiting prompts whose deadline has passed.
+        """
+
+    async def beat(self, now: float, lease: float) -> None:
+        """Extend the lease of everything this process runs to `now + lease`."""
+
+    async def settle(self, settlement: Settlement) -> Prompt | None:
+        """End an attempt; None where the lease was lost (then nothing but a canceled attempt's ledger row is stored)."""
+
+    async def cancel(self, identifier: str, *, now: float) -> Prompt:
+        """Cancel whatever its attempt does; a canceled prompt stays so. Raises `NotFound`, `Conflict` (already final)."""
+
+    async def rescue(self, *, now: float, everything: bool = False) -> tuple[Prompt, ...]:
+        """Take back running prompts whose lease ran out, or all where their process is proven dead."""
+
+    async def retry(self, identifier: str, *, now: float) -> Prompt:
+        """Start an errored, abandoned or canceled prompt afresh. Raises `NotFound`, `Conflict`."""
+
+    async def prune(self, rules: Sequence[Retention], *, now: float, dry_run: bool = False) -> int:
+        """Delete old final prompts with their attempts and expired idempotency keys; the number (that would go)."""
+
+
+class Records(Protocol):
+    """Every other read and write, by type: Prompt, Attempt, Thread, Message, Key and the nouns of later rooms."""
+
+    async def get(self, kind: type[R], identifier: str) -> R | None: ...
+
+    async def find(self, kind: type[R], query: Query) -> Page[R]: ...
+
+    async def put(self, *records: Struct) -> None:
+        """Store records, all or none. A record whose `version` is not the stored one plus one raises `StaleVersion`."""
+
+    async def delete(self, kind: type[Struct], identifier: str) -> bool:
+        """Whether there was such a record. A prompt must be final (else `Conflict`) and takes its attempts along."""
+
+
+class Files(Protocol):
+    """Bytes by content hash."""
+
+    async def save(self, chunks: AsyncIterator[bytes]) -> str:
+        """Store a stream; its SHA-256 in hex."""
+
+    def open(self, digest: str) -> BinaryIO:
+        """Raises `NotFound`."""
+
+    async def delete(self, digest: str) -> bool: ...
+
+
+# ------------------------------------------------------------------ Bus
+
+
+class Bus(Protocol):
+    """Live chunks and wake-ups. One append-only log per topic (a prompt's id) and a cursor per reader."""
+
+    def publish(self, topic: str, chunk: Chunk) -> None:
+        """Append. A `restart` voids what was before it; `done` and `error` close the log."""
+
+    def follow(self, topic: str, after: Position) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Chunk]]]:
+        """Everything behind `after`, in batches: what is there at once, then as it comes, until the log closes."""
+
+    def wake(self, topic: str) -> None:
+        """Tell every `follow`er of the topic to look again, without a chunk (an empty batch)."""
+
+
+# ------------------------------------------------------------------ Egress and vault
+
+
+class Timeouts(Struct, frozen=True):
+    """Seconds per phase; there is no limit on a whole stream."""
+
+    connect: float = 10.0
+    first_byte: float = 120.0
+    between_bytes: float = 60.0
+
+
+class HttpResponse(Protocol):
+    status: int
+    headers: Mapping[str, str]  #: lower-case names
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises `NetworkError`, `Timeout`, `InvalidOutput` (size cap, bad encoding)."""
+
+    async def read(self) -> bytes:
+        """The whole body, up to the size cap."""
+
+
+class HttpClient(Protocol):
+    """The one way out. Leaving the context closes the connection at once unless the body was read to its end."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = {},
+        body: bytes | None = None,
+        timeouts: Timeouts = Timeouts(),
+        max_bytes: int = 64 * 1024 * 1024,
+    ) -> AbstractAsyncContextManager[HttpResponse]:
+        """Raises `PermissionDenied` where the policy forbids the address, `NetworkError`, `Timeout`."""
+
+    def allow(self, url: str) -> None:
+        """Let calls to the origin of `url` pass: the operator's config names it, or a child of ours serves it."""
+
+    def disallow(self, url: str) -> None:
+        """Take back what `allow` gave."""
+
+
+class Vault(Protocol):
+    """Secrets at rest."""
+
+    def seal(self, secret: bytes) -> bytes: ...
+
+    def open(self, sealed: bytes) -> bytes:
+        """Raises `ConfigUnusable` where the key is not the one that sealed it."""
+
+
+# ------------------------------------------------------------------ Decisions
+
+
+class Reservation(Struct, frozen=True):
+    """What an admission holds until it is settled or released."""
+
+    held: tuple[Held, ...] = ()
+
+
+class Limits(Protocol):
+    """Counters behind policies. A reservation is all or nothing."""
+
+    async def reserve(self, charges: Sequence[Charge], *, now: float) -> Reservation:
+        """Raises `TooManyRequests` with `retry_after`; then nothing is taken."""
+
+    async def settle(self, reservation: Reservation, actual: Mapping[str, int], *, now: float) -> None:
+        """Replace the reserved amounts by what was really used (`{"input_tokens": 12}`), and end concurrency."""
+
+    async def release(self, reservation: Reservation, *, now: float) -> None:
+        """Give everything back: the work did not happen."""
+
+    async def peek(self, charges: Sequence[Charge], *, now: float) -> Sequence[Level]:
+        """Limit, what is left and seconds to full, per charge; takes nothing."""
+
+
+class Guard(Protocol):
+    async def inspect(self, messages: Sequence[Turn]) -> Verdict: ...
+
+
+class Intent(Protocol):
+    async def match(self, messages: Sequence[Turn], targets: Sequence[Target]) -> Match | None:
+        """The target that the conversation is about, if its score is above the threshold."""
+
+
+class Models(Protocol):
+    """The models of all connections. Local ones can be started and stopped; remote ones are as they are."""
+
+    async def start(self, name: str) -> None:
+        """Make the connection's model ready, or raise a `PromptExecutionError`; starting twice is fine."""
+
+    async def stop(self, name: str) -> None: ...
+
+    def status(self, name: str) -> Sequence[Model]:
+        """Every model of the connection, with what it can do and how it stands."""

@@ -1,0 +1,47 @@
+"""Which connection runs a prompt, and what its tokens cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from promptd.core.errors import UnknownModel
+from promptd.core.model import Usage
+
+
+class Price(Struct, frozen=True):
+    """Pico-units of a currency per token (1 unit per million tokens = 1,000,000 pico per token)."""
+
+    input: int = 0
+    output: int = 0
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Where a model's name leads."""
+
+    model: str
+    connection: str
+    upstream: str  #: the name the connection is asked for
+    context: int | None = None  #: tokens that fit, where the operator says so
+    price: Price = Price()
+
+
+def resolve(routes: Mapping[str, Route], default: str | None, name: str | None) -> Route:
+    """The route of `name`, or of the default model where no name is given. Raises `UnknownModel`."""
+    wanted = name or default
+    if wanted is None:
+        raise UnknownModel("no model was named and there is no default model", field="model", expected="a model's name")
+    route = routes.get(wanted)
+    if route is None:
+        near = get_close_matches(wanted, routes, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UnknownModel(f"there is no model {wanted[:200]!r}{hint}", field="model", expected="a model's name")
+    return route
+
+
+def cost(usage: Usage, price: Price) -> int:
+    """Nano-units for one attempt, rounded once."""
+    pico = usage.input_tokens * price.input + usage.output_tokens * price.output
+    return (pico + 500) // 1000

@@ -1,0 +1,66 @@
+"""The body of an answer: decoded, counted and never larger than its bound."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+
+from promptd.core.errors import InvalidOutput
+from promptd.egress.connection import Connection
+
+_PIECE = 64 * 1024
+
+
+class Gunzip:
+    """Incremental gzip, a piece at a time, so that a small packet never becomes a large buffer."""
+
+    def __init__(self) -> None:
+        self._inflate = zlib.decompressobj(wbits=31)
+        self._begun = False
+
+    def feed(self, packet: bytes) -> Iterator[bytes]:
+        while packet:
+            if self._inflate.eof:  # a further member
+                self._inflate = zlib.decompressobj(wbits=31)
+            self._begun = True
+            try:
+                piece = self._inflate.decompress(packet, _PIECE)
+            except zlib.error as error:
+                raise InvalidOutput("the service's answer is no proper gzip", detail=str(error)) from error
+            packet = self._inflate.unconsumed_tail or self._inflate.unused_data
+            if piece:
+                yield piece
+
+    def finish(self) -> None:
+        if self._begun and not self._inflate.eof:
+            raise InvalidOutput("the service's gzip answer is cut short")
+
+
+class Body(AsyncIterator[bytes]):
+    """Iterates over the decoded bytes. Raises `InvalidOutput` beyond `max_bytes` and for an unknown encoding."""
+
+    def __init__(self, connection: Connection, headers: Mapping[str, str], max_bytes: int) -> None:
+        self._connection = connection
+        self._max_bytes = max_bytes
+        self._left = max_bytes
+        self._pieces: Iterator[bytes] = iter(())
+        encoding = headers.get("content-encoding", "").strip().lower()
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise InvalidOutput(f"the service sent the content encoding {encoding[:40]!r} that was not asked for")
+        self._gunzip = Gunzip() if encoding.endswith("gzip") else None
+
+    async def __anext__(self) -> bytes:
+        while True:
+            piece = next(self._pieces, b"")
+            if piece:
+                self._left -= len(piece)
+                if self._left < 0:
+                    self._connection.abort()
+                    raise InvalidOutput(f"the service's answer is larger than {self._max_bytes} bytes")
+                return piece
+            packet = await self._connection.read()
+            if not packet:
+                if self._gunzip is not None:
+                    self._gunzip.finish()
+                raise StopAsyncIteration
+            self._pieces = iter((packet,)) if self._gunzip is None else self._gunzip.feed(packet)

@@ -1,0 +1,246 @@
+"""`Egress`, the adapter of the port `HttpClient`: policy, pool and error border around `Connection`.
+
+HTTP/1.1 on the event loop itself. A client with threads of its own can't close a socket that still waits for the first
+byte when its caller leaves, and that is where an abandoned model call spends most of its time and money.
+Redirects are answers like any other, and the environment's proxies are not looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from types import TracebackType
+
+from promptd import __version__
+from promptd.core.errors import InvalidInput, NetworkError, Timeout
+from promptd.core.ports import HttpResponse, Timeouts
+from promptd.egress.body import Body
+from promptd.egress.connection import Connection
+from promptd.egress.policy import Origin, Policy, check_public, parse
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+#: headers that frame the request; they are written here and nowhere else
+_FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade", "te"})
+_DEFAULT_TIMEOUTS = Timeouts()
+_USER_AGENT = f"user-agent: promptd/{__version__}"
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """The addresses of a host by the system's resolver. Raises `OSError`."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class Egress:
+    """`allowed` names the origins of the operator's config (see `Policy`); with `public`, public addresses too.
+
+    `max_idle` connections, over all origins, are kept for `idle_seconds`. `tls` replaces the system's trust store.
+    """
+
+    def __init__(
+        self,
+        allowed: Iterable[str] = (),
+        *,
+        public: bool = False,
+        max_idle: int = 256,
+        idle_seconds: float = 30.0,
+        tls: ssl.SSLContext | None = None,
+        resolve: Resolve = resolve,
+    ) -> None:
+        self._policy = Policy(allowed, public=public)
+        self._max_idle = max_idle
+        self._idle_seconds = idle_seconds
+        self._given_tls = tls
+        self._resolve = resolve
+        self._idle: dict[Origin, deque[Connection]] = {}
+        self._idle_count = 0
+        self._closed = False
+
+    def allow(self, url: str) -> None:
+        """Let calls to the origin of `url` pass, as a connection that the operator saves does."""
+        self._policy.allow(url)
+
+    def disallow(self, url: str) -> None:
+        self._policy.disallow(url)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] = {},
+        body: bytes | None = None,
+        timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+        max_bytes: int = 64 * 1024 * 1024,
+    ) -> Exchange:
+        """See `HttpClient.request`. Raises `InvalidInput` for a malformed URL or header."""
+        return Exchange(self, method, url, headers, body, timeouts, max_bytes)
+
+    async def close(self) -> None:
+        """Close the idle connections; connections in use close when their exchange ends."""
+        self._closed = True
+        for connections in list(self._idle.values()):
+            for connection in list(connections):
+                connection.abort()
+        self._idle.clear()
+        self._idle_count = 0
+
+    async def acquire(self, origin: Origin, timeout: float) -> Connection:
+        """A pooled or a new connection. Raises `PermissionDenied`, `NetworkError`, `Timeout`."""
+        named = self._policy.named(origin)
+        idle = self._idle.get(origin)
+        while idle:
+            connection = idle.pop()
+            self._forget(origin, connection)
+            if connection.fresh:
+                return connection
+            connection.abort()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._connect(origin, named=named)
+        except TimeoutError as error:
+            raise Timeout(f"no connection to {origin.authority} within {timeout:g} s") from error
+        except ssl.SSLError as error:
+            raise NetworkError(f"no trusted connection to {origin.authority}", detail=repr(error)) from error
+        except OSError as error:
+            raise NetworkError(f"no connection to {origin.authority}", detail=repr(error)) from error
+
+    def release(self, origin: Origin, connection: Connection) -> None:
+        """Take a connection back after its exchange; what can't serve another one is closed at once."""
+        if self._closed or not connection.reusable or self._idle_count >= self._max_idle:
+            connection.abort()
+            return
+        connection.rest()
+        self._idle.setdefault(origin, deque()).append(connection)
+        self._idle_count += 1
+        loop = asyncio.get_running_loop()
+        connection.idle_timer = loop.call_later(self._idle_seconds, self._expire, origin, connection)
+        connection.on_lost = lambda: self._expire(origin, connection)
+
+    def _expire(self, origin: Origin, connection: Connection) -> None:
+        connections = self._idle.get(origin)
+        if connections is not None and connection in connections:
+            connections.remove(connection)
+            self._forget(origin, connection)
+        connection.abort()
+
+    def _forget(self, origin: Origin, connection: Connection) -> None:
+        self._idle_count -= 1
+        if not self._idle.get(origin):
+            self._idle.pop(origin, None)
+        if connection.idle_timer is not None:
+            connection.idle_timer.cancel()
+            connection.idle_timer = None
+        connection.on_lost = None
+
+    async def _connect(self, origin: Origin, *, named: bool) -> Connection:
+        addresses = await self._resolve(origin.host, origin.port)
+        if not named:
+            check_public(origin.host, addresses)
+        loop = asyncio.get_running_loop()
+        tls = self._tls if origin.scheme == "https" else None
+        name = origin.host if tls else None
+        failure: OSError = OSError("the name has no address")
+        # connecting to the very addresses that were checked: a second look-up might give others
+        for address in addresses:
+            try:
+                _, connection = await loop.create_connection(
+                    Connection, address, origin.port, ssl=tls, server_hostname=name
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                failure = error
+            else:
+                return connection
+        raise failure
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        context = self._given_tls or ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
+
+
+class Response:
+    """Adapter of the port `HttpResponse`."""
+
+    def __init__(self, connection: Connection, max_bytes: int) -> None:
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+        self._connection = connection
+        self._max_bytes = max_bytes
+        self._body: Body | None = None
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        if self._body is None:
+            self._body = Body(self._connection, self.headers, self._max_bytes)
+        return self._body
+
+    async def read(self) -> bytes:
+        return b"".join([chunk async for chunk in self.chunks()])
+
+
+class Exchange(contextlib.AbstractAsyncContextManager[HttpResponse]):
+    """One request and its answer. Leaving it closes the connection, or pools it where the body was read to its end."""
+
+    def __init__(
+        self,
+        egress: Egress,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeouts: Timeouts,
+        max_bytes: int,
+    ) -> None:
+        self._egress = egress
+        self._origin, path = parse(url)
+        self._head = method == "HEAD"
+        self._request = _encode(method, path, self._origin, headers, body)
+        self._timeouts = timeouts
+        self._max_bytes = max_bytes
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Response:
+        connection = await self._egress.acquire(self._origin, self._timeouts.connect)
+        try:
+            await connection.exchange(self._request, self._timeouts, head=self._head)
+        except BaseException:
+            # also a cancelled caller: the upstream must not go on working for nobody
+            connection.abort()
+            raise
+        self._connection = connection
+        return Response(connection, self._max_bytes)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._egress.release(self._origin, self._connection)
+
+
+def _encode(method: str, path: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    if not _TOKEN.fullmatch(method):
+        raise InvalidInput("method: expected an HTTP method")
+    lines = [f"{method} {path} HTTP/1.1", f"host: {origin.authority}", "accept-encoding: identity"]
+    if not any(name.lower() == "user-agent" for name in headers):
+        lines.append(_USER_AGENT)  # some services refuse requests without one
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or name.lower() in _FRAMING:
+            raise InvalidInput(f"headers.{name[:40]!r}: this header can't be set")
+        if not _VALUE.fullmatch(value):
+            raise InvalidInput(f"headers.{name}: the value has characters that no header may have")
+        lines.append(f"{name}: {value}")
+    if body is not None or method in ("POST", "PUT", "PATCH"):
+        lines.append(f"content-length: {len(body or b'')}")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")

@@ -1,0 +1,287 @@
+"""The life of one model: started on demand, restarted after a crash, stopped when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from promptd.core.engine import Standing
+from promptd.core.errors import (
+    ConfigUnusable,
+    ExecutionFailed,
+    HandlerUnavailable,
+    NetworkError,
+    PromptExecutionError,
+    ServiceUnavailable,
+)
+from promptd.core.ports import HttpClient
+from promptd.engines.llamacpp.child import Orders
+from promptd.engines.llamacpp.config import LlamaCppConfig, ModelFile, model_file
+from promptd.engines.llamacpp.process import ChildProcess
+
+_log = logging.getLogger(__name__)
+
+_STABLE = 60.0  # seconds after which a crash counts as the first one again
+_NOTICE = 1.0  # seconds that the end of a process may lag behind the end of its sockets
+#: signals that a program brings upon itself: the same file would end the same way again
+_FAULTS = {-signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGSEGV}
+
+
+def restart_delay(failures: int, *, base: float = 0.5, limit: float = 60.0) -> float:
+    """Seconds before the start that follows failure number `failures`: none after the first, then base·2^(n-2)."""
+    return 0.0 if failures < 2 else min(base * 2.0 ** min(failures - 2, 20), limit)
+
+
+class Serving:
+    """A child that answers."""
+
+    def __init__(self, origin: str, key: str, context: int, pid: int) -> None:
+        self.origin = origin
+        self.key = key
+        self.context = context
+        self.pid = pid
+        self._doors: list[HttpClient] = []
+        self._ended = asyncio.Event()
+
+    def open_door(self, http: HttpClient) -> None:
+        """Let `http` call this child for as long as it lives. Raises `NetworkError` where it does not."""
+        if self._ended.is_set():
+            raise NetworkError("the model's process has ended")
+        if not any(door is http for door in self._doors):
+            http.allow(self.origin)
+            self._doors.append(http)
+
+    def end(self) -> None:
+        """It answers no more, and whoever gets its port next must not be called in its stead."""
+        self._ended.set()
+        while self._doors:
+            self._doors.pop().disallow(self.origin)
+
+    async def lost(self) -> None:
+        """After its sockets have shown an end: wait, for a moment at most, until the supervisor has noticed it too."""
+        try:
+            async with asyncio.timeout(_NOTICE):
+                await self._ended.wait()
+        except TimeoutError:
+            _log.warning("the process %d drops connections but lives", self.pid)
+
+
+class Supervisor:
+    """Runs the child of connection `name`. All methods belong to one event loop."""
+
+    def __init__(self, name: str, config: LlamaCppConfig) -> None:
+        self.config = config
+        self.standing = Standing(state="stopped")
+        self.name = name
+        self._task: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._up: asyncio.Future[Serving]  #: the child that is, or the next one; made by `_begin`
+        self._serving: Serving | None = None
+        self._retry_at = 0.0  #: loop time before which no child will be started
+        self._refused: tuple[ModelFile, PromptExecutionError] | None = None
+        self._calls = 0
+        self._replaced = False
+        self._idle: asyncio.TimerHandle | None = None
+
+    @property
+    def held_back(self) -> float | None:
+        """Seconds until a restart that has to wait, None where nothing waits."""
+        return max(0.0, self._retry_at - asyncio.get_running_loop().time()) if self._retry_at else None
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Serving]:
+        """A ready child, for the length of a call; starts one where there is none.
+
+        Raises `ResourceNotFound`, `ConfigUnusable`, `HandlerUnavailable` (these stand until the file or the settings
+        change), `ServiceUnavailable` with `retry_after` while a restart is held back.
+        """
+        self._calls += 1
+        if self._idle is not None:
+            self._idle.cancel()
+        try:
+            yield await self._ready()
+        finally:
+            self._calls -= 1
+            if not self._calls and self._task is not None:
+                self._rest()
+
+    def forgive(self) -> None:
+        """Forget why the model was found unusable, and do not hold a restart back any longer."""
+        self._refused = None
+        if self._retry_at:
+            self.retire()
+
+    def replace(self) -> None:
+        """Stop as soon as the calls under way have ended: others get a supervisor with other settings."""
+        self._replaced = True
+        if not self._calls:
+            self.retire()
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is no process, not even one that is leaving."""
+        return self._task is None and not self._leaving
+
+    def retire(self, reason: str = "") -> None:
+        """Stop now; the child leaves in the background. Calls under way fail with `ServiceUnavailable`."""
+        if self._idle is not None:
+            self._idle.cancel()
+        if self._task is None:
+            return
+        self._leaving.add(self._task)
+        self._task.add_done_callback(self._leaving.discard)
+        self._task.cancel()
+        self._task = None
+        self._retry_at = 0.0
+        self.standing = Standing(state="stopped", reason=reason)
+        _log.info("model %s is stopped%s", self.name, f": {reason}" if reason else "")
+        self._fail(ServiceUnavailable(f"the model {self.name} was stopped"))
+        self._part()
+
+    async def stop(self) -> None:
+        """Stop and wait until the child is gone."""
+        self.retire()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    def _rest(self) -> None:
+        """The last call has ended."""
+        if self._replaced:
+            self.retire()
+        elif self.config.idle_stop_seconds:
+            self._idle = asyncio.get_running_loop().call_later(self.config.idle_stop_seconds, self.retire, "idle")
+
+    async def _ready(self) -> Serving:
+        if self._task is None:
+            self._begin()
+        if self.held_back is not None:
+            raise ServiceUnavailable(self.standing.reason, retry_after=self.held_back)
+        return await asyncio.shield(self._up)
+
+    def _begin(self) -> None:
+        try:
+            file = model_file(self.config.gguf)
+            if self._refused is not None and self._refused[0] == file:
+                raise self._refused[1].with_traceback(None)  # or it would grow with each time
+            if self.config.memory_limit_mb and sys.platform != "linux":
+                raise ConfigUnusable("memory_limit_mb: can't be enforced on this platform, set it to 0")
+        except PromptExecutionError as error:
+            self.standing = Standing(state="unavailable", reason=error.message)
+            raise
+        self._refused = None
+        self.standing = Standing(state="starting")
+        self._up = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._supervise(file), name=f"llamacpp {self.name}")
+
+    async def _supervise(self, file: ModelFile) -> None:
+        """Keep a child running until cancelled, or until the model proves unusable."""
+        loop = asyncio.get_running_loop()
+        failures = 0
+        while True:
+            began = loop.time()
+            try:
+                reason = await self._live(file)
+            except (ConfigUnusable, HandlerUnavailable) as error:
+                _log.error("model %s: %s", self.name, error.message)
+                self._refuse(file, error)
+                return
+            except Exception as error:  # a waiting call must not hang on what nobody foresaw
+                self._refuse(file, ExecutionFailed(f"the model {self.name} can't be run", detail=repr(error)))
+                self._refused = None
+                raise
+            failures = 1 if loop.time() - began > _STABLE else failures + 1
+            delay = restart_delay(failures)
+            _log.warning("model %s: its process %s; restart in %g s", self.name, reason, delay)
+            self._fail(ServiceUnavailable(f"the model's process {reason}", retry_after=delay or None))
+            self._up = loop.create_future()
+            if delay:
+                self._retry_at = loop.time() + delay
+                self.standing = Standing(state="unavailable", reason=f"the model's process {reason}; it will restart")
+            else:
+                self.standing = Standing(state="starting")
+            self._part()
+            await asyncio.sleep(delay)
+            self._retry_at = 0.0
+
+    async def _live(self, file: ModelFile) -> str:
+        """One child from start to end; how it ended. Raises `ConfigUnusable`, `HandlerUnavailable`."""
+        self.standing = Standing(state="starting")
+        key = secrets.token_urlsafe(32)
+        try:
+            process = await ChildProcess.spawn(self.name, _orders(file, self.config, key))
+        except OSError as error:
+            return f"could not be started: {error}"
+        limit = self.config.memory_limit_mb
+        guard = asyncio.create_task(process.keep_below(limit)) if limit else None
+        try:
+            serving = await self._started(process, file, key)
+            detail = {"pid": serving.pid, "origin": serving.origin, "slots": self.config.slots}
+            self.standing = Standing(state="ready", context=serving.context, detail=detail)
+            self._serving = serving
+            self._up.set_result(serving)
+            _log.info("model %s is ready: process %d at %s", self.name, serving.pid, serving.origin)
+            await process.exited()
+            return process.why_gone()
+        except ServiceUnavailable as error:
+            return error.message
+        finally:
+            if guard is not None:
+                guard.cancel()
+            await process.end()
+
+    async def _started(self, process: ChildProcess, file: ModelFile, key: str) -> Serving:
+        """The child once it is ready. `ServiceUnavailable` says in words what may go better next time."""
+        patience, limit = self.config.start_timeout_seconds, self.config.memory_limit_mb
+        try:
+            async with asyncio.timeout(patience):
+                report = await process.report()
+                if report is not None and report.origin and not (limit and process.exceeds(limit)):
+                    return Serving(report.origin, key, report.context, process.pid)
+                status = await process.exited()
+        except TimeoutError:
+            raise ServiceUnavailable(f"was not ready within {patience:g} s") from None
+        if process.over_limit:
+            raise ConfigUnusable(f"memory_limit_mb: {file.path} needs more than {limit} MB")
+        if report is not None and report.missing:
+            raise HandlerUnavailable(f"llama.cpp can't run on this machine: {report.missing}")
+        if report is not None or status in _FAULTS:
+            reason = report.error if report else f"llama.cpp {process.why_gone()} while loading it"
+            raise ConfigUnusable(": ".join(filter(None, (file.path, reason, process.complaint))))
+        raise ServiceUnavailable(process.why_gone())
+
+    def _refuse(self, file: ModelFile, error: PromptExecutionError) -> None:
+        self._task = None
+        self._refused = file, error
+        self.standing = Standing(state="unavailable", reason=error.message)
+        self._fail(error)
+        self._part()
+
+    def _fail(self, error: PromptExecutionError) -> None:
+        if not self._up.done():
+            self._up.set_exception(error)
+            self._up.exception()  # there may be nobody who waits for it
+
+    def _part(self) -> None:
+        if self._serving is not None:
+            self._serving.end()
+            self._serving = None
+
+
+def _orders(file: ModelFile, config: LlamaCppConfig, key: str) -> Orders:
+    return Orders(
+        path=file.path,
+        key=key,
+        slots=config.slots,
+        context=config.context,
+        threads=config.threads,
+        chat_template=config.chat_template,
+        embedding=config.embedding,
+        pooling=config.pooling,
+        gpu_layers=config.gpu_layers,
+        prompt_cache_mb=config.prompt_cache_mb,
+    )

@@ -1,0 +1,206 @@
+"""What every HTTP face needs of ASGI: bodies with a bound, JSON out, errors as problems (RFC 9457).
+
+Handlers are plain ASGI callables. An error that is no `PromptdError` is logged and told without details.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from typing import Final, TypeVar
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+from starlette.types import Receive, Scope, Send
+
+from promptd.core.errors import InvalidRequest, NotFound, PayloadTooLarge, PromptdError, Unauthenticated
+
+T = TypeVar("T")
+Headers = list[tuple[bytes, bytes]]
+
+_log = logging.getLogger(__name__)
+encode: Final = msgspec.json.Encoder().encode
+#: Where the codes of problems are explained.
+ERROR_PAGE: Final = "/promptd/v1/docs#error-"
+#: Key of `scope["extensions"]` under which the server offers a way to cut a connection whose peer reads nothing.
+ABORT: Final = "promptd.abort"
+
+JSON: Final = (b"content-type", b"application/json")
+_PROBLEM: Final = (b"content-type", b"application/problem+json")
+
+
+class Disconnected(Exception):
+    """The client left before its request was whole; there is nobody to answer."""
+
+
+class MalformedBody(InvalidRequest):
+    """The body is not JSON at all."""
+
+    http_status = 400
+    title = "The body is not JSON"
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """Why a request was refused (RFC 9457). `code` never changes its meaning; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool | UnsetType = UNSET  #: the same request may succeed later
+    field: str | UnsetType = UNSET  #: the part of the request that is wrong, such as `messages[0].role`
+    expected: str | UnsetType = UNSET  #: what fits there
+
+
+# ---------------------------------------------------------------- requests
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises `PayloadTooLarge` as soon as `limit` bytes are passed, `Disconnected`."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > limit:
+            raise PayloadTooLarge(f"the body is larger than {limit} bytes")
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        parts = [message.get("body", b"")]
+        size = len(parts[0])
+    else:
+        parts, size = [], 0
+        while True:
+            if message["type"] != "http.request":
+                raise Disconnected
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit or not message.get("more_body", False):
+                break
+            message = await receive()
+    if size > limit:
+        raise PayloadTooLarge(f"the body is larger than {limit} bytes")
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The body as its type. Raises `MalformedBody`, or `InvalidRequest` that names the field."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid(error, "body") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedBody(f"body: not JSON: {error}", field="body", expected="JSON") from None
+
+
+_AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?", re.DOTALL)
+_NAMED = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
+_KINDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "datetime": "an RFC 3339 time with an offset",
+}
+
+
+def invalid(error: msgspec.ValidationError, root: str) -> InvalidRequest:
+    """msgspec's error in our words: `$.messages[0].role` → field `messages[0].role`; `root` names the whole."""
+    match = _AT.fullmatch(str(error))
+    what, path = (match["what"], match["path"] or "$") if match else (str(error), "$")
+    path = path.removeprefix("$").removeprefix(".")
+    named = _NAMED.match(what)
+    if named is not None:
+        field = f"{path}.{named[2]}" if path else named[2]
+        if named[1] == "missing required":
+            return InvalidRequest(f"{field}: missing", field=field, expected="a value")
+        return InvalidRequest(f"{field}: unknown field", field=field, expected="only known fields")
+    field = path or root
+    if what.startswith("Expected "):
+        return InvalidRequest(field=field, expected=_plain(what.removeprefix("Expected ")))
+    if "RFC3339" in what:
+        return InvalidRequest(field=field, expected=_KINDS["datetime"])
+    return InvalidRequest(f"{field}: {what[0].lower()}{what[1:]}", field=field, expected="a value that fits the schema")
+
+
+def _plain(what: str) -> str:
+    """`str | null`, got `int` → a string or null."""
+    wanted = what.partition(", got ")[0].replace(" with a timezone component", "")
+    kinds, _, bound = wanted.removeprefix("`").partition("`")
+    return " or ".join(_KINDS.get(kind, kind) for kind in kinds.split(" | ")) + bound
+
+
+def path_params(scope: Scope) -> dict[str, str]:
+    """The path's parameters. Starlette's part of a `Front` matches the raw path, so that a name may hold `%2F`."""
+    return {name: unquote(value) for name, value in scope.get("path_params", {}).items()}
+
+
+# ---------------------------------------------------------------- responses
+
+
+async def send_body(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """A whole response; the content length is added, except where HTTP forbids one."""
+    whole = headers if status == 204 else [(b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": whole})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, value: object, headers: Headers | None = None) -> None:
+    await send_body(send, status, [JSON, *headers] if headers else [JSON], encode(value))
+
+
+async def send_problem(send: Send, problem: Problem, headers: Headers | None = None) -> None:
+    await send_body(send, problem.status, [_PROBLEM, *headers] if headers else [_PROBLEM], encode(problem))
+
+
+async def send_error(send: Send, error: PromptdError) -> None:
+    """The problem that an error of the tree is, with `Retry-After` where it knows."""
+    headers: Headers = []
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send_problem(send, problem_of(error), headers)
+
+
+def problem_of(error: PromptdError) -> Problem:
+    named = isinstance(error, InvalidRequest)
+    return Problem(
+        type=ERROR_PAGE + error.code,
+        title=error.title,
+        status=error.http_status,
+        detail=error.message,
+        code=error.code,
+        retryable=error.retryable,
+        field=error.field if named else UNSET,  # type: ignore[attr-defined]
+        expected=error.expected if named else UNSET,  # type: ignore[attr-defined]
+    )
+
+
+async def send_crash(send: Send, error: Exception, scope: Scope) -> None:
+    """An error that nobody foresaw: the log gets everything, the caller nothing."""
+    _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error, extra={"action": "request_failed"})
+    await send_error(send, PromptdError())
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer for a path that nobody serves."""
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 4404})
+        return
+    await send_error(send, NotFound("there is nothing at this path"))
+
+
+async def send_wrong_method(send: Send, allowed: list[str]) -> None:
+    allow = ", ".join(allowed)
+    problem = Problem(
+        type="about:blank",
+        title="Method Not Allowed",
+        status=405,
+        detail=f"this path takes {allow}",
+        code="method_not_allowed",
+        retryable=False,
+    )
+    await send_problem(send, problem, [(b"allow", allow.encode())])

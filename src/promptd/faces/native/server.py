@@ -1,0 +1,158 @@
+"""Handlers of models, connections, keys, tickets, health and the documents."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import Final
+from urllib.parse import unquote
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from promptd.core.errors import InvalidRequest, NotFound
+from promptd.core.model import Model
+from promptd.faces.asgi import JSON, Headers
+from promptd.faces.native.operation import Call, Desk, Handler, Reply, filled, json_reply
+from promptd.faces.native.requests import KeysQuery, NewKey, NewTicket, NoQuery, seconds
+from promptd.faces.native.show import (
+    caller_view,
+    check_view,
+    created_key_view,
+    key_page,
+    key_view,
+    model_view,
+    ticket_view,
+)
+from promptd.faces.native.views import ConnectionList, ConnectionView, ModelList, StatusView
+
+_STREAM = re.compile(r"(/promptd/v1/(?:prompts|threads)/)([^/?#]+)(/events)")
+_PAGE_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS: Final[Headers] = [
+    (b"content-security-policy", _PAGE_POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-cache"),
+]
+
+
+# ---------------------------------------------------------------- models and connections
+
+
+async def list_models(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    connections = desk.walk.connections
+    views = [model_view(model, connections.default_model) for model in connections.models()]
+    return json_reply(200, ModelList(tuple(views)))
+
+
+async def start_model(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    connection = _model(desk, call.params["name"]).connection
+    await desk.walk.connections.start(connection)
+    return _shown(desk, call.params["name"])
+
+
+async def stop_model(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    connection = _model(desk, call.params["name"]).connection
+    await desk.walk.connections.stop(connection)
+    return _shown(desk, call.params["name"])
+
+
+def _model(desk: Desk, name: str) -> Model:
+    for model in desk.walk.connections.models():
+        if model.name == name:
+            return model
+    raise NotFound(f"there is no model {name[:200]!r}")
+
+
+def _shown(desk: Desk, name: str) -> Reply:
+    return json_reply(200, model_view(_model(desk, name), desk.walk.connections.default_model))
+
+
+async def list_connections(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    walk = desk.walk
+    load = walk.worker.load()
+    views = [
+        ConnectionView(
+            connection.name,
+            connection.engine.type_id,
+            *load[connection.name],
+            tuple(model.name for model in walk.connections.status(connection.name)),
+        )
+        for connection in walk.connections
+    ]
+    return json_reply(200, ConnectionList(tuple(views), walk.worker.waiting))
+
+
+async def check_connection(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return json_reply(200, check_view(await desk.walk.connections.check(call.params["name"])))
+
+
+# ---------------------------------------------------------------- who may
+
+
+async def create_key(desk: Desk, call: Call[NoQuery, NewKey]) -> Reply:
+    wanted = call.body
+    key, secret = await desk.walk.keys.create(
+        call.caller,
+        name=wanted.name,
+        user=wanted.user,
+        team=wanted.team,
+        permissions=None if wanted.permissions is None else frozenset(wanted.permissions),
+        admin=wanted.admin,
+        expires=seconds(wanted.expires_at, "expires_at"),
+    )
+    return json_reply(201, created_key_view(key, secret), [(b"cache-control", b"no-store")])
+
+
+async def list_keys(desk: Desk, call: Call[KeysQuery, None]) -> Reply:
+    return json_reply(200, key_page(await desk.walk.keys.find(call.caller, call.query.query())))
+
+
+async def revoke_key(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return json_reply(200, key_view(await desk.walk.keys.revoke(call.caller, call.params["id"])))
+
+
+async def get_caller(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return json_reply(200, caller_view(call.caller))
+
+
+async def issue_ticket(desk: Desk, call: Call[NoQuery, NewTicket]) -> Reply:
+    match = _STREAM.fullmatch(call.body.path)
+    if match is None:
+        raise InvalidRequest(field="path", expected="the path of an event stream, such as /promptd/v1/prompts/x/events")
+    path = filled(match[1] + "{id}" + match[3], {"id": unquote(match[2])})
+    ticket = desk.walk.tickets.issue(call.caller, path)
+    return json_reply(201, ticket_view(ticket), [(b"cache-control", b"no-store")])
+
+
+# ---------------------------------------------------------------- health and documents
+
+
+async def get_health(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return json_reply(200, StatusView("ok"))
+
+
+async def get_readiness(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    reason = "draining" if desk.options.closing.is_set() else desk.options.ready()
+    return json_reply(200, StatusView("ready")) if reason is None else json_reply(503, StatusView(reason))
+
+
+async def get_metrics(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return Reply(200, generate_latest(desk.options.registry), [(b"content-type", CONTENT_TYPE_LATEST.encode())])
+
+
+async def get_openapi(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    return Reply(200, desk.document, [JSON])
+
+
+def page(name: str, media_type: str) -> Handler:
+    """The handler that serves a file of the docs."""
+    body = files(__package__).joinpath("docs", name).read_bytes()
+    headers: Headers = [(b"content-type", media_type.encode()), *_PAGE_HEADERS]
+
+    async def get_docs(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+        return Reply(200, body, headers)
+
+    return get_docs

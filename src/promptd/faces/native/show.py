@@ -1,0 +1,189 @@
+"""The core's words as the native face shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from promptd.core.engine import CheckResult
+from promptd.core.filters import Page
+from promptd.core.lifecycle import Status
+from promptd.core.model import Answer, Attempt, Caller, Key, Message, Model, Prompt, Thread, ToolCall, Usage
+from promptd.faces.native.views import (
+    AnswerView,
+    AttemptView,
+    CallerView,
+    CheckView,
+    CreatedKeyView,
+    FailureView,
+    KeyPage,
+    KeyView,
+    MessagePage,
+    MessageView,
+    ModelView,
+    PromptPage,
+    PromptView,
+    RequestView,
+    ThreadView,
+    TicketView,
+    ToolCallView,
+    UsageView,
+)
+from promptd.service.tickets import Ticket
+
+
+@lru_cache(1024)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rfc3339(seconds: float) -> str:
+    """UTC seconds as `2026-11-21T05:31:00.123Z`."""
+    whole, milliseconds = divmod(int(seconds * 1000), 1000)
+    return f"{_second(whole)}.{milliseconds:03d}Z"
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else rfc3339(seconds)
+
+
+def usage_view(usage: Usage) -> UsageView:
+    return UsageView(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+
+
+def _tool_calls(calls: tuple[ToolCall, ...]) -> tuple[ToolCallView, ...]:
+    return tuple(ToolCallView(call.id, call.name, call.arguments) for call in calls) if calls else ()
+
+
+def _answer(answer: Answer) -> AnswerView:
+    return AnswerView(
+        answer.message_id,
+        answer.text,
+        _tool_calls(answer.tool_calls),
+        answer.value,
+        answer.finish_reason,
+        usage_view(answer.usage),
+    )
+
+
+def prompt_view(prompt: Prompt) -> PromptView:
+    request, error, created = prompt.request, prompt.error, rfc3339(prompt.created)
+    return PromptView(
+        prompt.id,
+        prompt.status,
+        prompt.model,
+        prompt.lane,
+        prompt.user,
+        prompt.thread,
+        prompt.parent,
+        prompt.capability,
+        prompt.priority,
+        request.metadata,
+        created,
+        created if prompt.updated == prompt.created else rfc3339(prompt.updated),
+        _time(prompt.started),
+        _time(prompt.finished),
+        _time(prompt.not_before),
+        _time(prompt.deadline),
+        _time(prompt.due) if prompt.status is Status.ERRORED else None,
+        prompt.runs,
+        prompt.failures,
+        prompt.rescues,
+        prompt.max_attempts,
+        RequestView(request.messages, request.texts, request.parameters),
+        None if prompt.answer is None else _answer(prompt.answer),
+        None if error is None else FailureView(error.code, error.message),
+    )
+
+
+def attempt_view(attempt: Attempt) -> AttemptView:
+    return AttemptView(
+        attempt.run,
+        attempt.engine,
+        attempt.connection,
+        attempt.model,
+        rfc3339(attempt.started),
+        _time(attempt.first_token),
+        _time(attempt.finished),
+        attempt.outcome,
+        attempt.code,
+        attempt.message,
+        usage_view(attempt.usage),
+        attempt.cost,
+    )
+
+
+def message_view(message: Message) -> MessageView:
+    return MessageView(
+        message.id,
+        message.role,
+        message.text,
+        _tool_calls(message.tool_calls),
+        message.tool_call_id,
+        message.user,
+        message.prompt,
+        rfc3339(message.created),
+    )
+
+
+def thread_view(thread: Thread) -> ThreadView:
+    return ThreadView(
+        thread.id, thread.title, thread.user, thread.members, rfc3339(thread.created), rfc3339(thread.updated)
+    )
+
+
+def model_view(model: Model, default: str | None) -> ModelView:
+    return ModelView(
+        model.name,
+        model.connection,
+        model.upstream,
+        model.engine,
+        model.capabilities,
+        model.status,
+        model.reason,
+        model.context,
+        model.name == default,
+    )
+
+
+def key_view(key: Key) -> KeyView:
+    return KeyView(
+        key.id,
+        key.name,
+        key.user,
+        key.team,
+        tuple(sorted(key.permissions)),
+        key.admin,
+        rfc3339(key.created),
+        _time(key.expires),
+        _time(key.revoked),
+    )
+
+
+def created_key_view(key: Key, secret: str) -> CreatedKeyView:
+    view = key_view(key)
+    return CreatedKeyView(*(getattr(view, name) for name in KeyView.__struct_fields__), key=secret)
+
+
+def ticket_view(ticket: Ticket) -> TicketView:
+    return TicketView(ticket.token, ticket.path, rfc3339(ticket.expires))
+
+
+def caller_view(caller: Caller) -> CallerView:
+    return CallerView(caller.user, caller.key, caller.team, caller.admin, tuple(sorted(caller.permissions)))
+
+
+def check_view(result: CheckResult) -> CheckView:
+    return CheckView(result.ok, result.message, result.models)
+
+
+def prompt_page(page: Page[Prompt]) -> PromptPage:
+    return PromptPage(tuple(map(prompt_view, page.items)), page.after, page.count)
+
+
+def message_page(page: Page[Message]) -> MessagePage:
+    return MessagePage(tuple(map(message_view, page.items)), page.after, page.count)
+
+
+def key_page(page: Page[Key]) -> KeyPage:
+    return KeyPage(tuple(map(key_view, page.items)), page.after)

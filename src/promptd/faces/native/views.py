@@ -1,0 +1,244 @@
+"""What the native face shows: one struct per object, null where unset, times in RFC 3339."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct
+
+from promptd.core.lifecycle import Status
+from promptd.core.model import Capability, Outcome, Parameters, Role, Turn
+
+Time = Annotated[str, Meta(description="RFC 3339, UTC", extra_json_schema={"format": "date-time"})]
+
+
+class UsageView(Struct, frozen=True):
+    """Tokens, as the engine counted them."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+
+
+class ToolCallView(Struct, frozen=True):
+    """A model's wish to call a tool; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class AnswerView(Struct, frozen=True):
+    """The result of a completed prompt. `value` holds what is not text, such as embeddings."""
+
+    message_id: str
+    text: str
+    tool_calls: tuple[ToolCallView, ...]
+    value: Any
+    finish_reason: str
+    usage: UsageView
+
+
+class FailureView(Struct, frozen=True):
+    """Why the last attempt failed."""
+
+    code: str
+    message: str
+
+
+class RequestView(Struct, frozen=True):
+    """What was asked; absent members were not given."""
+
+    messages: tuple[Turn, ...]
+    texts: tuple[str, ...]
+    parameters: Parameters
+
+
+class PromptView(Struct, frozen=True):
+    """The durable unit of work. `attempts` counts all that were started, `failures` those that failed, `rescues` those
+    that were lost with their worker."""
+
+    id: str
+    status: Status
+    model: str
+    connection: str
+    user: str
+    thread_id: str | None
+    parent_id: str | None
+    capability: Capability
+    priority: int
+    metadata: dict[str, str]
+    created_at: Time
+    updated_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+    not_before: Time | None
+    deadline: Time | None
+    retry_at: Time | None
+    attempts: int
+    failures: int
+    rescues: int
+    max_attempts: int
+    request: RequestView
+    answer: AnswerView | None
+    error: FailureView | None
+
+
+class AttemptView(Struct, frozen=True):
+    """One try on one model. `cost` is in billionths of the price's currency."""
+
+    attempt: int
+    engine: str
+    connection: str
+    model: str
+    started_at: Time
+    first_token_at: Time | None
+    finished_at: Time | None
+    outcome: Outcome
+    code: str | None
+    message: str | None
+    usage: UsageView
+    cost: int
+
+
+class MessageView(Struct, frozen=True):
+    """One turn of a thread."""
+
+    id: str
+    role: Role
+    text: str
+    tool_calls: tuple[ToolCallView, ...]
+    tool_call_id: str | None
+    user: str | None
+    prompt_id: str
+    created_at: Time
+
+
+class ThreadView(Struct, frozen=True):
+    """A conversation and who may read it."""
+
+    id: str
+    title: str
+    user: str
+    members: tuple[str, ...]
+    created_at: Time
+    updated_at: Time
+
+
+class ModelView(Struct, frozen=True):
+    """A name that prompts may ask for. `context` is in tokens, where known."""
+
+    name: str
+    connection: str
+    upstream: str
+    engine: str
+    capabilities: tuple[Capability, ...]
+    status: Literal["ready", "starting", "stopped", "unavailable"]
+    reason: str
+    context: int | None
+    default: bool
+
+
+class ConnectionView(Struct, frozen=True):
+    """An engine with its settings: at most `slots` prompts run on it at once, `busy` do now."""
+
+    name: str
+    engine: str
+    slots: int
+    busy: int
+    models: tuple[str, ...]
+
+
+class CheckView(Struct, frozen=True):
+    """How a test of a connection went. `models` are the names that the service offers, where it tells them."""
+
+    ok: bool
+    message: str
+    models: tuple[str, ...]
+
+
+class KeyView(Struct, frozen=True):
+    """An API key without its secret."""
+
+    id: str
+    name: str
+    user: str
+    team: str
+    permissions: tuple[str, ...]
+    admin: bool
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+
+
+class CreatedKeyView(KeyView, frozen=True, kw_only=True):
+    """A new API key. `key` is the secret, shown this once."""
+
+    key: str
+
+
+class TicketView(Struct, frozen=True):
+    """Opens the stream at `path` once, as `?ticket=…`."""
+
+    ticket: str
+    path: str
+    expires_at: Time
+
+
+class CallerView(Struct, frozen=True):
+    """Who the key belongs to."""
+
+    user: str
+    key: str
+    team: str
+    admin: bool
+    permissions: tuple[str, ...]
+
+
+class PromptPage(Struct, frozen=True):
+    """`after` leads to the next page and is null on the last one; `count` is null unless asked for."""
+
+    items: tuple[PromptView, ...]
+    after: str | None
+    count: int | None
+
+
+class MessagePage(Struct, frozen=True):
+    items: tuple[MessageView, ...]
+    after: str | None
+    count: int | None
+
+
+class KeyPage(Struct, frozen=True):
+    items: tuple[KeyView, ...]
+    after: str | None
+
+
+class AttemptList(Struct, frozen=True):
+    """The ledger of a prompt, oldest attempt first."""
+
+    items: tuple[AttemptView, ...]
+
+
+class ModelList(Struct, frozen=True):
+    items: tuple[ModelView, ...]
+
+
+class ConnectionList(Struct, frozen=True):
+    """`waiting` prompts are in line, over all connections."""
+
+    items: tuple[ConnectionView, ...]
+    waiting: int
+
+
+class Pruned(Struct, frozen=True):
+    """How many prompts were deleted, or would be."""
+
+    count: int
+    dry_run: bool
+
+
+class StatusView(Struct, frozen=True):
+    """`ok`, `ready`, or why not."""
+
+    status: str

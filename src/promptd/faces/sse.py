@@ -1,0 +1,192 @@
+"""Server-sent events to many readers: backpressure, heartbeats, stuck readers and the end of the server.
+
+A reader is one task that writes what its source yields; the request's own task waits for the client to leave. One timer
+looks after all readers, so that a chunk costs no timeout object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any, Final, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from promptd.core.errors import PromptdError
+from promptd.faces.asgi import ABORT, Headers
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_HEARTBEAT: Final = b": \n\n"
+_HEADERS: Final[Headers] = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+_LOOKS = 4  # per heartbeat or stuck time
+_SLOWEST_LOOK = 0.25  # seconds; also how late a stream may notice that the server leaves
+
+
+class Readers:
+    """Every open stream of a face, and every request that waits for a prompt's end."""
+
+    def __init__(
+        self, *, heartbeat_seconds: float, stuck_seconds: float, retry_hint_ms: int, closing: asyncio.Event
+    ) -> None:
+        self._heartbeat, self._stuck = heartbeat_seconds, stuck_seconds
+        self._closing = closing
+        self._look_every = min(heartbeat_seconds / _LOOKS, stuck_seconds / _LOOKS, _SLOWEST_LOOK)
+        self._open: set[_Reader] = set()
+        self._waits: set[asyncio.Future[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self.hint = b"retry: %d\n\n" % retry_hint_ms
+
+    @property
+    def count(self) -> int:
+        """Streams that are open now."""
+        return len(self._open)
+
+    async def serve(
+        self, scope: Scope, receive: Receive, send: Send, source: AsyncGenerator[bytes, None], headers: Headers
+    ) -> None:
+        """Answer a request with the frames of `source`, until it ends, the client leaves or the server does."""
+        reader = _Reader(scope, send, self.hint)
+        self._open.add(reader)
+        self._arm()
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS, *headers]})
+            await reader.write(self.hint)
+            reader.pump = asyncio.create_task(reader.run(source), name=f"stream {scope['path']}")
+            if self._closing.is_set():
+                reader.leave()
+            await _until_gone(receive)
+        finally:
+            self._open.discard(reader)
+            await reader.close()
+
+    async def wait(self, work: Coroutine[Any, Any, T], receive: Receive, seconds: float) -> T | None:
+        """The result of `work`, or None where the time is up, the client left or the server leaves before."""
+        done = asyncio.create_task(work, name="wait for a prompt")
+        gone = asyncio.create_task(_until_gone(receive))
+        leaving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waits.add(leaving)
+        self._arm()
+        try:
+            await asyncio.wait((done, gone, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return done.result() if done.done() else None
+        finally:
+            self._waits.discard(leaving)
+            leaving.cancel()
+            gone.cancel()
+            done.cancel()
+            await asyncio.wait((done, gone))
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._look_every, self._look)
+
+    def _look(self) -> None:
+        """Heartbeats for the silent, the end for the stuck, and for all when the server leaves."""
+        self._timer = None
+        closing = self._closing.is_set()
+        now = asyncio.get_running_loop().time()
+        for reader in self._open:
+            if reader.blocked_for(now) >= self._stuck:
+                reader.abort()
+            elif closing:
+                reader.leave()
+            elif reader.silent_for(now) + self._look_every > self._heartbeat:
+                reader.beat()
+        if closing:
+            for wait in self._waits:
+                if not wait.done():
+                    wait.set_result(None)
+        if self._open or self._waits:
+            self._arm()
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class _Reader:
+    """One client of one stream."""
+
+    def __init__(self, scope: Scope, send: Send, hint: bytes) -> None:
+        self._abort = scope.get("extensions", {}).get(ABORT)
+        self._send, self._hint = send, hint
+        self._time = asyncio.get_running_loop().time
+        self._writing = 0
+        self._since = self._time()  #: when the last write ended, or the one under way began
+        self._started = self._leaving = False
+        self._beat: asyncio.Task[None] | None = None
+        self.pump: asyncio.Task[None] | None = None
+
+    def blocked_for(self, now: float) -> float:
+        """Seconds that the client has not taken what is being written."""
+        return now - self._since if self._writing else 0.0
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since the last write."""
+        return 0.0 if self._writing else now - self._since
+
+    async def write(self, data: bytes, *, more: bool = True) -> None:
+        """Returns when the connection takes more: this is the backpressure."""
+        if not self._writing:
+            self._since = self._time()
+        self._writing += 1
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self._writing -= 1
+            if not self._writing:
+                self._since = self._time()
+
+    async def run(self, source: AsyncGenerator[bytes, None]) -> None:
+        """Write all of `source`, then end the response; a reader sent away is told when to come back."""
+        self._started = True
+        try:
+            async with aclosing(source) as frames:
+                if self._leaving:
+                    raise asyncio.CancelledError
+                async for frame in frames:
+                    await self.write(frame)
+        except asyncio.CancelledError:
+            if not self._leaving:
+                raise
+            await self.write(self._hint)
+        except PromptdError as error:
+            _log.warning("a stream ended early: %s", error.detail or error, extra={"action": "stream_failed"})
+        except Exception as error:  # whatever broke, the response must end, or the client would wait for ever
+            _log.error("a stream broke", exc_info=error, extra={"action": "stream_failed"})
+        if self._beat is not None:
+            await self._beat
+        await self.write(b"", more=False)
+
+    def beat(self) -> None:
+        if self._beat is None or self._beat.done():
+            self._beat = asyncio.create_task(self.write(_HEARTBEAT))
+
+    def leave(self) -> None:
+        """End the stream where it is; the client comes back with the last id it saw."""
+        if not self._leaving:
+            self._leaving = True
+            if self._started and self.pump is not None:
+                self.pump.cancel()
+
+    def abort(self) -> None:
+        """Drop a client that takes nothing. Without the server's help this waits for the network to give up."""
+        if self.pump is not None:
+            self.pump.cancel()
+        if self._abort is not None:
+            self._abort()
+
+    async def close(self) -> None:
+        tasks = [task for task in (self.pump, self._beat) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)

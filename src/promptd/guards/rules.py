@@ -1,0 +1,188 @@
+"""The built-in guard: length, forbidden words, forbidden patterns. It works offline and in time linear in the text.
+
+Words are found by one Aho-Corasick automaton, patterns by one RE2 set; neither can be made slow by clever input. Like
+every guard it must fail closed: whatever `inspect` raises has to become a refusal where it is called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import ahocorasick
+import re2
+from pydantic import BaseModel, ConfigDict, Field
+
+from promptd.core.engine import Config
+from promptd.core.errors import SettingsError
+from promptd.core.model import Turn, Verdict
+
+_ALLOWED: Final = Verdict(True)
+
+#: Above this many characters a text is judged in a thread, to keep the event loop free
+_LARGE: Final = 32_768
+
+#: Characters that are normalized at once
+_PIECE: Final = 16_384
+
+#: Characters that are not seen (Default_Ignorable_Code_Point); they must not hide a word
+_INVISIBLE: Final = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
+)
+
+#: Sorting a run of combining marks takes quadratic time; a run of more than 30 is not language (UAX #15, stream-safe)
+_MARKS: Final = re2.compile(r"([\p{M}\x{FF9E}\x{FF9F}]{30})[\p{M}\x{FF9E}\x{FF9F}]+")
+
+
+class NamedPattern(BaseModel):
+    """A regular expression in RE2 syntax (no look-around, no back-references) and the name that refusals show."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, description="Shown as the reason of the refusal.")
+    pattern: str = Field(min_length=1, description="Regular expression in RE2 syntax, searched in the text as written.")
+
+
+class RulesConfig(Config):
+    """What is refused. By default, nothing."""
+
+    max_chars: int | None = Field(None, ge=1, description="Longest text, in characters over all messages.")
+    blocklist: tuple[str, ...] = Field((), description="Words and phrases, in any case and any form of letters.")
+    whole_words: bool = Field(
+        True, description="A word of the blocklist counts only between non-letters. Turn it off for Chinese or Thai."
+    )
+    patterns: tuple[NamedPattern, ...] = Field((), description="Patterns that are refused.")
+
+
+class Rules:
+    """The guard. Raises `SettingsError` where a rule can't be enforced; `key` is its path below the guard's settings."""
+
+    config_class: Final = RulesConfig
+
+    def __init__(self, config: RulesConfig = RulesConfig()) -> None:  # noqa: B008 - frozen
+        self._max_chars = config.max_chars
+        self._whole_words = config.whole_words
+        self._words = _automaton(config.blocklist) if config.blocklist else None
+        self._has_phrases = any(len(word.split()) > 1 for word in config.blocklist)
+        self._patterns = _PatternSet(config.patterns) if config.patterns else None
+
+    async def inspect(self, messages: Sequence[Turn]) -> Verdict:
+        """Judge everything the messages say, tool calls included; the first rule that is broken is the reason."""
+        texts = [turn.content for turn in messages if turn.content]
+        texts += [call.arguments for turn in messages for call in turn.tool_calls if call.arguments]
+        size = sum(map(len, texts))
+        if self._max_chars is not None and size > self._max_chars:
+            return Verdict(False, "length", 1.0)
+        if self._words is None and self._patterns is None:
+            return _ALLOWED
+        return await asyncio.to_thread(self._judge, texts) if size > _LARGE else self._judge(texts)
+
+    def _judge(self, texts: Sequence[str]) -> Verdict:
+        for text in texts:
+            if self._words is not None and (word := self._forbidden_word(normalize(text))) is not None:
+                return Verdict(False, f"blocklist: {word}", 1.0)
+            if self._patterns is not None and (name := self._patterns.search(text)) is not None:
+                return Verdict(False, f"pattern: {name}", 1.0)
+        return _ALLOWED
+
+    def _forbidden_word(self, text: str) -> str | None:
+        """The first word of the list that the normalized text holds."""
+        assert self._words is not None
+        if self._has_phrases:
+            text = " ".join(text.split())
+        for end, (length, word) in self._words.iter(text):
+            start = end + 1 - length
+            if not self._whole_words or (_is_edge(text, start) and _is_edge(text, end + 1)):
+                return str(word)
+        return None
+
+
+class _PatternSet:
+    """All patterns in one pass."""
+
+    def __init__(self, patterns: Sequence[NamedPattern]) -> None:
+        options = re2.Options()
+        options.log_errors = False
+        self._names = [pattern.name for pattern in patterns]
+        self._set = re2.Set.SearchSet(options)
+        for index, (name, pattern) in enumerate((one.name, one.pattern) for one in patterns):
+            key = f"patterns[{index}]"
+            if name in self._names[:index]:
+                raise SettingsError(f"{key}.name: {name!r} is used twice", key=f"{key}.name")
+            try:
+                re2.compile(pattern, options)  # its error says what is wrong, the set's does not
+                self._set.Add(pattern)
+            except re2.error as error:
+                raise SettingsError(
+                    f"{key}.pattern: {name!r} is not an RE2 pattern: {_plain(error)}", key=f"{key}.pattern"
+                ) from None
+        # A set that ran out of memory would say "no match". The empty pattern always matches, so its absence tells.
+        self._names.append("not checked, out of memory")
+        self._proof: int = self._set.Add("")
+        try:
+            self._set.Compile()
+        except re2.error:
+            raise SettingsError("patterns: together they are too large for RE2", key="patterns") from None
+
+    def search(self, text: str) -> str | None:
+        """The name of the first pattern, in the order of the settings, that the text holds."""
+        found: Sequence[int] = self._set.Match(text.encode("utf-8", "replace")) or ()
+        if self._proof not in found:
+            return self._names[self._proof]
+        return self._names[min(found)] if len(found) > 1 else None
+
+
+def normalize(text: str) -> str:
+    """One spelling for all that read alike: no case, no compatibility forms, nothing invisible."""
+    if text.isascii():
+        return text.lower()
+    visible = _INVISIBLE.sub("", _MARKS.sub(r"\1", text.encode("utf-8", "replace").decode()))
+    return "".join(
+        unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", piece).casefold()) for piece in _pieces(visible)
+    )
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text cut where normalization does not care: one call for all of it would hold up every other thread."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        while end < len(text) and _joins(text[end]):
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _joins(character: str) -> bool:
+    """Whether a character can become one with the character before it: marks, and vowels and finals of Hangul."""
+    first = unicodedata.normalize("NFKD", character)[0]
+    return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
+
+
+def _automaton(words: Sequence[str]) -> ahocorasick.Automaton:
+    automaton = ahocorasick.Automaton()
+    for index, word in enumerate(words):
+        normal = " ".join(normalize(word).split())
+        if not normal:
+            raise SettingsError(f"blocklist[{index}]: expected a visible word", key=f"blocklist[{index}]")
+        automaton.add_word(normal, (len(normal), word))
+    automaton.make_automaton()
+    return automaton
+
+
+def _is_edge(text: str, at: int) -> bool:
+    """Whether no word goes on across position `at`."""
+    return not (0 < at < len(text) and _is_letter(text[at - 1]) and _is_letter(text[at]))
+
+
+def _is_letter(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _plain(error: Exception) -> str:
+    text = error.args[0] if error.args else ""
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

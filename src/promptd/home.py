@@ -1,0 +1,55 @@
+"""The data folder: one process at a time, and the key files in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from promptd.core.errors import SettingsError
+
+ADMIN_KEY_FILE = "admin.key"
+CLI_KEY_FILE = "cli.key"
+
+
+class HomeLock:
+    """An exclusive lock on the data folder. Holding it proves that whoever held it before is dead.
+
+    The kernel drops it with the process, so a killed server leaves nothing to clean up.
+    """
+
+    def __init__(self, home: Path) -> None:
+        """Raises `SettingsError` where another process holds it or the folder can't be written."""
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SettingsError(f"{home} can't be used as the data folder: {error.strerror}", key="home") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise SettingsError(f"another promptd is using {home}", key="home") from None
+
+    def release(self) -> None:
+        os.close(self._file)
+
+
+def read_secret(path: Path) -> str | None:
+    """The secret in a key file, or None where there is no file."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a secret that only this user may read; complete or not there at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secret + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)

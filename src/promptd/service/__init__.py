@@ -1,0 +1,1 @@
+"""The walk and the upkeep. Knows ports, never adapters."""

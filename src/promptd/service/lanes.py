@@ -1,0 +1,62 @@
+"""A lane: the line in front of one connection's slots, for attached and queued prompts alike.
+
+Attached prompts wait here, because somebody holds a connection open for each; queued ones wait in the store. When both
+wait, attached go first and one slot in five is kept for queued.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from promptd.core.errors import Overloaded
+
+_QUEUED_EVERY = 5
+_MOST_ATTACHED = 1000
+
+
+class Lane:
+    __slots__ = ("again", "attached", "backlog", "busy", "claimed", "claiming", "name", "slots", "timer", "turn")
+
+    def __init__(self, name: str, slots: int) -> None:
+        self.name, self.slots = name, slots
+        self.busy = 0  #: slots taken by running prompts or reserved by a submission under way
+        self.backlog = True  #: the store may hold claimable prompts of this lane
+        self.claiming = False
+        self.again = False
+        self.claimed = 0
+        self.turn = 0
+        self.timer: asyncio.TimerHandle | None = None
+        self.attached: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def free(self) -> int:
+        return self.slots - self.busy
+
+    def queued_turn(self) -> bool:
+        """Whether the next free slot is the store's."""
+        return not self.attached or (self.backlog and self.turn % _QUEUED_EVERY == _QUEUED_EVERY - 1)
+
+    def admit_attached(self) -> None:
+        """Give free slots to waiting attached prompts, as far as it is their turn."""
+        while self.free > 0 and self.attached and not self.queued_turn():
+            waiter = self.attached.popleft()
+            if not waiter.done():
+                self.busy += 1
+                self.turn += 1
+                waiter.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait for a slot and take it. Raises `Overloaded` where too many wait already."""
+        if len(self.attached) >= _MOST_ATTACHED:
+            raise Overloaded(f"too many calls wait for {self.name}", retry_after=1)
+        waiter = asyncio.get_running_loop().create_future()
+        self.attached.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.busy -= 1
+            else:
+                self.attached.remove(waiter)
+            raise

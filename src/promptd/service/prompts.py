@@ -1,0 +1,152 @@
+"""What callers do with prompts that exist: look up, list, cancel, retry, delete, and who may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from promptd.core import identity
+from promptd.core.errors import Forbidden, InvalidRequest, NotFound
+from promptd.core.filters import Filter, Page, Query
+from promptd.core.lifecycle import WAITING
+from promptd.core.model import Attempt, Caller, Message, Prompt, Request, Thread
+from promptd.core.ports import Queue, Records, Retention
+from promptd.service.clock import Clock
+from promptd.service.execution import Execution
+from promptd.service.worker import Worker
+
+
+def hide_text(prompt: Prompt) -> Prompt:
+    """The prompt as somebody sees it who may not read it: no question, no answer, usage stays."""
+    answer = prompt.answer and replace(prompt.answer, text="", tool_calls=(), value=None)
+    return replace(prompt, request=Request(metadata=prompt.request.metadata), answer=answer, trace=b"")
+
+
+class Prompts:
+    """Every verb but submit and follow. Raises `NotFound` also for what the caller may not see."""
+
+    def __init__(self, *, queue: Queue, records: Records, worker: Worker, execution: Execution, clock: Clock) -> None:
+        self._queue, self._records = queue, records
+        self._worker, self._execution, self._clock = worker, execution, clock
+
+    async def get(self, caller: Caller, identifier: str) -> Prompt:
+        identity.require(caller, identity.PROMPT_VIEW)
+        prompt = await self._visible(caller, identifier)
+        return prompt if await self._readable(caller, prompt) else hide_text(prompt)
+
+    async def find(self, caller: Caller, query: Query) -> Page[Prompt]:
+        """A page of what the caller may see: its own prompts; everybody's, without text, for admins."""
+        identity.require(caller, identity.PROMPT_VIEW)
+        if not caller.admin:
+            query = replace(query, filters=(*query.filters, Filter("user", "eq", caller.user)))
+        page = await self._records.find(Prompt, query)
+        items = [prompt if identity.may_read(caller, prompt) else hide_text(prompt) for prompt in page.items]
+        return Page(items=tuple(items), after=page.after, count=page.count)
+
+    async def attempts(self, caller: Caller, identifier: str) -> tuple[Attempt, ...]:
+        """The ledger of a prompt, oldest attempt first."""
+        identity.require(caller, identity.PROMPT_VIEW)
+        prompt = await self._visible(caller, identifier)
+        page = await self._records.find(
+            Attempt, Query(filters=(Filter("prompt", "eq", prompt.no),), limit=1000, order=())
+        )
+        return tuple(sorted(page.items, key=lambda attempt: attempt.run))
+
+    async def may_stream(self, caller: Caller, identifier: str) -> Prompt:
+        """The prompt, if the caller may read its text as it comes."""
+        identity.require(caller, identity.PROMPT_STREAM)
+        prompt = await self._visible(caller, identifier)
+        if not await self._readable(caller, prompt):
+            raise Forbidden("only the author and members of the thread may read this stream")
+        return prompt
+
+    async def may_stream_thread(self, caller: Caller, identifier: str) -> Thread:
+        """The thread, if the caller may read its prompts' text as it comes."""
+        identity.require(caller, identity.PROMPT_STREAM)
+        thread = await self.thread(caller, identifier)
+        if caller.user not in thread.members:
+            raise Forbidden("only members of the thread may read this stream")
+        return thread
+
+    async def cancel(self, caller: Caller, identifier: str) -> Prompt:
+        """Stop a prompt, whatever it is doing. Raises `Conflict` where it is final already."""
+        identity.require(caller, identity.PROMPT_EDIT)
+        await self._owned(caller, identifier)
+        before = await self._records.get(Prompt, identifier)
+        canceled = await self._queue.cancel(identifier, now=self._clock())
+        if self._worker.running(identifier) is None and before is not None and before.status in WAITING:
+            self._worker.waiting -= 1
+        self._worker.stop(identifier, "cancel")
+        self._execution.announce_failure(canceled)
+        await self._worker.on_final(canceled)
+        self._worker.poke_all()
+        return await self._shown(caller, canceled)
+
+    async def retry(self, caller: Caller, identifier: str) -> Prompt:
+        """Start an errored, abandoned or canceled prompt afresh. Raises `Conflict` otherwise."""
+        identity.require(caller, identity.PROMPT_EDIT)
+        before = await self._owned(caller, identifier)
+        prompt = await self._queue.retry(identifier, now=self._clock())
+        if before.status not in WAITING:
+            self._worker.waiting += 1
+        self._worker.poke(prompt.lane)
+        return await self._shown(caller, prompt)
+
+    async def delete(self, caller: Caller, identifier: str) -> None:
+        """Remove a final prompt and its attempts; its thread's messages stay. Raises `Conflict` where it is not final."""
+        identity.require(caller, identity.PROMPT_DELETE)
+        await self._owned(caller, identifier)
+        await self._records.delete(Prompt, identifier)
+
+    async def prune(self, caller: Caller, rules: Sequence[Retention], *, dry_run: bool) -> int:
+        """Delete old final prompts, or count them. Admins only."""
+        if not caller.admin:
+            raise Forbidden("only an admin may prune")
+        if not rules:
+            raise InvalidRequest(field="rules", expected="at least one status with an age")
+        return await self._queue.prune(rules, now=self._clock(), dry_run=dry_run)
+
+    # ---------------------------------------------------------------- threads
+
+    async def thread(self, caller: Caller, identifier: str) -> Thread:
+        identity.require(caller, identity.PROMPT_VIEW)
+        thread = await self._records.get(Thread, identifier)
+        if thread is None or not (caller.admin or caller.user in thread.members):
+            raise NotFound(f"no thread {identifier[:200]}")
+        return thread
+
+    async def messages(self, caller: Caller, identifier: str, query: Query) -> Page[Message]:
+        """A thread's messages; admins who are no members don't read them."""
+        thread = await self.thread(caller, identifier)
+        if caller.user not in thread.members:
+            raise Forbidden("only members of the thread may read its messages")
+        return await self._records.find(
+            Message, replace(query, filters=(*query.filters, Filter("thread", "eq", identifier)))
+        )
+
+    # ---------------------------------------------------------------- who may
+
+    async def _visible(self, caller: Caller, identifier: str) -> Prompt:
+        prompt = await self._records.get(Prompt, identifier)
+        if prompt is not None and (
+            identity.may_see(caller, prompt) or identity.may_see(caller, prompt, await self._members(prompt))
+        ):
+            return prompt
+        raise NotFound(f"no prompt {identifier[:200]}")
+
+    async def _owned(self, caller: Caller, identifier: str) -> Prompt:
+        prompt = await self._visible(caller, identifier)
+        if not caller.admin and caller.user != prompt.user:
+            raise Forbidden("only the author may change this prompt")
+        return prompt
+
+    async def _readable(self, caller: Caller, prompt: Prompt) -> bool:
+        return identity.may_read(caller, prompt) or identity.may_read(caller, prompt, await self._members(prompt))
+
+    async def _shown(self, caller: Caller, prompt: Prompt) -> Prompt:
+        return prompt if await self._readable(caller, prompt) else hide_text(prompt)
+
+    async def _members(self, prompt: Prompt) -> tuple[str, ...]:
+        thread = await self._records.get(Thread, prompt.thread) if prompt.thread is not None else None
+        return thread.members if thread is not None else ()

@@ -1,0 +1,65 @@
+"""Chores beside the walk: beats, retention, limits to disk. One task each; a failure is logged and tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from promptd.core.errors import PromptdError
+from promptd.core.ports import Queue, Retention
+from promptd.service.clock import Clock
+
+_log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """Starts and stops the chores. Stopping twice, or before starting, is fine."""
+
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        clock: Clock,
+        beat_seconds: float,
+        lease_seconds: float,
+        retention: Sequence[Retention] = (),
+        prune_seconds: float = 3600.0,
+        flush: Callable[[float], Awaitable[None]] | None = None,
+    ) -> None:
+        self._queue, self._clock = queue, clock
+        self._lease = lease_seconds
+        self._retention = tuple(retention)
+        self._chores: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [("beat", beat_seconds, self._beat)]
+        if self._retention:
+            self._chores.append(("prune", prune_seconds, self._prune))
+        if flush is not None:
+            self._chores.append(("flush limits", 1.0, lambda: flush(clock())))
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._every(name, seconds, chore), name=name) for name, seconds, chore in self._chores
+        ]
+
+    async def stop(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _every(self, name: str, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await chore()
+            except PromptdError as error:
+                _log.warning("%s failed: %s", name, error.detail or error, extra={"action": "chore_failed"})
+
+    async def _beat(self) -> None:
+        await self._queue.beat(self._clock(), self._lease)
+
+    async def _prune(self) -> None:
+        gone = await self._queue.prune(self._retention, now=self._clock())
+        if gone:
+            _log.info("pruned %d prompts", gone, extra={"action": "pruned", "count": gone})

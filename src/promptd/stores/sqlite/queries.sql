@@ -1,0 +1,192 @@
+-- Named queries of the queue. `:name` parameters; `{columns}` is the prompt's column list in rows.py.
+
+-- name: insert_prompt
+-- A new prompt, waiting, running or already final.
+insert into prompt (id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority,
+    not_before, deadline, max_attempts, created, updated, runs, failures, rescues, head, tag, due, lease, started,
+    finished, error_code, error_message, request, answer, trace, attempt)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: prompt_by_id
+select {columns} from prompt where id = ?;
+
+-- name: prompt_by_no
+select {columns} from prompt where no = ?;
+
+-- name: thread_is_busy
+-- Whether an unfinished prompt of the thread is in front.
+select 1 from prompt where thread_id = ? and status in ('scheduled', 'running', 'errored') limit 1;
+
+-- name: line_has_head
+-- Whether the caller's line (same lane and priority, no thread) already has its claimable prompt.
+select 1 from prompt where lane = ? and user_id = ? and priority = ? and thread_id is null and head = 1 limit 1;
+
+-- name: last_turn
+-- The latest turn that the caller already has in this lane.
+select max(tag) from prompt where lane = ? and user_id = ? and head = 1;
+
+-- name: first_turn
+-- Where a lane's virtual time stands after a start.
+select min(tag) from prompt where lane = ? and head = 1;
+
+-- name: next_by_priority
+select no, user_id, priority, thread_id, tag from prompt indexed by prompt_ready
+where lane = ? and head = 1 order by priority desc, tag, no limit 1;
+
+-- name: next_by_turn
+-- One claim in ten looks at turns only, so that low priority is slow but never starved.
+select no, user_id, priority, thread_id, tag from prompt indexed by prompt_fair
+where lane = ? and head = 1 order by tag, no limit 1;
+
+-- name: claim
+update prompt set status = 'running', head = 0, due = null, runs = runs + 1, started = :now, updated = :now,
+    lease = :lease, alone = 0, error_code = null, error_message = null
+where no = :no and head = 1 returning {columns};
+
+-- name: claim_alone
+-- The oldest prompt that may only run alone, because its worker died with it too often.
+update prompt set status = 'running', head = 0, due = null, runs = runs + 1, started = :now, updated = :now,
+    lease = :lease, alone = 1, error_code = null, error_message = null
+where no = (select no from prompt indexed by prompt_alone where lane = :lane and head = 2 order by no limit 1)
+returning {columns};
+
+-- name: behind_in_line
+-- The next of the caller's line.
+select no from prompt indexed by prompt_line
+where lane = ? and user_id = ? and priority = ? and head = 0 and thread_id is null and due is null
+    and status = 'scheduled' order by no limit 1;
+
+-- name: first_of_thread
+-- The first unfinished prompt of a thread.
+select no, lane, user_id, due, head from prompt indexed by prompt_thread_live
+where thread_id = ? and status in ('scheduled', 'running', 'errored') order by no limit 1;
+
+-- name: thread_is_running
+select 1 from prompt indexed by prompt_thread_running
+where thread_id = ? and thread_id is not null and status = 'running' limit 1;
+
+-- name: now_due
+-- Its time has come; whether it is claimable is the next question.
+update prompt set due = null where no = ?;
+
+-- name: make_head
+update prompt set head = 1, tag = ?, due = null where no = ?;
+
+-- name: step_back
+-- No prompt of the thread is claimable until the first one is found again.
+update prompt set head = 0 where thread_id = ? and status in ('scheduled', 'errored') and head > 0;
+
+-- name: due_prompts
+-- Waiting prompts whose time has come.
+select no, user_id, priority, thread_id, status from prompt indexed by prompt_due
+where lane = ? and due is not null and head = 0 and status in ('scheduled', 'errored') and due <= ?
+order by due limit 100;
+
+-- name: next_due
+select min(due) from prompt indexed by prompt_due
+where lane = ? and due is not null and head = 0 and status in ('scheduled', 'errored');
+
+-- name: expired_prompts
+-- Waiting prompts whose deadline has passed.
+select {columns} from prompt indexed by prompt_deadline
+where lane = ? and deadline is not null and status in ('scheduled', 'errored') and deadline <= ?
+order by deadline limit 100;
+
+-- name: next_deadline
+select min(deadline) from prompt indexed by prompt_deadline
+where lane = ? and deadline is not null and status in ('scheduled', 'errored');
+
+-- name: expire
+update prompt set status = 'abandoned', head = 0, due = null, updated = :now, finished = :now,
+    error_code = coalesce(error_code, 'timeout'),
+    error_message = coalesce(error_message, 'the deadline passed while the prompt waited')
+where no = :no and status in ('scheduled', 'errored') returning {columns};
+
+-- name: beat
+update prompt set lease = ? where status = 'running';
+
+-- name: settle_final
+update prompt set status = :status, failures = :failures, updated = :now, finished = :now, lease = null,
+    error_code = :error_code, error_message = :error_message, answer = :answer, trace = :trace
+where no = :no and runs = :runs and status = 'running';
+
+-- name: settle_waiting
+-- The attempt failed and another follows at `due`.
+update prompt set status = 'errored', failures = :failures, updated = :now, lease = null, head = 0, due = :due,
+    error_code = :error_code, error_message = :error_message
+where no = :no and runs = :runs and status = 'running';
+
+-- name: settle_back
+-- The worker is leaving; the prompt goes back to the front of its line.
+update prompt set status = 'scheduled', updated = :now, lease = null, head = 1, due = null
+where no = :no and runs = :runs and status = 'running';
+
+-- name: insert_attempt
+insert or ignore into attempt (prompt_no, run, engine, connection, model, started, first_token, finished, outcome,
+    code, message, usage, cost)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_message
+insert into message (id, thread_id, prompt_id, prompt_no, role, text, tool_calls, tool_call_id, user_id, created)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (id) do update set text = excluded.text, tool_calls = excluded.tool_calls;
+
+-- name: insert_thread
+insert or ignore into thread (id, user_id, members, title, created, updated, version) values (?, ?, ?, ?, ?, ?, ?);
+
+-- name: thread_by_id
+select id, user_id, members, title, created, updated, version from thread where id = ?;
+
+-- name: touch_thread
+update thread set updated = max(updated, ?) where id = ?;
+
+-- name: cancel
+update prompt set status = 'canceled', head = 0, due = null, lease = null, updated = :now, finished = :now,
+    error_code = 'cancelled', error_message = 'canceled by a caller'
+where no = :no returning {columns};
+
+-- name: lost_prompts
+-- Running prompts whose lease ran out (`everything`: all of them).
+select {columns}, alone from prompt indexed by prompt_running
+where status = 'running' and (:everything or lease <= :now) order by no;
+
+-- name: rescue
+-- A crash counts as a failed attempt only where the prompt ran alone; often rescued ones go into quarantine (head 2).
+update prompt set status = 'scheduled', rescues = rescues + 1, failures = failures + alone, updated = :now,
+    lease = null, due = null, alone = 0, head = case when rescues + 1 >= :quarantine then 2 else 1 end
+where no = :no returning {columns};
+
+-- name: give_up_lost
+update prompt set status = 'abandoned', rescues = rescues + 1, updated = :now, finished = :now, lease = null, head = 0,
+    error_code = 'execution_failed', error_message = :message
+where no = :no returning {columns};
+
+-- name: retry
+update prompt set status = 'scheduled', failures = 0, rescues = 0, updated = :now, finished = null, answer = null,
+    trace = null, attempt = null, error_code = null, error_message = null, head = 0, due = null, deadline = case when deadline <= :now then null else deadline end
+where no = :no;
+
+-- name: only_attempt
+-- The attempt of a row that was written once.
+select attempt from prompt where no = ?;
+
+-- name: delete_messages
+delete from message where thread_id = ? and prompt_no = ?;
+
+-- name: delete_prompt
+delete from prompt where no = ?;
+
+-- name: delete_attempts
+delete from attempt where prompt_no = ?;
+
+-- name: prunable
+select no from prompt where no > :after and status = :status and finished < :before order by no limit :count;
+
+-- name: prune_idempotency
+delete from idempotency where expires <= ?;
+
+-- name: idempotent
+select fingerprint, prompt_id, expires from idempotency where user_id = ? and key = ?;
+
+-- name: insert_idempotency
+insert or replace into idempotency (user_id, key, fingerprint, prompt_id, expires) values (?, ?, ?, ?, ?);

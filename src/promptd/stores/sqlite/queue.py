@@ -1,0 +1,376 @@
+"""The queue on SQLite: each verb is one piece of work for the writer, so one transaction.
+
+Order (docs/architecture.md): every *line* has at most one claimable prompt, its head. A thread is a line; the prompts of a caller
+without a thread are one line per lane and priority. When a prompt becomes head it gets a tag: its caller's next turn in
+virtual time. The claim is then one index scan by priority, tag and age, whatever the backlog.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from promptd.core.errors import Conflict, Forbidden, IdempotencyMismatch, NotFound
+from promptd.core.lifecycle import Move, Status, target
+from promptd.core.model import Attempt, Message, Outcome, Prompt, Thread
+from promptd.core.ports import Added, Claimed, Idempotency, Retention, Settlement
+from promptd.stores.sqlite.rows import (
+    embedded_attempt,
+    encode,
+    from_attempt,
+    from_message,
+    from_prompt,
+    from_thread,
+    load_queries,
+    to_prompt,
+    to_thread,
+)
+from promptd.stores.sqlite.writer import Writer
+
+_Q = load_queries("queries.sql")
+_PRUNE_BATCH = 500
+
+
+class SqliteQueue:
+    """Port `Queue`. One process owns the file (the data folder's lock proves it)."""
+
+    def __init__(
+        self, writer: Writer, *, lease: float = 30.0, rescue_limit: int = 20, quarantine_after: int = 3
+    ) -> None:
+        self._writer = writer
+        self._quarantine_after = quarantine_after
+        self._lease = lease
+        self._rescue_limit = rescue_limit
+        #: virtual time per lane: the tag of the latest claim. Lost at a restart, and then read from the waiting heads.
+        self._virtual: dict[str, int] = {}
+
+    # ------------------------------------------------------------ add
+
+    async def add(
+        self,
+        prompt: Prompt,
+        *,
+        now: float,
+        start: bool = False,
+        thread: Thread | None = None,
+        messages: Sequence[Message] = (),
+        idempotency: Idempotency | None = None,
+        attempts: Sequence[Attempt] = (),
+    ) -> Added:
+        def work(db: sqlite3.Connection) -> Added:
+            if idempotency is not None:
+                known = self._known_key(db, prompt.user, idempotency, now)
+                if known is not None:
+                    return Added(known, created=False)
+            try:
+                stored = self._insert(db, prompt, now, start, attempts)
+            except sqlite3.IntegrityError:
+                known = self._known_id(db, prompt)
+                if known is not None:
+                    return Added(known, created=False)
+                stored = self._insert(db, prompt, now, start, attempts)
+            if thread is not None:
+                self._join_thread(db, thread, prompt.user)
+            if messages:
+                db.executemany(_Q["insert_message"], [from_message(message, stored.no) for message in messages])
+                db.execute(_Q["touch_thread"], (now, prompt.thread))
+            if idempotency is not None:
+                row = (prompt.user, idempotency.key, idempotency.fingerprint, stored.id, idempotency.expires)
+                db.execute(_Q["insert_idempotency"], row)
+            return Added(stored, created=True)
+
+        return await self._writer.submit(work)
+
+    def _join_thread(self, db: sqlite3.Connection, thread: Thread, user: str) -> None:
+        """Create the thread, unless somebody was faster; then the caller must be one of its members."""
+        if not db.execute(_Q["insert_thread"], from_thread(thread)).rowcount:
+            row = db.execute(_Q["thread_by_id"], (thread.id,)).fetchone()
+            if user not in to_thread(row).members:
+                raise Forbidden(f"the thread {thread.id} is somebody else's")
+
+    def _insert(
+        self, db: sqlite3.Connection, prompt: Prompt, now: float, start: bool, attempts: Sequence[Attempt]
+    ) -> Prompt:
+        head, tag, due, lease = 0, 0, None, None
+        if not prompt.status.final:
+            waits = prompt.not_before is not None and prompt.not_before > now
+            blocked = prompt.thread is not None and bool(db.execute(_Q["thread_is_busy"], (prompt.thread,)).fetchone())
+            if waits:
+                due = prompt.not_before
+            elif start and not blocked:
+                prompt = replace(prompt, status=Status.RUNNING, runs=1, started=now)
+                lease = now + self._lease
+            elif not blocked and not self._line_has_head(db, prompt):
+                head, tag = 1, self._turn(db, prompt.lane, prompt.user)
+        only = attempts[0] if len(attempts) == 1 else None
+        row = from_prompt(prompt, head=head, tag=tag, due=due, lease=lease, attempt=only)
+        cursor = db.execute(_Q["insert_prompt"], row)
+        if len(attempts) > 1:
+            rows = [from_attempt(replace(attempt, prompt=cursor.lastrowid or 0)) for attempt in attempts]
+            db.executemany(_Q["insert_attempt"], rows)
+        return replace(prompt, no=cursor.lastrowid or 0, due=due, updated=prompt.updated or prompt.created)
+
+    def _line_has_head(self, db: sqlite3.Connection, prompt: Prompt) -> bool:
+        if prompt.thread is not None:
+            return False
+        return db.execute(_Q["line_has_head"], (prompt.lane, prompt.user, prompt.priority)).fetchone() is not None
+
+    def _known_key(self, db: sqlite3.Connection, user: str, idempotency: Idempotency, now: float) -> Prompt | None:
+        row = db.execute(_Q["idempotent"], (user, idempotency.key)).fetchone()
+        if row is None or row[2] <= now:
+            return None
+        if row[0] != idempotency.fingerprint:
+            raise IdempotencyMismatch
+        found = db.execute(_Q["prompt_by_id"], (row[1],)).fetchone()
+        return to_prompt(found) if found else None
+
+    def _known_id(self, db: sqlite3.Connection, prompt: Prompt) -> Prompt | None:
+        """The prompt that already has this id; None after removing a canceled one, whose id starts afresh."""
+        row = db.execute(_Q["prompt_by_id"], (prompt.id,)).fetchone()
+        if row is None:  # some other constraint was broken; the second insert tells
+            return None
+        known = to_prompt(row)
+        if known.user != prompt.user:
+            raise Conflict(f"the id {prompt.id} is taken")
+        if known.status is not Status.CANCELED:
+            return known
+        db.execute(_Q["delete_messages"], (known.thread, known.no))  # else they would count as answered later
+        self._remove(db, known.no)
+        return None
+
+    # ------------------------------------------------------------ claim
+
+    async def claim(
+        self, lane: str, count: int, *, now: float, fair_only: bool = False, alone: bool = False
+    ) -> Claimed:
+        if alone:
+            return await self._writer.submit(lambda db: self._claim_alone(db, lane, now))
+        return await self._writer.submit(lambda db: self._claim(db, lane, count, now, fair_only))
+
+    def _claim_alone(self, db: sqlite3.Connection, lane: str, now: float) -> Claimed:
+        row = db.execute(_Q["claim_alone"], {"lane": lane, "now": now, "lease": now + self._lease}).fetchone()
+        return Claimed((to_prompt(row),)) if row else Claimed()
+
+    def _claim(self, db: sqlite3.Connection, lane: str, count: int, now: float, fair_only: bool) -> Claimed:
+        expired = self._expire(db, lane, now)
+        for no, user, priority, thread, status in db.execute(_Q["due_prompts"], (lane, now)).fetchall():
+            if thread is not None:
+                db.execute(_Q["now_due"], (no,))
+                self._promote_thread(db, thread, now)
+            elif status == Status.ERRORED or not db.execute(_Q["line_has_head"], (lane, user, priority)).fetchone():
+                db.execute(_Q["make_head"], (self._turn(db, lane, user), no))
+            else:
+                db.execute(_Q["now_due"], (no,))
+        prompts: list[Prompt] = []
+        pick = _Q["next_by_turn"] if fair_only else _Q["next_by_priority"]
+        while len(prompts) < count:
+            row = db.execute(pick, (lane,)).fetchone()
+            if row is None:
+                break
+            no, user, priority, thread, tag = row
+            claimed = db.execute(_Q["claim"], {"no": no, "now": now, "lease": now + self._lease}).fetchone()
+            prompts.append(to_prompt(claimed))
+            self._virtual[lane] = max(tag, self._virtual.get(lane, 0))
+            if thread is None:
+                self._promote_line(db, lane, user, priority)
+        next_due = min(
+            (
+                time
+                for query in ("next_due", "next_deadline")
+                if (time := db.execute(_Q[query], (lane,)).fetchone()[0]) is not None
+            ),
+            default=None,
+        )
+        return Claimed(tuple(prompts), tuple(expired), next_due)
+
+    def _expire(self, db: sqlite3.Connection, lane: str, now: float) -> list[Prompt]:
+        gone = []
+        for row in db.execute(_Q["expired_prompts"], (lane, now)).fetchall():
+            before = to_prompt(row)
+            gone.append(to_prompt(db.execute(_Q["expire"], {"no": before.no, "now": now}).fetchone()))
+            self._left_line(db, before, now)
+        return gone
+
+    # ------------------------------------------------------------ lines and turns
+
+    def _turn(self, db: sqlite3.Connection, lane: str, user: str) -> int:
+        """The next turn of a caller: behind its own waiting heads, and never before the lane's virtual time."""
+        virtual = self._virtual.get(lane)
+        if virtual is None:
+            first = db.execute(_Q["first_turn"], (lane,)).fetchone()[0]
+            virtual = self._virtual[lane] = 0 if first is None else max(first - 1, 0)
+        own = db.execute(_Q["last_turn"], (lane, user)).fetchone()[0]
+        return 1 + (virtual if own is None else max(virtual, own))
+
+    def _promote_line(self, db: sqlite3.Connection, lane: str, user: str, priority: int) -> None:
+        row = db.execute(_Q["behind_in_line"], (lane, user, priority)).fetchone()
+        if row is not None:
+            db.execute(_Q["make_head"], (self._turn(db, lane, user), row[0]))
+
+    def _promote_thread(self, db: sqlite3.Connection, thread: str, now: float) -> None:
+        row = db.execute(_Q["first_of_thread"], (thread,)).fetchone()
+        if row is None or db.execute(_Q["thread_is_running"], (thread,)).fetchone():
+            return
+        no, lane, user, due, head = row
+        if not head and (due is None or due <= now):
+            db.execute(_Q["make_head"], (self._turn(db, lane, user), no))
+
+    def _make_way(self, db: sqlite3.Connection, prompt: Prompt, now: float) -> None:
+        """A run of a thread ended: the thread's first unfinished prompt is next, also one that was retried meanwhile."""
+        if prompt.thread is None:
+            return
+        first = db.execute(_Q["first_of_thread"], (prompt.thread,)).fetchone()
+        if first is not None and first[0] != prompt.no:
+            db.execute(_Q["step_back"], (prompt.thread,))
+        self._promote_thread(db, prompt.thread, now)
+
+    def _left_line(self, db: sqlite3.Connection, prompt: Prompt, now: float) -> None:
+        """A prompt no longer waits or runs: let the next of its line come forward."""
+        if prompt.thread is not None:
+            self._promote_thread(db, prompt.thread, now)
+        elif not db.execute(_Q["line_has_head"], (prompt.lane, prompt.user, prompt.priority)).fetchone():
+            self._promote_line(db, prompt.lane, prompt.user, prompt.priority)
+
+    # ------------------------------------------------------------ settle
+
+    async def beat(self, now: float, lease: float) -> None:
+        await self._writer.submit(lambda db: db.execute(_Q["beat"], (now + lease,)).rowcount)
+
+    async def settle(self, settlement: Settlement) -> Prompt | None:
+        return await self._writer.submit(lambda db: self._settle(db, settlement))
+
+    def _settle(self, db: sqlite3.Connection, end: Settlement) -> Prompt | None:
+        prompt, attempt = end.prompt, end.attempt
+        status = target(Status.RUNNING, end.move)
+        failed = end.move in (Move.FAIL, Move.GIVE_UP)
+        failures = prompt.failures + failed
+        values: dict[str, Any] = {"no": prompt.no, "runs": prompt.runs, "now": end.now, "failures": failures}
+        error = end.error if failed or end.move is Move.CANCEL else None
+        values |= {"error_code": error.code if error else None, "error_message": error.message if error else None}
+        if status.final:
+            values |= {"status": status.value, "trace": end.trace or None}
+            values["answer"] = encode(end.answer) if end.answer else None
+            changed = db.execute(_Q["settle_final"], values).rowcount
+        elif end.move is Move.FAIL:
+            changed = db.execute(_Q["settle_waiting"], values | {"due": end.due}).rowcount
+        else:
+            changed = db.execute(_Q["settle_back"], values).rowcount
+        if not changed:
+            self._settle_lost(db, prompt, attempt)
+            return None
+        db.execute(_Q["insert_attempt"], from_attempt(attempt))
+        if prompt.thread is not None:
+            if end.messages:
+                db.executemany(_Q["insert_message"], [from_message(message, prompt.no) for message in end.messages])
+                db.execute(_Q["touch_thread"], (end.now, prompt.thread))
+            self._make_way(db, prompt, end.now)
+        return replace(
+            prompt,
+            status=status,
+            failures=failures,
+            updated=end.now,
+            finished=end.now if status.final else None,
+            due=end.due,
+            error=error,
+            answer=end.answer if status is Status.COMPLETED else None,
+            trace=end.trace,
+        )
+
+    def _settle_lost(self, db: sqlite3.Connection, prompt: Prompt, attempt: Attempt) -> None:
+        """The lease is gone. A rescue wrote its own ledger row; if a cancel took it, the attempt goes in as canceled."""
+        if db.execute(_Q["prompt_by_no"], (prompt.no,)).fetchone() is not None:
+            canceled = replace(attempt, outcome=Outcome.CANCELED, code="cancelled")
+            db.execute(_Q["insert_attempt"], from_attempt(canceled))
+
+    # ------------------------------------------------------------ cancel, retry, rescue, prune
+
+    async def cancel(self, identifier: str, *, now: float) -> Prompt:
+        def work(db: sqlite3.Connection) -> Prompt:
+            prompt = self._by_id(db, identifier)
+            target(prompt.status, Move.CANCEL)
+            canceled = to_prompt(db.execute(_Q["cancel"], {"no": prompt.no, "now": now}).fetchone())
+            self._left_line(db, prompt, now)
+            return canceled
+
+        return await self._writer.submit(work)
+
+    async def retry(self, identifier: str, *, now: float) -> Prompt:
+        def work(db: sqlite3.Connection) -> Prompt:
+            prompt = self._by_id(db, identifier)
+            target(prompt.status, Move.RETRY)
+            only = db.execute(_Q["only_attempt"], (prompt.no,)).fetchone()[0]
+            if only is not None:
+                db.execute(_Q["insert_attempt"], from_attempt(embedded_attempt(prompt.no, only)))
+            db.execute(_Q["retry"], {"no": prompt.no, "now": now})
+            if prompt.thread is not None:
+                db.execute(_Q["step_back"], (prompt.thread,))  # a later one may have come forward
+            self._left_line(db, prompt, now)
+            return to_prompt(db.execute(_Q["prompt_by_no"], (prompt.no,)).fetchone())
+
+        return await self._writer.submit(work)
+
+    async def rescue(self, *, now: float, everything: bool = False) -> tuple[Prompt, ...]:
+        def work(db: sqlite3.Connection) -> tuple[Prompt, ...]:
+            rows = db.execute(_Q["lost_prompts"], {"everything": everything, "now": now}).fetchall()
+            return tuple(self._rescue(db, to_prompt(row), bool(row[-1]), now) for row in rows)
+
+        return await self._writer.submit(work)
+
+    def _rescue(self, db: sqlite3.Connection, prompt: Prompt, alone: bool, now: float) -> Prompt:
+        lost = Attempt(
+            prompt=prompt.no,
+            run=prompt.runs,
+            engine="",
+            connection=prompt.lane,
+            model=prompt.model,
+            started=prompt.started or prompt.created,
+            finished=now,
+            outcome=Outcome.LOST,
+        )
+        db.execute(_Q["insert_attempt"], from_attempt(lost))
+        if prompt.rescues + 1 < self._rescue_limit and prompt.failures + alone < prompt.max_attempts:
+            values = {"no": prompt.no, "now": now, "quarantine": self._quarantine_after}
+            back = to_prompt(db.execute(_Q["rescue"], values).fetchone())
+            self._make_way(db, back, now)
+            return back
+        message = f"lost with its worker {prompt.rescues + 1} times"
+        row = db.execute(_Q["give_up_lost"], {"no": prompt.no, "now": now, "message": message}).fetchone()
+        self._left_line(db, prompt, now)
+        return to_prompt(row)
+
+    async def prune(self, rules: Sequence[Retention], *, now: float, dry_run: bool = False) -> int:
+        total = 0
+        for rule in rules:
+            after = 0
+            while True:
+                numbers = await self._writer.submit(
+                    lambda db, rule=rule, after=after: self._prune(db, rule, after, now, dry_run)  # type: ignore[misc]
+                )
+                total += len(numbers)
+                if len(numbers) < _PRUNE_BATCH:
+                    break
+                after = numbers[-1]
+        if not dry_run:
+            await self._writer.submit(lambda db: db.execute(_Q["prune_idempotency"], (now,)).rowcount)
+        return total
+
+    def _prune(self, db: sqlite3.Connection, rule: Retention, after: int, now: float, dry_run: bool) -> list[int]:
+        values = {"after": after, "status": rule.status.value, "before": now - rule.age, "count": _PRUNE_BATCH}
+        numbers = [row[0] for row in db.execute(_Q["prunable"], values).fetchall()]
+        if not dry_run:
+            for no in numbers:
+                self._remove(db, no)
+        return numbers
+
+    def _by_id(self, db: sqlite3.Connection, identifier: str) -> Prompt:
+        row = db.execute(_Q["prompt_by_id"], (identifier,)).fetchone()
+        if row is None:
+            raise NotFound(f"no prompt {identifier}")
+        return to_prompt(row)
+
+    def _remove(self, db: sqlite3.Connection, no: int) -> None:
+        db.execute(_Q["delete_attempts"], (no,))
+        db.execute(_Q["delete_prompt"], (no,))

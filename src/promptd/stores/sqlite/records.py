@@ -1,0 +1,362 @@
+"""Look-ups and plain records on SQLite. Point reads run on the loop with a connection of their own, long ones in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from promptd.core.errors import Conflict, InvalidRequest, StaleVersion, StoreUnavailable
+from promptd.core.filters import Filter, Order, Page, Query, check
+from promptd.core.lifecycle import Status
+from promptd.core.model import Attempt, Message, Prompt, Thread
+from promptd.stores.sqlite import rows
+from promptd.stores.sqlite.writer import Writer
+
+R = TypeVar("R")
+_OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+class _Table(NamedTuple):
+    """How a core struct lives in a table of its own."""
+
+    name: str
+    columns: str
+    decode: Callable[[rows.Row], Any]
+    key: str
+    fields: dict[str, str]  #: field of the struct → column
+
+
+_TABLES: dict[Any, _Table] = {
+    Prompt: _Table(
+        "prompt",
+        rows.PROMPT_COLUMNS,
+        rows.to_prompt,
+        "id",
+        {
+            "no": "no",
+            "id": "id",
+            "status": "status",
+            "lane": "lane",
+            "model": "model",
+            "user": "user_id",
+            "key": "key_id",
+            "team": "team",
+            "mode": "mode",
+            "capability": "capability",
+            "thread": "thread_id",
+            "parent": "parent_id",
+            "priority": "priority",
+            "created": "created",
+            "updated": "updated",
+            "started": "started",
+            "finished": "finished",
+            "runs": "runs",
+            "failures": "failures",
+            "error": "error_code",
+        },
+    ),
+    Attempt: _Table(
+        "attempt",
+        rows.ATTEMPT_COLUMNS,
+        rows.to_attempt,
+        "prompt_no",
+        {
+            name: name
+            for name in ("run", "engine", "connection", "model", "started", "finished", "outcome", "code", "cost")
+        }
+        | {"prompt": "prompt_no"},
+    ),
+    Thread: _Table(
+        "thread",
+        rows.THREAD_COLUMNS,
+        rows.to_thread,
+        "id",
+        {"id": "id", "user": "user_id", "title": "title", "created": "created", "updated": "updated"},
+    ),
+    Message: _Table(
+        "message",
+        rows.MESSAGE_COLUMNS,
+        rows.to_message,
+        "id",
+        {
+            "no": "no",
+            "id": "id",
+            "thread": "thread_id",
+            "prompt": "prompt_id",
+            "prompt_no": "prompt_no",
+            "role": "role",
+            "created": "created",
+        },
+    ),
+}
+
+#: The fields that look-ups may name, per kind.
+FIELDS = {kind: frozenset(table.fields) for kind, table in _TABLES.items()}
+_UNIQUE: dict[Any, str] = {Prompt: "no", Attempt: "run", Thread: "id", Message: "no"}
+
+
+class SqliteRecords:
+    """Port `Records`."""
+
+    def __init__(self, writer: Writer, path: str) -> None:
+        self._writer = writer
+        self._near = _reader(path)
+        self._far = _reader(path)
+        self._far_lock = asyncio.Lock()
+
+    def close(self) -> None:
+        self._near.close()
+        self._far.close()
+
+    async def get(self, kind: type[R], identifier: str) -> R | None:
+        try:
+            table = _TABLES.get(kind)
+            if table is None:
+                row = self._near.execute(
+                    "select data from record where kind = ? and id = ?", (kind.__name__, identifier)
+                ).fetchone()
+                return msgspec.msgpack.decode(row[0], type=kind) if row else None
+            sql = f"select {table.columns} from {table.name} where {table.key} = ?"  # noqa: S608 (our own names)
+            row = self._near.execute(sql, (identifier,)).fetchone()
+            found: R | None = table.decode(row) if row else None
+            return found
+        except sqlite3.Error as error:
+            raise StoreUnavailable("the store can't be read", detail=str(error)) from error
+
+    async def find(self, kind: type[R], query: Query) -> Page[R]:
+        table = _TABLES.get(kind)
+        async with self._far_lock:
+            try:
+                if table is None:
+                    return await asyncio.to_thread(self._find_records, kind, query)
+                check(query, frozenset(table.fields))
+                return await asyncio.to_thread(self._find_rows, kind, table, query)
+            except sqlite3.Error as error:
+                raise StoreUnavailable("the store can't be read", detail=str(error)) from error
+
+    def _find_rows(self, kind: type[R], table: _Table, query: Query) -> Page[R]:
+        where, values = _where(table, query.filters)
+        if kind is Attempt:
+            self._check_attempt_query(query)
+        total = None
+        if query.count:
+            sql = f"select count(*) from {table.name}{where}"  # noqa: S608 (columns come from our own tables)
+            total = self._far.execute(sql, values).fetchone()[0]
+        order = _order(table, query.order, _UNIQUE[kind])
+        if query.after is not None:
+            clause, more = _behind(order, _read_cursor(query.after, len(order)))
+            where = f"{where} and {clause}" if where else f" where {clause}"
+            values += more
+        columns = ", ".join(column for column, _ in order)
+        by = ", ".join(f"{column} desc" if descending else column for column, descending in order)
+        sql = (
+            f"select {table.columns}, {columns} from {table.name}{where} "  # noqa: S608
+            f"order by {by} limit {query.limit + 1}"
+        )
+        found = self._far.execute(sql, values).fetchall()
+        width = len(order)
+        page = found[: query.limit]
+        items = tuple(table.decode(row) for row in page)
+        if kind is Attempt and not items:
+            items = self._embedded_attempt(query)
+        after = _write_cursor(page[-1][-width:]) if len(found) > query.limit else None
+        return Page(items=items, after=after, count=total)
+
+    def _check_attempt_query(self, query: Query) -> None:
+        if not any(entry.field == "prompt" and entry.operator == "eq" for entry in query.filters):
+            raise InvalidRequest(field="filters", expected="the prompt whose attempts are wanted")
+
+    def _embedded_attempt(self, query: Query) -> tuple[Any, ...]:
+        no = next(entry.value for entry in query.filters if entry.field == "prompt")
+        row = self._far.execute("select attempt from prompt where no = ?", (no,)).fetchone()
+        return (rows.embedded_attempt(no, row[0]),) if row and row[0] else ()
+
+    def _find_records(self, kind: type[R], query: Query) -> Page[R]:
+        """Plain records are few (keys, settings): they are read whole and filtered here."""
+        check(query, frozenset(getattr(kind, "__struct_fields__", ())))
+        sql = "select data from record where kind = ? order by id"
+        found = [
+            msgspec.msgpack.decode(row[0], type=kind) for row in self._far.execute(sql, (kind.__name__,)).fetchall()
+        ]
+        found = [item for item in found if all(_matches(item, entry) for entry in query.filters)]
+        for order in reversed(query.order):
+            found.sort(
+                key=lambda item: (getattr(item, order.field) is not None, getattr(item, order.field)),
+                reverse=order.descending,
+            )
+        start = _read_start(query.after) if query.after is not None else 0
+        stop = start + query.limit
+        after = _write_cursor((stop,)) if len(found) > stop else None
+        return Page(items=tuple(found[start:stop]), after=after, count=len(found) if query.count else None)
+
+    async def put(self, *records: Struct) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            for record in records:
+                _put(db, record)
+
+        await self._writer.submit(work)
+
+    async def delete(self, kind: type[Struct], identifier: str) -> bool:
+        def work(db: sqlite3.Connection) -> bool:
+            if kind is Prompt:
+                return _delete_prompt(db, identifier)
+            if kind is Thread:
+                db.execute("delete from message where thread_id = ?", (identifier,))
+            table = _TABLES.get(kind)
+            if table is not None:
+                sql = f"delete from {table.name} where {table.key} = ?"  # noqa: S608
+                return db.execute(sql, (identifier,)).rowcount > 0
+            sql = "delete from record where kind = ? and id = ?"
+            return db.execute(sql, (kind.__name__, identifier)).rowcount > 0
+
+        return await self._writer.submit(work)
+
+
+def _reader(path: str) -> sqlite3.Connection:
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    db.execute("pragma query_only = on")
+    return db
+
+
+def _put(db: sqlite3.Connection, record: Any) -> None:
+    if isinstance(record, Thread):
+        row = db.execute("select version from thread where id = ?", (record.id,)).fetchone()
+        _check_version(record, row)
+        db.execute(
+            f"insert or replace into thread ({rows.THREAD_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            rows.from_thread(record),
+        )
+        return
+    kind = type(record).__name__
+    row = db.execute("select version from record where kind = ? and id = ?", (kind, record.id)).fetchone()
+    version = _check_version(record, row)
+    db.execute(
+        "insert or replace into record (kind, id, version, data) values (?, ?, ?, ?)",
+        (kind, record.id, version, msgspec.msgpack.encode(record)),
+    )
+
+
+def _check_version(record: Any, row: tuple[int] | None) -> int:
+    version: int = getattr(record, "version", 0)
+    if hasattr(record, "version") and version != (row[0] + 1 if row else 0):
+        raise StaleVersion
+    return version
+
+
+def _delete_prompt(db: sqlite3.Connection, identifier: str) -> bool:
+    row = db.execute("select no, status from prompt where id = ?", (identifier,)).fetchone()
+    if row is None:
+        return False
+    if not Status(row[1]).final:
+        raise Conflict(f"the prompt is {row[1]}; cancel it first")
+    db.execute("delete from attempt where prompt_no = ?", (row[0],))
+    db.execute("delete from prompt where no = ?", (row[0],))
+    return True
+
+
+def _where(table: _Table, filters: tuple[Filter, ...]) -> tuple[str, list[Any]]:
+    clauses: list[str] = []
+    values: list[Any] = []
+    for index, entry in enumerate(filters):
+        column = table.fields[entry.field]
+        if not all(map(_storable, entry.value if entry.operator == "in" else (entry.value,))):
+            raise InvalidRequest(field=f"filters[{index}].value", expected="text or a number")
+        if entry.operator == "in":
+            clauses.append(f"{column} in ({', '.join('?' * len(entry.value))})")
+            values.extend(entry.value)
+        elif entry.operator in ("contains", "starts"):
+            text = str(entry.value).replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            clauses.append(f"{column} like ? escape '\\'")
+            values.append(f"%{text}%" if entry.operator == "contains" else f"{text}%")
+        elif entry.value is None:
+            clauses.append(f"{column} is {'not ' if entry.operator == 'ne' else ''}null")
+        else:
+            clauses.append(f"{column} {_OPERATORS[entry.operator]} ?")
+            values.append(entry.value)
+    return (" where " + " and ".join(clauses) if clauses else ""), values
+
+
+def _order(table: _Table, orders: tuple[Order, ...], unique: str) -> list[tuple[str, bool]]:
+    """Columns to sort by; the unique one closes the list, so that paging is exact."""
+    chosen: list[tuple[str, bool]] = []
+    for order in orders:
+        chosen.append((table.fields[order.field], order.descending))
+        if chosen[-1][0] == unique:
+            return chosen
+    return [*chosen, (unique, chosen[-1][1] if chosen else True)]
+
+
+def _behind(order: list[tuple[str, bool]], cursor: list[Any]) -> tuple[str, list[Any]]:
+    """The condition for rows strictly behind the cursor, for mixed directions; NULL sorts first, as SQLite has it."""
+    clauses: list[str] = []
+    values: list[Any] = []
+    for index, (column, descending) in enumerate(order):
+        same = [f"{name} is ?" for name, _ in order[:index]]
+        if cursor[index] is None:
+            step = "0" if descending else f"{column} is not null"
+            more: list[Any] = []
+        else:
+            step = f"({column} < ? or {column} is null)" if descending else f"{column} > ?"
+            more = [cursor[index]]
+        clauses.append(" and ".join([*same, step]))
+        values.extend([*cursor[:index], *more])
+    return "(" + " or ".join(f"({clause})" for clause in clauses) + ")", values
+
+
+def _write_cursor(values: tuple[Any, ...]) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
+
+
+def _read_cursor(text: str, width: int) -> list[Any]:
+    try:
+        values = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=list[Any])
+    except (ValueError, msgspec.DecodeError):
+        values = []
+    if len(values) != width or not all(map(_storable, values)):
+        raise InvalidRequest(field="after", expected="the `after` of the page before, for the same order")
+    return values
+
+
+def _read_start(text: str) -> int:
+    (start,) = _read_cursor(text, 1)
+    if not isinstance(start, int) or start < 0:
+        raise InvalidRequest(field="after", expected="the `after` of the page before")
+    return start
+
+
+def _storable(value: Any) -> bool:
+    """Whether a column can hold the value at all."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return value is None or isinstance(value, str | float)
+
+
+def _matches(item: Any, entry: Filter) -> bool:
+    value = getattr(item, entry.field)
+    match entry.operator:
+        case "eq":
+            return bool(value == entry.value)
+        case "ne":
+            return bool(value != entry.value)
+        case "in":
+            return value in entry.value
+        case "contains":
+            return value is not None and entry.value in value
+        case "starts":
+            return str(value).startswith(str(entry.value))
+        case _ if value is None or entry.value is None:
+            return False
+        case "gt":
+            return bool(value > entry.value)
+        case "gte":
+            return bool(value >= entry.value)
+        case "lt":
+            return bool(value < entry.value)
+        case "lte":
+            return bool(value <= entry.value)

@@ -1,0 +1,217 @@
+"""Rows of the SQLite schema as structs of the core, and back."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from promptd.core.lifecycle import Status
+from promptd.core.model import (
+    Answer,
+    Attempt,
+    Capability,
+    Failure,
+    Message,
+    Mode,
+    Outcome,
+    Prompt,
+    Request,
+    Thread,
+    ToolCall,
+    Usage,
+)
+
+Row = tuple[Any, ...]
+
+PROMPT_COLUMNS = (
+    "no, id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority, not_before, "
+    "deadline, max_attempts, created, updated, runs, failures, rescues, due, started, finished, error_code, "
+    "error_message, request, answer, trace"
+)
+ATTEMPT_COLUMNS = (
+    "prompt_no, run, engine, connection, model, started, first_token, finished, outcome, code, message, usage, cost"
+)
+THREAD_COLUMNS = "id, user_id, members, title, created, updated, version"
+MESSAGE_COLUMNS = "no, id, thread_id, prompt_id, role, text, tool_calls, tool_call_id, user_id, created"
+
+encode = msgspec.json.Encoder().encode
+_request = msgspec.json.Decoder(Request).decode
+_answer = msgspec.json.Decoder(Answer).decode
+_usage = msgspec.json.Decoder(Usage).decode
+_tool_calls = msgspec.json.Decoder(tuple[ToolCall, ...]).decode
+_members = msgspec.json.Decoder(tuple[str, ...]).decode
+_attempt = msgspec.json.Decoder(Attempt).decode
+
+_NO_REQUEST = Request()
+_STATUS = {status.value: status for status in Status}
+_MODE = {mode.value: mode for mode in Mode}
+_CAPABILITY = {capability.value: capability for capability in Capability}
+
+
+def load_queries(name: str) -> dict[str, str]:
+    """The named queries of a `.sql` file of this package, `{columns}` filled in."""
+    text = files(__package__).joinpath(name).read_text(encoding="utf-8")
+    queries = {}
+    for part in re.split(r"^-- name: ", text, flags=re.M)[1:]:
+        title, _, body = part.partition("\n")
+        statement = "\n".join(line for line in body.splitlines() if not line.startswith("--"))
+        queries[title.strip()] = statement.strip().rstrip(";").replace("{columns}", PROMPT_COLUMNS)
+    return queries
+
+
+def to_prompt(row: Row) -> Prompt:
+    return Prompt(
+        no=row[0],
+        id=row[1],
+        status=_STATUS[row[2]],
+        lane=row[3],
+        model=row[4],
+        user=row[5],
+        key=row[6],
+        team=row[7],
+        mode=_MODE[row[8]],
+        capability=_CAPABILITY[row[9]],
+        thread=row[10],
+        parent=row[11],
+        priority=row[12],
+        not_before=row[13],
+        deadline=row[14],
+        max_attempts=row[15],
+        created=row[16],
+        updated=row[17],
+        runs=row[18],
+        failures=row[19],
+        rescues=row[20],
+        due=row[21],
+        started=row[22],
+        finished=row[23],
+        error=Failure(row[24], row[25] or "") if row[24] else None,
+        request=_request(row[26]) if row[26] else _NO_REQUEST,
+        answer=_answer(row[27]) if row[27] else None,
+        trace=row[28] or b"",
+    )
+
+
+def from_prompt(
+    prompt: Prompt, *, head: int, tag: int, due: float | None, lease: float | None, attempt: Attempt | None
+) -> Row:
+    """The parameters of `insert_prompt`."""
+    return (
+        prompt.id,
+        prompt.status.value,
+        prompt.lane,
+        prompt.model,
+        prompt.user,
+        prompt.key,
+        prompt.team,
+        prompt.mode.value,
+        prompt.capability.value,
+        prompt.thread,
+        prompt.parent,
+        prompt.priority,
+        prompt.not_before,
+        prompt.deadline,
+        prompt.max_attempts,
+        prompt.created,
+        prompt.updated or prompt.created,
+        prompt.runs,
+        prompt.failures,
+        prompt.rescues,
+        head,
+        tag,
+        due,
+        lease,
+        prompt.started,
+        prompt.finished,
+        prompt.error.code if prompt.error else None,
+        prompt.error.message if prompt.error else None,
+        encode(prompt.request),
+        encode(prompt.answer) if prompt.answer else None,
+        prompt.trace or None,
+        encode(attempt) if attempt else None,
+    )
+
+
+def to_attempt(row: Row) -> Attempt:
+    return Attempt(
+        prompt=row[0],
+        run=row[1],
+        engine=row[2],
+        connection=row[3],
+        model=row[4],
+        started=row[5],
+        first_token=row[6],
+        finished=row[7],
+        outcome=Outcome(row[8]),
+        code=row[9],
+        message=row[10],
+        usage=_usage(row[11]),
+        cost=row[12],
+    )
+
+
+def embedded_attempt(no: int, data: bytes) -> Attempt:
+    """The only attempt of a row that was written once; it did not know its prompt's number then."""
+    return msgspec.structs.replace(_attempt(data), prompt=no)
+
+
+def from_attempt(attempt: Attempt) -> Row:
+    return (
+        attempt.prompt,
+        attempt.run,
+        attempt.engine,
+        attempt.connection,
+        attempt.model,
+        attempt.started,
+        attempt.first_token,
+        attempt.finished,
+        attempt.outcome.value,
+        attempt.code,
+        attempt.message,
+        encode(attempt.usage),
+        attempt.cost,
+    )
+
+
+def to_thread(row: Row) -> Thread:
+    return Thread(
+        id=row[0], user=row[1], members=_members(row[2]), title=row[3], created=row[4], updated=row[5], version=row[6]
+    )
+
+
+def from_thread(thread: Thread) -> Row:
+    members = encode(thread.members).decode()
+    return (thread.id, thread.user, members, thread.title, thread.created, thread.updated, thread.version)
+
+
+def to_message(row: Row) -> Message:
+    return Message(
+        no=row[0],
+        id=row[1],
+        thread=row[2],
+        prompt=row[3],
+        role=row[4],
+        text=row[5],
+        tool_calls=_tool_calls(row[6]) if row[6] else (),
+        tool_call_id=row[7],
+        user=row[8],
+        created=row[9],
+    )
+
+
+def from_message(message: Message, prompt_no: int) -> Row:
+    return (
+        message.id,
+        message.thread,
+        message.prompt,
+        prompt_no,
+        message.role,
+        message.text,
+        encode(message.tool_calls) if message.tool_calls else None,
+        message.tool_call_id,
+        message.user,
+        message.created,
+    )

@@ -1,0 +1,139 @@
+"""The built-in demonstration model: its file, its split, and what it can do through llama.cpp, greedy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import sys
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from training.demo_model import evaluate, exchange, generate  # noqa: E402
+from training.demo_model.paths import HELDOUT_PATH, MANIFEST_PATH, MODEL_PATH  # noqa: E402
+from training.demo_model.split import is_heldout  # noqa: E402
+
+MEBIBYTE = 1024 * 1024
+ROWS = evaluate.load_rows()
+TASKS = (*generate.FLOOR, *generate.STRETCH)
+
+
+@pytest.fixture(scope="module")
+def engine() -> evaluate.Engine:
+    """llama.cpp in this process."""
+    pytest.importorskip("xllamacpp", reason="llama.cpp (package xllamacpp) is not installed")
+    return evaluate.Engine()
+
+
+def test_file_matches_its_manifest() -> None:
+    manifest = json.loads(MANIFEST_PATH.read_text(encoding="utf-8"))
+    data = MODEL_PATH.read_bytes()
+    assert data[:4] == b"GGUF"
+    assert manifest["sha256"] == hashlib.sha256(data).hexdigest()
+    assert manifest["size"] == len(data) <= 4 * MEBIBYTE
+    assert manifest["quantization"] == "Q8_0"
+    assert evaluate.meets_floor(manifest["scores"])
+    assert set(manifest["scores"]) == {*TASKS, "all"}
+
+
+def test_heldout_set_is_complete_and_reproducible() -> None:
+    assert Counter(row["task"] for row in ROWS) == dict.fromkeys(TASKS, generate.PER_TASK)
+    assert generate.heldout_rows() == ROWS
+    assert HELDOUT_PATH.stat().st_size <= MEBIBYTE
+
+
+def test_every_heldout_entity_is_on_the_heldout_side() -> None:
+    entities = {entity for row in ROWS for entity in row["entities"]}
+    assert len(entities) > 2_000
+    assert all(is_heldout(*entity.split(":", 1)) for entity in entities)
+
+
+def test_training_text_never_uses_a_heldout_entity() -> None:
+    heldout = {entity for row in ROWS for entity in row["entities"]}
+    for item in generate.training_samples(5_000):
+        assert not heldout.intersection(item.entities)
+        assert not any(is_heldout(*entity.split(":", 1)) for entity in item.entities)
+
+
+def test_generator_is_deterministic_and_covers_every_task() -> None:
+    first, again = list(generate.training_samples(600, seed=3)), list(generate.training_samples(600, seed=3))
+    assert first == again
+    assert {item.exchange.task for item in first} == set(TASKS)
+
+
+def test_expected_answers_are_right() -> None:
+    rng = random.Random(11)
+    for _ in range(300):
+        total = generate.SIMPLE["add"](rng, False)
+        left, right = total.answer.split(" = ")
+        assert sum(int(part) for part in left.split(" + ")) == int(right) == int(total.value)
+        numbers = [int(n) for n in generate.SIMPLE["count"](rng, True).answer.split(", ")]
+        assert {b - a for a, b in pairwise(numbers)} <= {1, -1}
+        story = generate.SIMPLE["story"](rng, False)
+        assert evaluate.is_story(story.answer, story.topic)
+        assert evaluate.passed({"check": "json", "expect": '{"a": 1}'}, "no json") is False
+
+
+@pytest.mark.timeout(300)
+def test_heldout_scores_reach_the_floor(engine: evaluate.Engine) -> None:
+    """All 200 rows of every task in one test, so that parallel test workers do not repeat the run."""
+    results, failures = evaluate.run(ROWS, engine)
+    table = evaluate.scores(results)
+    report = {task: f"{share:.1%}" for task, share in table.items()}
+    assert {task: len(marks) for task, marks in results.items()} == dict.fromkeys(TASKS, generate.PER_TASK)
+    assert evaluate.meets_floor(table), (report, failures[:20])
+
+
+def test_name_is_recalled_across_turns(engine: evaluate.Engine) -> None:
+    talk = [
+        ["user", "Hi, my name is Brunhilde"],
+        ["assistant", "Hello, Brunhilde! How can I help you?"],
+        ["user", "What is 2 plus 3?"],
+        ["assistant", "2 + 3 = 5"],
+        ["user", "what is my name?"],
+    ]
+    assert engine.chat(talk) == "Your name is Brunhilde."
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_template_takes_a_system_prompt(engine: evaluate.Engine, role: str) -> None:
+    talk = [[role, "You are a helpful assistant."], ["user", "Hello"]]
+    assert engine.chat(talk).startswith("Hello!")
+
+
+def test_template_takes_user_messages_in_a_row(engine: evaluate.Engine) -> None:
+    talk = [["user", "my name is Mirela"], ["user", "what is my name?"]]
+    assert engine.chat(talk) == "Your name is Mirela."
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("Say hello", "Hello! How can I help you?"),
+        ("what is 12 plus 7?", "12 + 7 = 19"),
+        ("12+7", "12 + 7 = 19"),
+        ("count to 5", "1, 2, 3, 4, 5"),
+        ("repeat: apple, pear, plum", "apple, pear, plum"),
+        ("capitals: hello", "HELLO"),
+        ("is this review positive or negative: I loved this film, it was great!", "positive"),
+    ],
+)
+def test_questions_people_type(engine: evaluate.Engine, question: str, answer: str) -> None:
+    assert engine.chat([["user", question]]) == answer
+
+
+def test_definition_is_json_with_and_without_a_schema(engine: evaluate.Engine) -> None:
+    row = {"check": "json", "messages": [["user", "define cat"]]}
+    for text in (engine.chat(row["messages"]), evaluate.answer(engine, row)):
+        assert json.loads(text) == {"term": "cat", "definition": "a small furry animal that people keep as a pet"}
+
+
+def test_other_questions_get_the_honest_sentence(engine: evaluate.Engine) -> None:
+    assert engine.chat([["user", "Who won the football match last night?"]]) == exchange.HONEST

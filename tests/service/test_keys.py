@@ -1,0 +1,140 @@
+"""Keys and tickets: who is it?"""
+
+from __future__ import annotations
+
+import pytest
+
+from promptd.core.errors import Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
+from promptd.core.filters import Query
+from promptd.core.identity import ALL_PERMISSIONS, KEY_EDIT, PROMPT_VIEW, USER_PERMISSIONS
+from promptd.core.model import Caller, Key
+from promptd.service.keys import Keys
+from tests.service.house import ADMIN, ANN, BOB, Clock, House
+
+MAKER = Caller("ann", "key-ann", "", frozenset({KEY_EDIT, PROMPT_VIEW}))
+
+
+async def test_a_key_opens_and_only_its_digest_is_stored(house: House) -> None:
+    key, secret = await house.keys.create(ADMIN, name="ci", user="ann", team="red")
+    caller = await house.keys.authenticate(secret)
+    assert caller == Caller("ann", key.id, "red", USER_PERMISSIONS)
+    stored = await house.records.get(Key, key.id)
+    assert stored == key
+    assert (
+        secret.encode()
+        not in house.database.path.read_bytes() + house.database.path.with_name("promptd.db-wal").read_bytes()
+    )
+
+
+@pytest.mark.parametrize("secret", [None, "", "pk", "pk-unknown-x", "sk-1-2", "pk--", "x" * 10_000, "pk-ü-\ud800"])
+async def test_what_opens_nothing(house: House, secret: str | None) -> None:
+    with pytest.raises(Unauthenticated):
+        await house.keys.authenticate(secret)
+
+
+async def test_one_wrong_letter_opens_nothing(house: House) -> None:
+    _, secret = await house.keys.create(ADMIN, name="ci")
+    await house.keys.authenticate(secret)
+    for wrong in (secret[:-1], secret + "x", secret[:-1] + ("a" if secret[-1] != "a" else "b"), secret.upper()):
+        with pytest.raises(Unauthenticated):
+            await house.keys.authenticate(wrong)
+
+
+async def test_a_key_expires_though_it_was_just_used(house: House, clock: Clock) -> None:
+    _, secret = await house.keys.create(ADMIN, name="ci", expires=clock() + 10)
+    await house.keys.authenticate(secret)
+    clock.now += 9.9
+    await house.keys.authenticate(secret)
+    clock.now += 0.1
+    with pytest.raises(Unauthenticated):
+        await house.keys.authenticate(secret)
+
+
+async def test_a_revoked_key_is_refused_at_once(house: House, clock: Clock) -> None:
+    key, secret = await house.keys.create(ADMIN, name="ci", user="ann")
+    await house.keys.authenticate(secret)
+    gone = await house.keys.revoke(ADMIN, key.id)
+    assert gone.revoked == clock()
+    with pytest.raises(Unauthenticated):
+        await house.keys.authenticate(secret)
+    assert await house.keys.revoke(ADMIN, key.id) == gone, "twice is fine"
+    assert (await house.records.get(Key, key.id)) == gone
+
+
+async def test_another_process_notices_a_revocation_within_a_minute(house: House, clock: Clock) -> None:
+    from promptd.service.clock import Ids
+
+    key, secret = await house.keys.create(ADMIN, name="ci")
+    other = Keys(records=house.records, clock=clock, ids=Ids(clock, lambda size: bytes(size)))
+    await other.authenticate(secret)
+    await house.keys.revoke(ADMIN, key.id)
+    clock.now += 60
+    with pytest.raises(Unauthenticated):
+        await other.authenticate(secret)
+
+
+async def test_nobody_gives_away_more_than_they_have(house: House) -> None:
+    with pytest.raises(Forbidden):
+        await house.keys.create(ANN, name="x")
+    for more in ({"admin": True}, {"user": "bob"}, {"permissions": ALL_PERMISSIONS}, {}):
+        with pytest.raises(Forbidden):
+            await house.keys.create(MAKER, name="x", **more)  # type: ignore[arg-type]
+    key, _ = await house.keys.create(MAKER, name="x", permissions=frozenset({PROMPT_VIEW}))
+    assert (key.user, key.admin) == ("ann", False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "x" * 101}, "name"),
+        ({"user": ""}, "user"),
+        ({"permissions": frozenset({"fly"})}, "permissions"),
+        ({"expires": 1.0}, "expires_at"),
+    ],
+)
+async def test_a_wrong_field_is_named(house: House, fields: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        await house.keys.create(ADMIN, **({"name": "x"} | fields))  # type: ignore[arg-type]
+    assert refused.value.field == field
+
+
+async def test_everybody_sees_and_revokes_their_own(house: House) -> None:
+    mine, _ = await house.keys.create(ADMIN, name="mine", user="ann")
+    other, _ = await house.keys.create(ADMIN, name="other", user="bob")
+    assert {key.id for key in (await house.keys.find(ADMIN, Query())).items} == {mine.id, other.id}
+    assert {key.id for key in (await house.keys.find(MAKER, Query())).items} == {mine.id}
+    with pytest.raises(NotFound):
+        await house.keys.revoke(MAKER, other.id)
+    with pytest.raises(Forbidden):
+        await house.keys.revoke(BOB, other.id)
+
+
+async def test_a_ticket_opens_one_path_once(house: House, clock: Clock) -> None:
+    ticket = house.tickets.issue(ANN, "/events")
+    assert house.tickets.redeem(ticket.token, "/events") == ANN
+    with pytest.raises(Unauthenticated):
+        house.tickets.redeem(ticket.token, "/events")
+    other = house.tickets.issue(ANN, "/events")
+    with pytest.raises(Unauthenticated):
+        house.tickets.redeem(other.token, "/other")
+    with pytest.raises(Unauthenticated):
+        house.tickets.redeem("unknown", "/events")
+
+
+async def test_a_ticket_is_good_for_a_minute(house: House, clock: Clock) -> None:
+    early, late = house.tickets.issue(ANN, "/events"), house.tickets.issue(ANN, "/events")
+    clock.now += 59.9
+    assert house.tickets.redeem(early.token, "/events") == ANN
+    clock.now += 0.1
+    with pytest.raises(Unauthenticated):
+        house.tickets.redeem(late.token, "/events")
+
+
+async def test_the_number_of_open_tickets_is_bounded(house: House, clock: Clock) -> None:
+    for _ in range(10_000):
+        house.tickets.issue(ANN, "/events")
+    with pytest.raises(Overloaded):
+        house.tickets.issue(ANN, "/events")
+    clock.now += 60
+    assert house.tickets.issue(ANN, "/events").path == "/events"

@@ -1,0 +1,41 @@
+"""SQLite sits the exam of stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from promptd.core.ports import Queue, Records
+from promptd.stores.sqlite import Database
+from promptd.testing.store import StoreContract
+
+
+class SqliteStore:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._database = Database(path)
+
+    @property
+    def queue(self) -> Queue:
+        return self._database.queue
+
+    @property
+    def records(self) -> Records:
+        return self._database.records
+
+    async def reopen(self) -> None:
+        await self._database.close()
+        self._database = Database(self._path)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+        store = SqliteStore(tmp_path / "promptd.db")
+        yield store
+        await store.close()
