@@ -168,12 +168,22 @@ async def _furnish(
         metrics=metrics,
     )
     worker.on_final = intake.settle
+    unwritten: dict[str, Prompt] = {}
     walk = Walk(
         intake=intake,
         attached=Attached(
-            queue=queue, bus=bus, intake=intake, execution=execution, worker=worker, clock=clock, entropy=os.urandom
+            queue=queue,
+            bus=bus,
+            intake=intake,
+            execution=execution,
+            worker=worker,
+            clock=clock,
+            entropy=os.urandom,
+            unwritten=unwritten,
         ),
-        prompts=Prompts(queue=queue, records=records, worker=worker, execution=execution, clock=clock),
+        prompts=Prompts(
+            queue=queue, records=records, worker=worker, execution=execution, clock=clock, unwritten=unwritten
+        ),
         streams=Streams(records=records, bus=bus, running=worker.running),
         keys=Keys(records=records, clock=clock, ids=ids),
         tickets=Tickets(clock=clock, ids=ids),

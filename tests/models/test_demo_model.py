@@ -122,6 +122,7 @@ def test_template_takes_user_messages_in_a_row(engine: evaluate.Engine) -> None:
         ("count to 5", "1, 2, 3, 4, 5"),
         ("repeat: apple, pear, plum", "apple, pear, plum"),
         ("capitals: hello", "HELLO"),
+        ("write HELLO in lower case", "hello"),
         ("is this review positive or negative: I loved this film, it was great!", "positive"),
     ],
 )
@@ -133,6 +134,26 @@ def test_definition_is_json_with_and_without_a_schema(engine: evaluate.Engine) -
     row = {"check": "json", "messages": [["user", "define cat"]]}
     for text in (engine.chat(row["messages"]), evaluate.answer(engine, row)):
         assert json.loads(text) == {"term": "cat", "definition": "a small furry animal that people keep as a pet"}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("what is a cat?", {"term": "cat", "definition": "a small furry animal that people keep as a pet"}),
+        ("Hello", {"term": "unknown", "definition": exchange.HONEST}),
+    ],
+)
+def test_definition_schema_holds_for_other_questions(
+    engine: evaluate.Engine, question: str, answer: dict[str, str]
+) -> None:
+    assert json.loads(evaluate.answer(engine, {"check": "json", "messages": [["user", question]]})) == answer
+
+
+def test_callers_own_schema_gets_the_bare_answer(engine: evaluate.Engine) -> None:
+    schema = {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}
+    shape = {"type": "json_schema", "json_schema": {"name": "any", "schema": schema}}
+    text = engine.chat([["user", "Hello"]], response_format=shape)
+    assert json.loads(text) == {"answer": "Hello! How can I help you?"}
 
 
 def test_other_questions_get_the_honest_sentence(engine: evaluate.Engine) -> None:

@@ -276,9 +276,9 @@ class House:
         return list((await self.records.find(Attempt, query)).items)
 
     async def settled(self) -> None:
-        """Wait until no lane has a busy slot."""
+        """Wait until nothing runs and nothing is being claimed."""
         async with asyncio.timeout(PATIENCE):
-            while any(busy for _, busy in self.worker.load().values()):
+            while not self.worker.resting:
                 await asyncio.sleep(0)
 
 

@@ -67,7 +67,8 @@ def export(work: Path, target: Path) -> None:
     state = torch.load(work / "model.pt", weights_only=True)
     config = Config(**state["config"])
     target.parent.mkdir(parents=True, exist_ok=True)
-    writer = gguf.GGUFWriter(target, "llama")
+    partial = target.with_name(target.name + ".partial")  # renamed at the end: others may have the old file open
+    writer = gguf.GGUFWriter(partial, "llama")
     writer.add_name("promptd demo")
     writer.add_description("A small demonstration model, trained from scratch on generated sentences.")
     writer.add_context_length(config.context)
@@ -94,6 +95,7 @@ def export(work: Path, target: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    partial.replace(target)
     print(f"{target.name}: {target.stat().st_size} bytes")
     if target == MODEL_PATH:
         _write_manifest(config, sum(w.numel() for w in state["weights"].values()), target)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import tasks_fixed, tasks_number, tasks_text
-from .exchange import Exchange, wording
+from .exchange import HONEST, Exchange, wording
 from .lexicon import invented, options
 from .paths import HELDOUT_PATH
 
@@ -102,6 +102,8 @@ You are a helpful assistant. | Answer briefly. | You are a kind helper. | Reply 
 You are a test assistant. | Answer in one sentence. | You are an expert in {w}. | Your job is {w}. |
 Respond with valid JSON. | You help people with {w} and {w}. | Do not talk about {w}. | {w} {w} {w}.
 """)
+
+_KEYS_OF_JSON = ["answer", "result", "text", "name", "sentiment", "label", "value", "output"]
 
 
 @dataclass(frozen=True)
@@ -211,23 +213,33 @@ def sample(
         messages.append(Message("user", exchange.user))
         if not last and rng.random() < 0.03:
             continue  # two user messages in a row: the answer to the first one is missing
-        plain = heldout or rng.random() > 0.07
+        plain = heldout or rng.random() > (0.4 if exchange.task == "explain" else 0.1)
         messages.append(Message("assistant", exchange.answer) if plain else _wrapped(rng, exchange))
     entities = tuple(e for exchange in talk.exchanges for e in exchange.entities)
     return Sample(tuple(messages), talk.exchanges[-1], entities)
 
 
 def _wrapped(rng: random.Random, exchange: Exchange) -> Message:
-    """The bare value as JSON under some key: what a caller's own schema asks for. The key is given, not learned."""
+    """The bare value as JSON under some key: what a caller's own schema asks for.
+
+    A grammar gives the opening and the key, so they are not learned, except now and then, so that the model knows
+    how its own JSON begins and yet does not choose to write it.
+    """
     if not exchange.value or exchange.check == "json":
         return Message("assistant", exchange.answer)
-    if exchange.task == "explain" and rng.random() < 0.5:
-        term = exchange.entities[0].rpartition("=")[2]
-        return Message("assistant", json.dumps({"term": term, "definition": exchange.value}), len('{"term": "'))
-    key = rng.choice(["answer", "result", "text", "name", "sentiment", "label", "value", "output", invented(rng)])
-    if exchange.task in ("add", "subtract", "compare") and rng.random() < 0.6:
-        return Message("assistant", f'{{"{key}": {exchange.value}}}', len(key) + 5)
-    return Message("assistant", f'{{"{key}": {json.dumps(exchange.value, ensure_ascii=False)}}}', len(key) + 6)
+    if exchange.task == "explain" and rng.random() < 0.75:
+        key, fields = "term", {"term": exchange.entities[0].rpartition("=")[2], "definition": exchange.value}
+    elif exchange.task != "explain" and rng.random() < 0.25:  # the schema of a definition where none was asked for
+        key, fields = "term", {"term": "unknown", "definition": HONEST}
+    else:
+        key = rng.choice([*_KEYS_OF_JSON, invented(rng)])
+        fields = {key: exchange.value}
+        if rng.random() < 0.25:
+            fields |= dict.fromkeys(rng.sample(_KEYS_OF_JSON, rng.randint(1, 2)), exchange.value)
+    text = json.dumps(fields, ensure_ascii=False)
+    if exchange.task in ("add", "subtract", "compare") and key != "term" and rng.random() < 0.6:
+        text = text.replace(f'"{exchange.value}"', exchange.value)
+    return Message("assistant", text, 0 if rng.random() < 0.1 else len('{"' + key))
 
 
 def training_samples(count: int, seed: int = SEED, focus: Mapping[str, float] | None = None) -> Iterator[Sample]:

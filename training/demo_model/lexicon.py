@@ -175,3 +175,33 @@ def name(rng: random.Random) -> str:
     if shape < 0.10:
         return f"O'{one}"
     return one.lower() if shape < 0.16 else one
+
+
+_ACCENTS = "àáâäåãèéêëìíîïòóôöõøùúûüýçñšžčćęąłńśźőűřěğş"
+
+
+def training_word(rng: random.Random) -> str:
+    """A word for training only: mostly as above, or one that teaches the letters of the tokenizer's pieces.
+
+    A piece that is a whole everyday word can be copied or spelt only if it was seen inside some longer word; so whole
+    words are glued to others.  Words of few different letters teach runs of one letter.
+    """
+    roll = rng.random()
+    if roll < 0.65:
+        return word(rng)
+    if roll < 0.96:
+        whole = rng.choice(EVERYDAY if rng.random() < 0.75 else NOUNS)
+        other = rng.choice(EVERYDAY) if rng.random() < 0.4 else invented(rng)
+        return whole + other if rng.random() < 0.6 else other + whole
+    letters = rng.sample(_LETTERS, rng.randint(2, 4))
+    return "".join(rng.choice(letters) for _ in range(rng.randint(2, 7)))
+
+
+def training_name(rng: random.Random) -> str:
+    """A name for training only: as above, now and then with another accented letter in it."""
+    one = name(rng)
+    if rng.random() < 0.05:
+        at = rng.randrange(len(one))
+        accent = rng.choice(_ACCENTS)
+        one = one[:at] + (accent.upper() if at == 0 else accent) + one[at + 1 :]
+    return one

@@ -69,12 +69,12 @@ def _quote(rng: random.Random, text: str) -> str:
 
 def name(rng: random.Random, heldout: bool) -> str:
     """A name on the wanted side of the split."""
-    return draw(rng, "word", heldout, lexicon.name)
+    return draw(rng, "word", heldout, lexicon.name if heldout else lexicon.training_name)
 
 
 def word(rng: random.Random, heldout: bool) -> str:
     """A lower-case word on the wanted side of the split."""
-    return draw(rng, "word", heldout, lexicon.word)
+    return draw(rng, "word", heldout, lexicon.word if heldout else lexicon.training_word)
 
 
 def introduce(rng: random.Random, heldout: bool, who: str | None = None) -> Exchange:

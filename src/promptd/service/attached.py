@@ -32,7 +32,7 @@ _WHY = {"cancel": "the caller left", "drain": "the server is shutting down"}
 
 
 class Attached:
-    """Runs prompts whose caller waits. `unwritten` holds finished ones until they are on disk, for look-ups."""
+    """Runs prompts whose caller waits. `unwritten` holds those that are not on disk yet, for look-ups."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Attached:
         worker: Worker,
         clock: Clock,
         entropy: Entropy,
+        unwritten: dict[str, Prompt],
         keep_content: bool = False,
     ) -> None:
         self._queue, self._bus, self._intake = queue, bus, intake
@@ -51,7 +52,7 @@ class Attached:
         self._clock, self._entropy = clock, entropy
         self._keep_content = keep_content
         self._writing: set[asyncio.Task[None]] = set()
-        self.unwritten: dict[str, Prompt] = {}
+        self._unwritten = unwritten
 
     @asynccontextmanager
     async def open(self, submission: Submission) -> AsyncIterator[tuple[Prompt, AsyncIterator[Sequence[Chunk]]]]:
@@ -59,7 +60,7 @@ class Attached:
 
         Raises a `Refusal`; a failed call is an `error` chunk.
         """
-        if len(self.unwritten) >= _MOST_UNWRITTEN:
+        if len(self._writing) >= _MOST_UNWRITTEN:
             raise Overloaded("the store is behind", retry_after=1)
         prompt = await self._intake.admit(submission)
         run: Run | None = None
@@ -84,6 +85,7 @@ class Attached:
     def _begin(self, prompt: Prompt) -> Run:
         run = self._execution.begin(replace(prompt, status=Status.RUNNING, runs=1, started=self._clock()))
         self._worker.enter(run)
+        self._unwritten[prompt.id] = run.prompt
         return run
 
     async def _drive(self, run: Run) -> None:
@@ -144,7 +146,7 @@ class Attached:
         if not self._keep_content:
             answer = prompt.answer and replace(prompt.answer, text="", tool_calls=(), value=None)
             prompt = replace(prompt, request=Request(metadata=prompt.request.metadata), answer=answer)
-        self.unwritten[prompt.id] = prompt
+        self._unwritten[prompt.id] = prompt
         task = asyncio.create_task(self._write(prompt, attempts), name=f"write {prompt.id}")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
@@ -155,4 +157,4 @@ class Attached:
         except StoreUnavailable as error:
             _log.error("the row of %s is lost: %s", prompt.id, error.detail, extra={"action": "store_failed"})
         finally:
-            del self.unwritten[prompt.id]
+            del self._unwritten[prompt.id]

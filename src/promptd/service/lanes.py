@@ -16,11 +16,24 @@ _MOST_ATTACHED = 1000
 
 
 class Lane:
-    __slots__ = ("again", "attached", "backlog", "busy", "claimed", "claiming", "name", "slots", "timer", "turn")
+    __slots__ = (
+        "again",
+        "attached",
+        "backlog",
+        "busy",
+        "claimed",
+        "claiming",
+        "held",
+        "name",
+        "slots",
+        "timer",
+        "turn",
+    )
 
     def __init__(self, name: str, slots: int) -> None:
         self.name, self.slots = name, slots
         self.busy = 0  #: slots taken by running prompts or reserved by a submission under way
+        self.held = 0  #: slots kept for what a claim under way will bring
         self.backlog = True  #: the store may hold claimable prompts of this lane
         self.claiming = False
         self.again = False
@@ -31,7 +44,7 @@ class Lane:
 
     @property
     def free(self) -> int:
-        return self.slots - self.busy
+        return self.slots - self.busy - self.held
 
     def queued_turn(self) -> bool:
         """Whether the next free slot is the store's."""
@@ -46,17 +59,17 @@ class Lane:
                 self.turn += 1
                 waiter.set_result(None)
 
-    async def wait(self) -> None:
-        """Wait for a slot and take it. Raises `Overloaded` where too many wait already."""
+    def queue_up(self) -> asyncio.Future[None]:
+        """A place in the line; it is resolved with a slot taken. Raises `Overloaded` where too many wait already."""
         if len(self.attached) >= _MOST_ATTACHED:
             raise Overloaded(f"too many calls wait for {self.name}", retry_after=1)
         waiter = asyncio.get_running_loop().create_future()
         self.attached.append(waiter)
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.busy -= 1
-            else:
-                self.attached.remove(waiter)
-            raise
+        return waiter
+
+    def leave(self, waiter: asyncio.Future[None]) -> bool:
+        """Give a place up; whether it had just become a slot, which is then the caller's to give back."""
+        if waiter in self.attached:
+            self.attached.remove(waiter)
+            return False
+        return not waiter.cancelled()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
@@ -26,7 +27,18 @@ def hide_text(prompt: Prompt) -> Prompt:
 class Prompts:
     """Every verb but submit and follow. Raises `NotFound` also for what the caller may not see."""
 
-    def __init__(self, *, queue: Queue, records: Records, worker: Worker, execution: Execution, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        queue: Queue,
+        records: Records,
+        worker: Worker,
+        execution: Execution,
+        clock: Clock,
+        unwritten: Mapping[str, Prompt] = MappingProxyType({}),
+    ) -> None:
+        """`unwritten` holds attached prompts that are not on disk yet; look-ups see them first."""
+        self._unwritten = unwritten
         self._queue, self._records = queue, records
         self._worker, self._execution, self._clock = worker, execution, clock
 
@@ -128,7 +140,7 @@ class Prompts:
     # ---------------------------------------------------------------- who may
 
     async def _visible(self, caller: Caller, identifier: str) -> Prompt:
-        prompt = await self._records.get(Prompt, identifier)
+        prompt = self._unwritten.get(identifier) or await self._records.get(Prompt, identifier)
         if prompt is not None and (
             identity.may_see(caller, prompt) or identity.may_see(caller, prompt, await self._members(prompt))
         ):

@@ -76,7 +76,7 @@ class Worker:
         self._leaving = True
         for run in list(self._runs.values()):
             run.stop("drain")
-        while self._tasks or self._under_way:  # a claim under way may still bring a prompt
+        while not self.resting:  # a claim under way may still bring a prompt
             await self._empty.wait()
             if self._tasks:
                 await asyncio.wait(self._tasks)
@@ -105,9 +105,14 @@ class Worker:
         if lane.free > 0 and not lane.attached and not self._held:
             lane.busy += 1
             return
-        waiting = asyncio.ensure_future(lane.wait())
+        waiter = lane.queue_up()
         self._pump(lane)
-        await waiting
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if lane.leave(waiter):
+                self.release(lane_name)
+            raise
 
     def submitted(self, prompt: Prompt, *, reserved: bool) -> None:
         """A prompt was stored: run it in its reserved slot, or let the lane look for it."""
@@ -143,6 +148,11 @@ class Worker:
         return {lane.name: (lane.slots, lane.busy) for lane in self._lanes.values()}
 
     @property
+    def resting(self) -> bool:
+        """Whether nothing runs and nothing is being claimed."""
+        return not self._tasks and not self._under_way
+
+    @property
     def _held(self) -> bool:
         return self.draining or self._alone
 
@@ -152,10 +162,12 @@ class Worker:
         if self._held:
             return
         lane.admit_attached()
-        if not lane.backlog or lane.free <= 0:
+        if not lane.backlog:
             return
-        if lane.claiming:
+        if lane.claiming:  # asked first: a claim under way holds the free slots, and must look once more
             lane.again = True
+            return
+        if lane.free <= 0:
             return
         lane.claiming = True
         self._spawn(self._claim(lane), f"claim {lane.name}")
@@ -165,14 +177,15 @@ class Worker:
             while lane.backlog and lane.free > 0 and not self._held:
                 lane.again = False
                 wanted = 1 if lane.attached else lane.free
-                lane.busy += wanted  # nobody else may take these slots while the store looks
+                lane.held = wanted  # nobody else may take these slots while the store looks
                 try:
                     found = await self._take(lane, wanted)
                 except StoreUnavailable:
-                    lane.busy -= wanted
+                    lane.held = 0
                     self._look_again(lane, self._clock() + _STORE_PAUSE)
                     break
-                lane.busy -= wanted - len(found.prompts)
+                lane.held = 0
+                lane.busy += len(found.prompts)
                 lane.claimed += len(found.prompts)
                 lane.turn += 1
                 self.waiting -= len(found.prompts) + len(found.expired)
@@ -222,6 +235,8 @@ class Worker:
         for prompt in expired:
             self._execution.announce_failure(prompt)
             await self.on_final(prompt)
+        if any(prompt.thread is not None for prompt in expired):
+            self.poke_all()  # the next of the thread came forward, maybe in another lane
 
     def _look_again(self, lane: Lane, when: float) -> None:
         if lane.timer is not None:

@@ -1,0 +1,215 @@
+"""Attached prompts: they live with their caller's connection, and their one row follows the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from promptd.app import House, build
+from promptd.core.errors import NotFound, ShuttingDown
+from promptd.core.filters import Filter, Query
+from promptd.core.identity import USER_PERMISSIONS
+from promptd.core.lifecycle import Status
+from promptd.core.model import Attempt, Caller, Chunk, Mode, Outcome, Prompt, Request, Submission, Turn
+from promptd.settings import Settings
+from promptd.testing.upstream import Upstream
+
+ANN = Caller("ann", "key-ann", "team", USER_PERMISSIONS)
+BOB = Caller("bob", "key-bob", "", USER_PERMISSIONS)
+PATIENCE = 10.0
+CLOSED_WITHIN = 0.1  # seconds from the caller's leaving to the upstream's end of file
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as server:
+        yield server
+
+
+@asynccontextmanager
+async def living(home: Path, upstream: Upstream, slots: int = 4) -> AsyncIterator[House]:
+    settings = Settings.model_validate(
+        {
+            "home": home,
+            "connections": {"up": {"engine": "openai", "base_url": upstream.base_url, "slots": slots}},
+            "models": {
+                name: {"connection": "up"} for name in ("echo", "stall", "slow-first-byte", "500", "401", "reset")
+            },
+        }
+    )
+    async with build(settings) as house:
+        yield house
+
+
+@pytest.fixture
+async def house(tmp_path: Path, upstream: Upstream) -> AsyncIterator[House]:
+    async with living(tmp_path, upstream) as house:
+        yield house
+
+
+def ask(model: str = "echo", text: str = "hello there", caller: Caller = ANN) -> Submission:
+    return Submission(caller=caller, model=model, mode=Mode.ATTACHED, request=Request(messages=(Turn("user", text),)))
+
+
+async def run(house: House, submission: Submission) -> tuple[Prompt, list[Chunk]]:
+    async with asyncio.timeout(PATIENCE), house.walk.attached.open(submission) as (prompt, live):
+        return prompt, [chunk async for batch in live for chunk in batch]
+
+
+async def stored(house: House, prompt: Prompt) -> Prompt:
+    await house.walk.attached.flush()
+    found = await house.database.records.get(Prompt, prompt.id)
+    assert found is not None
+    return found
+
+
+async def ledger(house: House, prompt: Prompt) -> list[Attempt]:
+    row = await stored(house, prompt)
+    page = await house.database.records.find(Attempt, Query(filters=(Filter("prompt", "eq", row.no),)))
+    return sorted(page.items, key=lambda attempt: attempt.run)
+
+
+def idle(house: House) -> bool:
+    return all(busy == 0 for _, busy in house.walk.worker.load().values())
+
+
+async def test_the_answer_comes_first_and_one_row_follows_without_content(house: House) -> None:
+    prompt, chunks = await run(house, ask())
+    assert chunks[-1].kind == "done"
+    assert "".join(chunk.text for chunk in chunks).strip()
+    row = await stored(house, prompt)
+    assert (row.status, row.mode, row.runs, row.user) == (Status.COMPLETED, Mode.ATTACHED, 1, "ann")
+    assert row.request.messages == ()
+    assert row.answer is not None
+    assert row.answer.text == ""
+    assert row.answer.usage == chunks[-1].usage
+    (attempt,) = await ledger(house, prompt)
+    assert (attempt.prompt, attempt.engine, attempt.outcome) == (row.no, "openai", Outcome.COMPLETED)
+    assert attempt.first_token is not None
+    assert idle(house)
+
+
+async def test_it_is_seen_by_its_author_from_the_answer_on(house: House) -> None:
+    prompt, _ = await run(house, ask())
+    seen = await house.walk.prompts.get(ANN, prompt.id)
+    assert seen.status is Status.COMPLETED
+    with pytest.raises(NotFound):
+        await house.walk.prompts.get(BOB, prompt.id)
+
+
+@pytest.mark.parametrize(("model", "text_first"), [("stall", True), ("slow-first-byte", False)])
+async def test_a_caller_that_leaves_closes_the_upstream_at_once(
+    house: House, upstream: Upstream, model: str, text_first: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(PATIENCE):
+        async with house.walk.attached.open(ask(model)) as (prompt, live):
+            if text_first:
+                await anext(live)
+            else:
+                while not upstream.calls:
+                    await asyncio.sleep(0)
+            left = loop.time()
+        assert await upstream.presence.left() - left < CLOSED_WITHIN
+    row = await stored(house, prompt)
+    assert (row.status, row.error and row.error.message) == (Status.CANCELED, "the caller left")
+    assert [attempt.outcome for attempt in await ledger(house, prompt)] == [Outcome.CANCELED]
+    assert idle(house)
+
+
+async def test_two_hundred_callers_that_leave_at_once(tmp_path: Path, upstream: Upstream) -> None:
+    loop = asyncio.get_running_loop()
+    async with living(tmp_path, upstream, slots=200) as house:
+        ready, leave, left = asyncio.Semaphore(0), asyncio.Event(), 0.0
+
+        async def call() -> None:
+            async with house.walk.attached.open(ask("stall")) as (_, live):
+                await anext(live)
+                ready.release()
+                await leave.wait()
+
+        async with asyncio.timeout(2 * PATIENCE), asyncio.TaskGroup() as callers:
+            for _ in range(200):
+                callers.create_task(call())
+            for _ in range(200):
+                await ready.acquire()
+            left = loop.time()
+            leave.set()
+        assert await upstream.presence.left(200) - left < 10 * CLOSED_WITHIN
+        await house.walk.attached.flush()
+        assert idle(house)
+
+
+async def test_a_failure_before_the_first_text_is_tried_once_more(house: House, upstream: Upstream) -> None:
+    prompt, chunks = await run(house, ask("500"))
+    assert [(chunk.kind, chunk.code) for chunk in chunks] == [("error", "service_unavailable")]
+    assert len(upstream.calls) == 2
+    row = await stored(house, prompt)
+    assert (row.status, row.runs) == (Status.ABANDONED, 2)
+    assert [attempt.run for attempt in await ledger(house, prompt)] == [1, 2]
+
+
+@pytest.mark.parametrize("model", ["401", "reset"])
+async def test_no_second_try_where_it_can_not_help_or_text_was_seen(
+    house: House, upstream: Upstream, model: str
+) -> None:
+    prompt, chunks = await run(house, ask(model))
+    assert chunks[-1].kind == "error"
+    assert len(upstream.calls) == 1
+    assert (await stored(house, prompt)).runs == 1
+
+
+async def test_callers_wait_for_slots_and_may_leave_the_line(tmp_path: Path, upstream: Upstream) -> None:
+    async with living(tmp_path, upstream, slots=1) as house:
+        async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as (_, live):
+            await anext(live)
+            impatient = asyncio.create_task(run(house, ask()))
+            patient = asyncio.create_task(run(house, ask()))
+            while len(house.walk.worker.load()) != 1 or not upstream.calls:
+                await asyncio.sleep(0)
+            impatient.cancel()
+            await asyncio.wait([impatient])
+            assert not patient.done()
+        assert (await patient)[1][-1].kind == "done"
+        assert [call.body["model"] for call in upstream.calls] == ["stall", "echo"]
+        assert idle(house)
+
+
+async def test_queued_prompts_get_one_slot_in_five_beside_attached_ones(tmp_path: Path, upstream: Upstream) -> None:
+    async with living(tmp_path, upstream, slots=1) as house:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as callers:
+            for number in range(20):
+                callers.create_task(run(house, ask(text=f"attached {number}")))
+            await asyncio.sleep(0)
+            queued = [
+                await house.walk.intake.submit(
+                    Submission(caller=BOB, model="echo", request=Request(messages=(Turn("user", f"queued {number}"),)))
+                )
+                for number in range(3)
+            ]
+            for added in queued:
+                await house.walk.streams.finished(added.prompt.id)
+        texts = [call.body["messages"][-1]["content"] for call in upstream.calls]
+        assert [text for text in texts if text.startswith("queued")] == ["queued 0", "queued 1", "queued 2"]
+        assert texts.index("queued 0") <= 10
+        assert texts.index("queued 2") < len(texts) - 1, "queued prompts had to wait for every attached one"
+
+
+async def test_a_draining_house_takes_no_more(house: House) -> None:
+    await house.drain(0)
+    with pytest.raises(ShuttingDown):
+        await run(house, ask())
+
+
+async def test_drain_ends_a_call_under_way(house: House) -> None:
+    async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as (prompt, live):
+        await anext(live)
+        await house.drain(0)
+        rest: list[Any] = [chunk async for batch in live for chunk in batch]
+        assert rest[-1].kind == "error"
+    assert (await stored(house, prompt)).status is Status.CANCELED
