@@ -359,3 +359,10 @@ def test_any_file_gives_settings_or_a_settings_error(tmp_path_factory: pytest.Te
     except SettingsError as error:
         # one line for the log
         assert len(error.message.splitlines()) == 1  # noqa: PT017 (both outcomes are fine)
+
+
+def test_a_guard_of_answers_needs_a_rule(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"guard\.output"):
+        load(tmp_path, environ={"PROMPTD_GUARD__OUTPUT": "true"})
+    settings = load(tmp_path, environ={"PROMPTD_GUARD__OUTPUT": "true", "PROMPTD_GUARD__BLOCKLIST": '["badger"]'})
+    assert settings.guard.rules == {"blocklist": ("badger",), "whole_words": True}

@@ -131,7 +131,7 @@ async def _furnish(
         records=records,
         bus=bus,
         connections=connections,
-        output_guard=None,
+        output_guard=guard if settings.guard.output else None,
         clock=clock,
         ids=ids,
         rules=Rules(
@@ -267,11 +267,13 @@ def _origins(settings: Settings) -> list[str]:
 
 def _guard(settings: Settings, plugins: registry.Registry) -> Guard | None:
     """The built-in guard, or None where no rule is set: then the hot path pays nothing."""
-    rules = {name: value for name, value in settings.guard.model_dump().items() if value}
-    if not rules:
+    if not settings.guard.rules:
         return None
     kind = plugins.guards["rules"]
-    guard: Guard = kind(kind.config_class.model_validate(rules))
+    try:
+        guard: Guard = kind(kind.config_class.model_validate(settings.guard.rules))
+    except SettingsError as error:
+        raise SettingsError(f"guard.{error.message}", key=f"guard.{error.key}") from error
     return guard
 
 

@@ -43,7 +43,7 @@ async def test_a_lone_submit_is_synced_before_its_receipt(tmp_path: Path) -> Non
     synced = [place for place, line in enumerate(between) if "fdatasync" in line and "promptd.db-wal" in line]
     assert written, "the prompt was not written before the receipt"
     assert synced, "nothing was synced before the receipt"
-    assert any(written[-1] < place for place in synced), "the receipt was sent before its row was synced"
+    assert any(written[0] < place for place in synced), "the receipt was sent before its row was synced"
 
 
 def whole_calls(lines: list[str]) -> list[str]:
@@ -116,7 +116,7 @@ async def test_a_damaged_file_stops_the_start_with_one_clear_line(tmp_path: Path
         async with server.client() as client:
             for number in range(200):
                 await client.post("/prompts", json={"prompt": f"fill {number} " + "x" * 500})
-        await server.stop()
+        await server.kill()
     path = home / "promptd.db"
     db = sqlite3.connect(path)
     db.execute("pragma wal_checkpoint(truncate)")

@@ -321,3 +321,16 @@ async def test_threads(server: Server) -> None:
     problem(await http.get(f"{base}?order=role"), 422, "invalid_request", "order")
     problem(await (await server.client("eve")).get(base), 404, "not_found")
     problem(await server.admin.get(base), 403, "forbidden")
+
+
+async def test_a_refused_answer_never_leaves(serve: Serve) -> None:
+    script = [{"say": "I saw a ", "pieces": 3}, {"say": "badger", "pieces": 2}]
+    async with serve(
+        guard={"blocklist": ["badger"], "output": True},
+        connections={"lab": {"engine": "scripted", "script": script, "slots": 2}},
+    ) as server:
+        prompt = (await server.http.post(f"{PROMPTS}?wait=30", {"prompt": "what did you see?"})).json
+        assert (prompt["status"], prompt["error"]["code"]) == ("abandoned", "content_filtered")
+        assert prompt["answer"] is None
+        events = await server.http.read(f"{PROMPTS}/{prompt['id']}/events")
+        assert [event.name for event in events if event.name] == ["error"]

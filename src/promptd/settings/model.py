@@ -200,7 +200,19 @@ class GuardSettings(Section):
 
     max_chars: int | None = Field(None, ge=1, description="Longest text of a prompt, in characters over all messages.")
     blocklist: tuple[Text, ...] = Field((), description="Words and phrases that are refused, in any case.")
+    whole_words: bool = Field(
+        True, description="A word of the blocklist counts only between non-letters. Turn it off for Chinese or Thai."
+    )
     patterns: tuple[PatternSettings, ...] = Field((), description="Named regular expressions that are refused.")
+    output: bool = Field(
+        False, description="Judge answers too. Their text is then held back until the whole answer is judged."
+    )
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What the guard is built from; empty where nothing is refused."""
+        rules = {name: value for name, value in self.model_dump(exclude={"output", "whole_words"}).items() if value}
+        return rules | {"whole_words": self.whole_words} if rules else {}
 
 
 class RetentionSettings(Section):
@@ -302,6 +314,8 @@ class Settings(Section):
         if self.default_model not in self.models:
             raise _wrong("default_model", f"one of {', '.join(self.models)}")
         _unique("limits", [limit.name for limit in self.limits])
+        if self.guard.output and not self.guard.rules:
+            raise _wrong("guard.output", "false, because no rule of the guard is set")
         _unique("guard.patterns", [pattern.name for pattern in self.guard.patterns])
         for index, limit in enumerate(self.limits):
             if limit.metric == "concurrency":
