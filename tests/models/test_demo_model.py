@@ -131,7 +131,7 @@ def test_questions_people_type(engine: evaluate.Engine, question: str, answer: s
 
 
 def test_definition_is_json_with_and_without_a_schema(engine: evaluate.Engine) -> None:
-    row = {"check": "json", "messages": [["user", "define cat"]]}
+    row: evaluate.Row = {"check": "json", "messages": [["user", "define cat"]]}
     for text in (engine.chat(row["messages"]), evaluate.answer(engine, row)):
         assert json.loads(text) == {"term": "cat", "definition": "a small furry animal that people keep as a pet"}
 

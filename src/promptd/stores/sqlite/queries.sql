@@ -19,7 +19,8 @@ select 1 from prompt where thread_id = ? and status in ('scheduled', 'running', 
 
 -- name: line_has_head
 -- Whether the caller's line (same lane and priority, no thread) already has its claimable prompt.
-select 1 from prompt where lane = ? and user_id = ? and priority = ? and thread_id is null and head = 1 limit 1;
+select 1 from prompt indexed by prompt_line_head
+where lane = ? and user_id = ? and priority = ? and thread_id is null and head = 1 limit 1;
 
 -- name: last_turn
 -- The latest turn that the caller already has in this lane.

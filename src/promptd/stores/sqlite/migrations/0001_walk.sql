@@ -41,6 +41,7 @@ create table prompt (
 create index prompt_ready on prompt (lane, priority desc, tag, no) where head = 1;
 create index prompt_fair on prompt (lane, tag, no) where head = 1;
 create index prompt_alone on prompt (lane, no) where head = 2;
+create index prompt_line_head on prompt (lane, user_id, priority) where head = 1 and thread_id is null;
 create index prompt_turn on prompt (lane, user_id, tag) where head = 1;
 create index prompt_line on prompt (lane, user_id, priority, no)
     where head = 0 and thread_id is null and due is null and status = 'scheduled';
