@@ -1,4 +1,4 @@
-"""The composition root: builds the house from settings, opens the doors, and closes them in order."""
+"""The composition root: builds the house from settings."""
 
 from __future__ import annotations
 
@@ -6,20 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
-import signal
-import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import uvicorn
-import uvloop
 from msgspec import Struct
 
-from promptd import __version__, home, logs, registry
+from promptd import __version__, home, registry
 from promptd.buses.memory import MemoryBus
 from promptd.core.errors import SettingsError
 from promptd.core.filters import Filter, Query
@@ -29,7 +23,6 @@ from promptd.core.ports import Guard
 from promptd.core.routing import Price, Route
 from promptd.egress import Egress
 from promptd.faces import FaceOptions, Front, Mount
-from promptd.faces.protocol import Protocol
 from promptd.limits.memory import MemoryLimits
 from promptd.limits.persistent import PersistentLimits
 from promptd.service.attached import Attached
@@ -50,10 +43,6 @@ from promptd.stores.sqlite import Database
 
 _log = logging.getLogger("promptd")
 _PICO_PER_UNIT_PER_MILLION: Final = 1_000_000
-_SWITCH_SECONDS: Final = 0.0005  # a busy loop must not starve the commit thread
-_MOST_FILES: Final = 65_536  # connections are files; the usual soft limit is 1,024
-_BACKLOG: Final = 2048
-_CLOSE_SECONDS: Final = 5  # for readers to go after the drain
 
 
 class House(Struct, frozen=True, kw_only=True):
@@ -85,7 +74,7 @@ async def build(settings: Settings, plugins: registry.Registry | None = None) ->
         _log.warning("%s (%s): %s", problem.plugin, problem.entry, problem.reason, extra={"action": "plugin_problem"})
     egress = Egress(_origins(settings))
     connections = _connections(settings, plugins, egress)
-    guard = _guard(settings, plugins)
+    guard = guard_of(settings, plugins)
     database = Database(
         settings.store_path,
         lease=settings.queue.lease_seconds,
@@ -146,7 +135,9 @@ async def _furnish(
         queue=queue,
         bus=bus,
         execution=execution,
-        lanes={connection.name: connection.slots for connection in connections},
+        # prompts of a connection that is gone from the settings are claimed too, and told that it is
+        lanes=dict.fromkeys(database.live_lanes(), 1)
+        | {connection.name: connection.slots for connection in connections},
         clock=clock,
         waiting=waiting.count or 0,
     )
@@ -169,6 +160,10 @@ async def _furnish(
     )
     worker.on_final = intake.settle
     unwritten: dict[str, Prompt] = {}
+    if settings.limits:
+        live = Filter("status", "in", tuple(sorted(WAITING)))
+        for prompt in (await records.find(Prompt, Query(filters=(live,), limit=1000))).items:
+            await intake.remember(prompt)
     walk = Walk(
         intake=intake,
         attached=Attached(
@@ -179,10 +174,17 @@ async def _furnish(
             worker=worker,
             clock=clock,
             entropy=os.urandom,
+            metrics=metrics,
             unwritten=unwritten,
         ),
         prompts=Prompts(
-            queue=queue, records=records, worker=worker, execution=execution, clock=clock, unwritten=unwritten
+            queue=queue,
+            records=records,
+            worker=worker,
+            execution=execution,
+            intake=intake,
+            clock=clock,
+            unwritten=unwritten,
         ),
         streams=Streams(records=records, bus=bus, running=worker.running),
         keys=Keys(records=records, clock=clock, ids=ids),
@@ -265,8 +267,8 @@ def _origins(settings: Settings) -> list[str]:
     return [value for value in values if isinstance(value, str) and value.startswith(("http://", "https://"))]
 
 
-def _guard(settings: Settings, plugins: registry.Registry) -> Guard | None:
-    """The built-in guard, or None where no rule is set: then the hot path pays nothing."""
+def guard_of(settings: Settings, plugins: registry.Registry) -> Guard | None:
+    """The built-in guard, or None where no rule is set: then the hot path pays nothing. Raises `SettingsError`."""
     if not settings.guard.rules:
         return None
     kind = plugins.guards["rules"]
@@ -313,118 +315,3 @@ async def _keep_keys(settings: Settings, keys: Keys) -> None:
         home.write_secret(path, secret)
         if name == "admin":
             _log.info("made an admin key: %s", path, extra={"action": "admin_key"})
-
-
-# -------------------------------------------------------------------- serving
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn, but the house decides when it stops."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-async def serve(settings: Settings, *, started: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal cuts the drain short."""
-    lock = home.HomeLock(settings.home)
-    try:
-        listener = _listen(settings.server.host, settings.server.port)
-        async with build(settings) as house:
-            await _serve(house, listener, started)
-    finally:
-        lock.release()
-
-
-async def _serve(house: House, listener: socket.socket, started: asyncio.Event | None) -> None:
-    settings = house.settings.server
-    server = _Uvicorn(
-        uvicorn.Config(
-            house.front,
-            http=Protocol,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            limit_concurrency=settings.max_connections,
-            timeout_graceful_shutdown=_CLOSE_SECONDS,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-            backlog=_BACKLOG,
-        )
-    )
-    stop, hurry = asyncio.Event(), asyncio.Event()
-
-    def asked() -> None:
-        (hurry if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
-    host, port = listener.getsockname()[:2]
-    scheme = "https" if settings.tls_cert else "http"
-    _log.info(
-        "promptd %s listens on %s://%s:%d, data in %s",
-        __version__,
-        scheme,
-        f"[{host}]" if ":" in host else host,
-        port,
-        house.settings.home,
-        extra={"action": "listening", "port": port},
-    )
-    if started is not None:
-        started.set()
-    await _first(stop.wait(), asyncio.shield(serving))
-    if not serving.done():
-        _log.info("draining", extra={"action": "draining"})
-        await _first(house.drain(settings.drain_seconds), hurry.wait())
-        if hurry.is_set():
-            await house.drain(0)
-        server.should_exit = True
-    await serving
-
-
-async def _first(*waiting: Any) -> None:
-    """Wait for one of them and leave the others."""
-    tasks = [asyncio.ensure_future(one) for one in waiting]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            if not task.done():
-                task.cancel()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket before anything else, so that a port in use is one clear line. Raises `SettingsError`."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        raise SettingsError(
-            f"server.port: can't listen on {host}:{port}: {error.strerror}", key="server.port"
-        ) from error
-    listener.set_inheritable(False)
-    return listener
-
-
-def run(settings: Settings) -> None:
-    """Serve in this process until told to stop. Raises `SettingsError` and `StoreUnavailable` before the doors open."""
-    logs.set_up(settings.log.level, json_lines=settings.log.json_lines)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _MOST_FILES)), hard))
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    uvloop.run(serve(settings))
-
-
-__all__ = ["House", "build", "run", "serve"]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import stat
 from pathlib import Path
 
 from promptd.core.errors import SettingsError
 
 ADMIN_KEY_FILE = "admin.key"
 CLI_KEY_FILE = "cli.key"
+
+_log = logging.getLogger(__name__)
 
 
 class HomeLock:
@@ -36,11 +40,31 @@ class HomeLock:
 
 
 def read_secret(path: Path) -> str | None:
-    """The secret in a key file, or None where there is no file."""
+    """The secret in a key file, or None where there is no file. A file that others may use is closed to them."""
     try:
-        return path.read_text(encoding="ascii").strip()
+        with path.open(encoding="ascii") as file:
+            _close_to_others(file.fileno(), path)
+            return file.read().strip()
     except FileNotFoundError:
         return None
+
+
+def _close_to_others(descriptor: int, path: Path) -> None:
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if not mode & 0o077:
+        return
+    try:
+        os.fchmod(descriptor, 0o600)
+        done = "set to 0600 now"
+    except OSError as error:
+        done = f"and could not be changed ({error.strerror})"
+    _log.warning(
+        "others could use %s (mode %04o), %s; a key that may have been read should be revoked",
+        path,
+        mode,
+        done,
+        extra={"action": "secret_exposed"},
+    )
 
 
 def write_secret(path: Path, secret: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from promptd.cli.exits import Exit
 from tests.cli.support import COMMAND, Connection, FakeServer, command, environment, frame, start
 
+FULL = Path("/dev/full")
 DONE = frame("7.1.3", "done", finish_reason="stop")
 
 
@@ -314,3 +315,34 @@ async def test_a_closed_pipe_ends_quietly(fake: FakeServer, env: dict[str, str])
     out, err = await shell.communicate()
     assert out.startswith(b"ID\tSTATUS")
     assert err == b""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs the device that is always full")
+async def test_an_answer_that_cannot_be_written_is_one_line(fake: FakeServer, env: dict[str, str]) -> None:
+    async def answers(connection: Connection) -> None:
+        await connection.stream(frame("7.1.1", "progress", text="lost"), DONE)
+
+    fake.scripts = [answers]
+    for arguments in (["ask", "hi"], ["version"]):
+        with FULL.open("wb") as full:
+            process = await asyncio.create_subprocess_exec(
+                COMMAND,
+                *arguments,
+                env=env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=full,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        _, err = await process.communicate()
+        assert (process.returncode, err) == (Exit.FAILED, b"promptd: input or output: No space left on device\n")
+
+
+@pytest.mark.parametrize(("waiting", "said"), [(0, ""), (1, "1 prompt is waiting\n"), (2, "2 prompts are waiting\n")])
+async def test_connections_say_how_many_prompts_wait(
+    fake: FakeServer, env: dict[str, str], waiting: int, said: str
+) -> None:
+    async def answers(connection: Connection) -> None:
+        await connection.reply(200, {"items": [], "waiting": waiting})
+
+    fake.scripts = [answers]
+    assert (await command("connections", "list", env=env)).err == said

@@ -221,6 +221,9 @@ async def test_config_check_prints_settings_without_secrets(env: dict[str, str],
     [
         ("server: {prot: 1}", 'server.prot: unknown setting, did you mean "port"?'),
         ("connections: {c: {engine: openai, base_ulr: x}}\nmodels: {m: {connection: c}}", "connections.c.base_ulr"),
+        ("connections: {c: {engine: openai, base_url: x}}\nmodels: {m: {connection: c}}", "connections.c.base_url: expected an address that"),
+        ("guard: {patterns: [{name: p, pattern: '(?=x)'}]}", "guard.patterns[0].pattern: 'p' is not an RE2 pattern"),
+        ("guard: {blocklist: [' ']}", "guard.blocklist[0]: expected a visible word"),
         ("connections: {c: {engine: opnai}}\nmodels: {m: {connection: c}}", 'unknown engine "opnai", did you mean "openai"?'),
     ],
 )  # fmt: skip
@@ -231,6 +234,44 @@ async def test_a_wrong_setting_is_one_line(env: dict[str, str], tmp_path: Path, 
         assert (result.code, result.out) == (Exit.USAGE, "")
         assert said in result.err
         assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("server: {host: 192.0.2.1}", "server.host: can't listen on 192.0.2.1: "),
+        ("store: {path: absent/promptd.db}", "store.path: there is no folder "),
+        ("store: {path: folder}", "store.path: {home}/folder is a folder"),
+        ("server: {tls_cert: '{home}/empty.pem', tls_key: '{home}/empty.pem'}", "server.tls_cert: expected PEM files"),
+    ],
+)
+async def test_config_check_asks_what_serve_needs_of_the_machine(
+    env: dict[str, str], tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "empty.pem").touch()
+    (tmp_path / "promptd.yaml").write_text(text.replace("{home}", str(tmp_path)))
+    before = sorted(tmp_path.iterdir())
+    result = await command("config", "check", env=env)
+    assert (result.code, result.out) == (Exit.USAGE, "")
+    assert said.replace("{home}", str(tmp_path)) in result.err
+    assert result.err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+async def test_config_check_leaves_a_home_that_is_not_there_yet(env: dict[str, str], tmp_path: Path) -> None:
+    home = tmp_path / "new" / "home"
+    result = await command("config", "check", env={**env, "PROMPTD_HOME": str(home), "PROMPTD_ADMIN_KEY": ""})
+    assert (result.code, result.err) == (0, "")
+    assert "admin_key: null" in result.out
+    assert not home.parent.exists()
+    blocked, empty = tmp_path / "file", tmp_path / "empty.yaml"
+    blocked.touch()
+    empty.touch()
+    result = await command(
+        "config", "check", "--config", str(empty), env={**env, "PROMPTD_HOME": str(blocked / "home")}
+    )
+    assert (result.code, result.err) == (Exit.USAGE, f"promptd: home: there is no folder {blocked}\n")
 
 
 async def test_serve_names_the_option_that_is_wrong(env: dict[str, str], tmp_path: Path) -> None:

@@ -15,14 +15,17 @@ from pathlib import Path
 
 import pytest
 
+from promptd.core.engine import CheckParams
 from promptd.core.errors import (
     ConfigUnusable,
+    EngineLost,
     PermissionDenied,
+    PromptExecutionError,
     ResourceNotFound,
     ServiceUnavailable,
 )
 from promptd.egress.client import Egress
-from promptd.engines.llamacpp import LlamaCpp, process
+from promptd.engines.llamacpp import LlamaCpp, engine, process, supervisor
 from promptd.engines.llamacpp.child import Orders
 from promptd.engines.llamacpp.config import model_file
 from promptd.engines.llamacpp.process import ChildProcess
@@ -91,16 +94,18 @@ async def test_a_crash_fails_the_call_under_way_and_the_next_one_works(
     under_way = asyncio.create_task(llama.execute(asked))
     await asyncio.sleep(0)
     os.kill(first, signal.SIGKILL)
-    with pytest.raises(ServiceUnavailable) as caught:
+    with pytest.raises(EngineLost, match=r"^the model's process was ended by SIGKILL during the call$"):
         await under_way
-    assert caught.value.retryable
     assert llama.standing("local", asked.connection).state == "starting"
     assert (await llama.execute(asked)).text
     assert llama.standing("local", asked.connection).detail["pid"] != first
     assert journal.count("was ended by SIGKILL; restart in 0 s") == 1
 
 
-async def test_a_model_that_keeps_crashing_is_held_back(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:
+async def test_a_model_that_keeps_crashing_is_held_back(
+    llama: LlamaCpp, call: MakeCall, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_SHORT", 0.0)
     asked = call()
     await llama.start("local", asked.connection, asked.http)
     for crash in (1, 2):
@@ -118,6 +123,111 @@ async def test_a_model_that_keeps_crashing_is_held_back(llama: LlamaCpp, call: M
     assert llama.standing("local", asked.connection).state == "ready"
 
 
+async def test_a_call_waits_for_a_restart_that_comes_soon(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:
+    asked = call()
+    await llama.start("local", asked.connection, asked.http)
+    for crash in (1, 2):
+        await journal.seen("is ready", crash)
+        os.kill(llama.standing("local", asked.connection).detail["pid"], signal.SIGKILL)
+        await journal.seen("was ended by SIGKILL", crash)
+    assert llama.standing("local", asked.connection).state == "unavailable"
+    assert (await llama.execute(asked)).text
+
+
+@linux
+async def test_a_process_that_hangs_under_a_call_is_ended(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:
+    asked = call(hang_seconds=0.5)
+    await llama.start("local", asked.connection, asked.http)
+    pid = llama.standing("local", asked.connection).detail["pid"]
+    _freeze(pid)
+    death = Death(pid)
+    calls = [asyncio.create_task(llama.execute(asked)) for _ in range(3)]
+    for under_way in calls:
+        with pytest.raises(EngineLost, match=r"the model's process did not answer for 0\.5 s during the call"):
+            await asyncio.wait_for(under_way, PATIENCE)
+    await death.seen()
+    assert (await llama.execute(asked)).text
+    assert journal.count("did not answer for 0.5 s; restart in 0 s") == 1
+
+
+async def test_a_busy_process_is_not_a_hung_one(
+    llama: LlamaCpp, call: MakeCall, journal: Journal, stranger: Egress
+) -> None:
+    """It has many more calls than slots, and yet a thread for whoever asks after its health."""
+    asked = call(slots=1, context=1024, hang_seconds=1.0, max_tokens=200, extra={"ignore_eos": True})
+    async with aclosing(llama.run(asked)) as first:
+        await anext(first)
+        others = [asyncio.create_task(llama.execute(asked)) for _ in range(40)]
+        url = f"{llama.standing('local', asked.connection).detail['origin']}/health"
+        for _ in range(10):
+            async with asyncio.timeout(PATIENCE), stranger.request("GET", url) as response:
+                assert response.status == 200
+                await response.read()
+        assert not all(other.done() for other in others)
+    assert len(await asyncio.gather(*others)) == 40
+    assert journal.count("is ready") == 1
+    assert journal.count("did not answer") == 0
+
+
+@linux
+async def test_a_process_without_a_call_may_be_silent(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:
+    asked = call(hang_seconds=0.05)
+    await llama.execute(asked)
+    standing = llama.standing("local", asked.connection)
+    _freeze(standing.detail["pid"])
+    with pytest.raises(TimeoutError):  # several times the patience
+        await asyncio.wait_for(journal.seen("did not answer"), 0.4)
+    os.kill(standing.detail["pid"], signal.SIGCONT)
+    assert (await llama.execute(asked)).text
+    assert llama.standing("local", asked.connection).detail == standing.detail
+
+
+@linux
+async def test_a_process_that_computes_on_after_the_last_cancel_is_ended(
+    llama: LlamaCpp, call: MakeCall, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_CLEAR", 0.3)
+    endless = call(context=1024, max_tokens=100_000, extra={"ignore_eos": True})
+    async with aclosing(llama.run(endless)) as chunks:
+        await anext(chunks)
+        pid = llama.standing("local", endless.connection).detail["pid"]
+        _freeze(pid)  # its loop does not turn any more
+        death = Death(pid)
+    await death.seen()
+    await journal.seen("computed a cancelled call for 0.3 s; restart in 0 s")
+    assert (await llama.execute(call(context=1024))).text
+
+
+async def test_a_cancel_that_is_heard_costs_no_restart(
+    llama: LlamaCpp, call: MakeCall, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_CLEAR", 3.0)
+    endless = call(context=1024, max_tokens=100_000, extra={"ignore_eos": True})
+    for times in (1, 2):
+        async with aclosing(llama.run(endless)) as chunks:
+            await anext(chunks)
+        await journal.seen("cancel task", times)
+    assert (await llama.execute(call(context=1024))).text
+    assert journal.count("is ready") == 1
+
+
+@linux
+async def test_check_asks_the_process_that_runs(
+    llama: LlamaCpp, call: MakeCall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_CHECK", 2.0)
+    asked = call()
+    params = CheckParams(connection=asked.connection, connection_name="local", http=asked.http)
+    await llama.execute(asked)
+    assert (await llama.check(params)).ok
+    pid = llama.standing("local", asked.connection).detail["pid"]
+    _freeze(pid)
+    with pytest.raises(ServiceUnavailable, match=r"has not answered for 2 s"):
+        await llama.check(params)
+    os.kill(pid, signal.SIGCONT)
+    assert (await llama.check(params)).ok
+
+
 async def test_a_held_back_restart_comes_by_itself(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:
     asked = call()
     await llama.start("local", asked.connection, asked.http)
@@ -129,7 +239,7 @@ async def test_a_held_back_restart_comes_by_itself(llama: LlamaCpp, call: MakeCa
     assert (await llama.execute(asked)).text
 
 
-async def test_stopping_under_a_call_fails_it_as_retryable(llama: LlamaCpp, call: MakeCall) -> None:
+async def test_stopping_under_a_call_loses_it(llama: LlamaCpp, call: MakeCall) -> None:
     endless = call(context=1024, max_tokens=100_000, extra={"ignore_eos": True})
     await llama.start("local", endless.connection, endless.http)
     pid = llama.standing("local", endless.connection).detail["pid"]
@@ -139,8 +249,16 @@ async def test_stopping_under_a_call_fails_it_as_retryable(llama: LlamaCpp, call
     stopping = asyncio.create_task(llama.stop("local"))
     os.kill(pid, signal.SIGCONT)
     await stopping
-    with pytest.raises(ServiceUnavailable):
+    with pytest.raises(EngineLost, match=r"^the model's process was stopped during the call$"):
         await under_way
+
+
+async def test_stopping_under_a_start_loses_the_calls_that_wait(llama: LlamaCpp, call: MakeCall) -> None:
+    waiting = asyncio.create_task(llama.execute(call()))
+    await asyncio.sleep(0)
+    await llama.stop("local")
+    with pytest.raises(EngineLost, match="the model local was stopped"):
+        await waiting
 
 
 @linux
@@ -187,11 +305,14 @@ async def test_calls_under_way_end_with_the_settings_they_began_with(llama: Llam
 async def test_a_missing_file_is_named(llama: LlamaCpp, call: MakeCall, tmp_path: Path) -> None:
     for path, words in ((tmp_path / "no.gguf", "no model file"), (tmp_path, "not a file")):
         asked = call(gguf=str(path))
-        with pytest.raises(ResourceNotFound, match=words) as caught:
+        with pytest.raises(ResourceNotFound, match=r"^gguf: ") as caught:
             await llama.execute(asked)
-        assert str(path) in caught.value.message
         assert not caught.value.retryable
-        assert llama.standing("local", asked.connection).state == "unavailable"
+        _only_the_operator_sees(path, caught.value)
+        standing = llama.standing("local", asked.connection)
+        assert standing.state == "unavailable"
+        assert str(path) in standing.reason
+        assert words in standing.reason
 
 
 async def test_a_corrupt_file_is_tried_once_and_again_when_it_changes(
@@ -202,11 +323,14 @@ async def test_a_corrupt_file_is_tried_once_and_again_when_it_changes(
     broken.write_bytes(whole.read_bytes()[:300_000])
     asked = call(gguf=str(broken))
     for _ in range(3):
-        with pytest.raises(ConfigUnusable, match="corrupted") as caught:
+        with pytest.raises(ConfigUnusable, match=r"^the model file can't be loaded$") as caught:
             await llama.execute(asked)
-        assert str(broken) in caught.value.message
         assert not caught.value.retryable
-    assert llama.standing("local", asked.connection).state == "unavailable"
+        _only_the_operator_sees(broken, caught.value)
+    standing = llama.standing("local", asked.connection)
+    assert standing.state == "unavailable"
+    assert str(broken) in standing.reason
+    assert "corrupted" in standing.reason
     assert journal.count("can't load it") == 1
     assert journal.count("restart") == 0
     shutil.copyfile(whole, broken)
@@ -216,8 +340,10 @@ async def test_a_corrupt_file_is_tried_once_and_again_when_it_changes(
 async def test_garbage_is_no_model(llama: LlamaCpp, call: MakeCall, tmp_path: Path) -> None:
     garbage = tmp_path / "garbage.gguf"
     garbage.write_bytes(b"not a model at all")
-    with pytest.raises(ConfigUnusable, match="GGUF"):
+    with pytest.raises(ConfigUnusable, match="can't be loaded") as caught:
         await llama.execute(call(gguf=str(garbage)))
+    _only_the_operator_sees(garbage, caught.value)
+    assert "GGUF" in str(caught.value.detail)
 
 
 @linux
@@ -312,6 +438,11 @@ async def test_killing_the_server_alone_leaves_no_orphan(loop: str, frozen: bool
         server.kill()
     await server.communicate()
     await death.seen()
+
+
+def _only_the_operator_sees(path: Path, error: PromptExecutionError) -> None:
+    assert str(path.parent) not in error.message
+    assert str(path) in str(error.detail)
 
 
 def _freeze(pid: int) -> None:

@@ -14,6 +14,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PROMPTS = "/promptd/v1/prompts"
 
 
+def nested(depth: int) -> Any:
+    value: Any = "x"
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 @pytest.mark.parametrize(
     ("body", "field", "expected"),
     [
@@ -34,6 +41,14 @@ PROMPTS = "/promptd/v1/prompts"
         ({"prompt": "x", "parameters": {"tools": [{"nam": "x"}]}}, "parameters.tools[0].nam", "only known fields"),
         ({"prompt": "x", "parameters": {"json_schema": {"type": "no"}}}, "parameters.json_schema", ""),
         ({"prompt": "x", "metadata": {"a": 1}}, "metadata[...]", "a string"),
+        ({"prompt": "x", "metadata": {"a" * 65: ""}}, "metadata", "a string of length <= 64 as each name"),
+        ({"prompt": "x", "metadata": {"a": "x" * 1025}}, "metadata[...]", "a string of length <= 1024"),
+        ({"prompt": "x", "metadata": dict.fromkeys(map(str, range(65)), "")}, "metadata", "an object of length <= 64"),
+        (
+            {"prompt": "x", "parameters": {"extra": {"a": nested(100)}}},
+            "parameters.extra",
+            "at most 100 levels of lists and objects",
+        ),
         ({"prompt": "x", "id": ""}, "id", "a string of length >= 1"),
         ({"prompt": "x", "capability": "sing"}, "capability", ""),
         ({"prompt": "x", "texts": ["y"]}, "prompt", "exactly one of prompt, messages and texts"),

@@ -219,7 +219,12 @@ class House:
         )
         self.worker.on_final = self.intake.settle
         self.prompts = Prompts(
-            queue=self.queue, records=self.records, worker=self.worker, execution=self.execution, clock=clock
+            queue=self.queue,
+            records=self.records,
+            worker=self.worker,
+            execution=self.execution,
+            intake=self.intake,
+            clock=clock,
         )
         self.streams = Streams(records=self.records, bus=self.bus)
         self.keys = Keys(records=self.records, clock=clock, ids=ids)

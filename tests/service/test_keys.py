@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from promptd.core.errors import Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
@@ -78,9 +80,53 @@ async def test_nobody_gives_away_more_than_they_have(house: House) -> None:
         await house.keys.create(ANN, name="x")
     for more in ({"admin": True}, {"user": "bob"}, {"permissions": ALL_PERMISSIONS}, {}):
         with pytest.raises(Forbidden):
-            await house.keys.create(MAKER, name="x", **more)  # type: ignore[arg-type]
+            await house.keys.create(MAKER, name="x", **more)
     key, _ = await house.keys.create(MAKER, name="x", permissions=frozenset({PROMPT_VIEW}))
     assert (key.user, key.admin) == ("ann", False)
+
+
+async def test_a_key_is_of_its_makers_team_and_does_not_outlive_its_makers_key(house: House, clock: Clock) -> None:
+    own, _ = await house.keys.store(
+        name="own", user="ann", team="red", permissions=MAKER.permissions, expires=clock() + 10
+    )
+    maker = Caller("ann", own.id, "red", MAKER.permissions)
+    view = frozenset({PROMPT_VIEW})
+    refused: list[dict[str, Any]] = [{"team": "blue"}, {"expires": clock() + 11}]
+    for more in refused:
+        with pytest.raises(Forbidden):
+            await house.keys.create(maker, name="x", permissions=view, **more)
+    taken: list[dict[str, Any]] = [{}, {"team": "red", "expires": clock() + 10}]
+    for more in taken:
+        key, _ = await house.keys.create(maker, name="x", permissions=view, **more)
+        assert (key.team, key.expires) == ("red", clock() + 10)
+    early, _ = await house.keys.create(maker, name="x", permissions=view, expires=clock() + 1)
+    assert early.expires == clock() + 1
+    free, _ = await house.keys.create(ADMIN, name="x", user="ann", team="blue")
+    assert (free.team, free.expires) == ("blue", None)
+
+
+async def test_secrets_are_not_kept_in_memory_and_the_least_used_is_forgotten(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("promptd.service.keys._CACHE_SIZE", 2)
+    made = [await house.keys.create(ADMIN, name=name) for name in ("a", "b", "c")]
+    secrets = [secret for _, secret in made]
+    for secret in (secrets[0], secrets[1], secrets[0], secrets[2]):
+        await house.keys.authenticate(secret)
+    assert not set(secrets) & set(map(str, vars(house.keys)["_known"]))
+    for key, _ in made:
+        await house.records.delete(Key, key.id)
+    await house.keys.authenticate(secrets[0])
+    await house.keys.authenticate(secrets[2])
+    with pytest.raises(Unauthenticated):
+        await house.keys.authenticate(secrets[1])
+
+
+async def test_odd_secrets_beside_the_operators_key(house: House) -> None:
+    await house.keys.set_operator("my own form")
+    assert (await house.keys.authenticate("my own form")).admin
+    with pytest.raises(Unauthenticated):
+        await house.keys.authenticate("\ud800")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import pytest
 from promptd.core.ports import Queue, Records
 from promptd.stores.sqlite import Database
 from promptd.testing.store import StoreContract
+from promptd.testing.store.walk import WalkExam
 
 
 class SqliteStore:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._database = Database(path)
+    def __init__(self, path: Path, *, quarantine_after: int = 3) -> None:
+        self._path, self._quarantine_after = path, quarantine_after
+        self._database = Database(path, quarantine_after=quarantine_after)
 
     @property
     def queue(self) -> Queue:
@@ -27,7 +28,7 @@ class SqliteStore:
 
     async def reopen(self) -> None:
         await self._database.close()
-        self._database = Database(self._path)
+        self._database = Database(self._path, quarantine_after=self._quarantine_after)
 
     async def close(self) -> None:
         await self._database.close()
@@ -37,5 +38,15 @@ class TestSqlite(StoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[SqliteStore]:
         store = SqliteStore(tmp_path / "promptd.db")
+        yield store
+        await store.close()
+
+
+class TestSqliteWithSuspects(WalkExam):
+    """Random walks in which every rescued prompt may only run alone."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[SqliteStore]:
+        store = SqliteStore(tmp_path / "promptd.db", quarantine_after=1)
         yield store
         await store.close()

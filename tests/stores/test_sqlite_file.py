@@ -245,3 +245,20 @@ async def test_a_prompt_is_read_after_reopening(tmp_path: Path) -> None:
     database = Database(tmp_path / "promptd.db")
     assert await database.records.get(Prompt, "p") is not None
     await database.close()
+
+
+async def test_a_deleted_file_takes_no_more_writes(tmp_path: Path) -> None:
+    path = tmp_path / "promptd.db"
+    database = Database(path)
+    try:
+        await database.queue.add(make_prompt("one"), now=NOW)
+        kept = path.rename(tmp_path / "moved.db")
+        with pytest.raises(StoreUnavailable):
+            await database.queue.add(make_prompt("two"), now=NOW)
+        assert database.writer.failure is not None
+        assert "gone" in database.writer.failure
+        kept.rename(path)
+        await database.queue.add(make_prompt("three"), now=NOW)
+        assert database.writer.failure is None
+    finally:
+        await database.close()

@@ -15,7 +15,10 @@ import pytest
 from promptd.core.errors import Conflict, StoreUnavailable
 from promptd.core.lifecycle import Move, Status
 from promptd.core.model import Prompt
+from promptd.core.ports import Added
 from promptd.stores.sqlite import Database
+from promptd.stores.sqlite.database import connect, migrate
+from promptd.stores.sqlite.writer import Writer
 from promptd.testing.store.samples import NOW, make_message, make_prompt, make_thread, settlement
 
 
@@ -146,6 +149,74 @@ async def test_one_bad_job_does_not_fail_the_others_of_its_batch(
     kept = await database.writer.submit(lambda db: db.execute("select kind, count(*) from record").fetchall())
     assert kept == [("good", 20)], "what the bad job wrote was kept"
     assert database.writer.failure is None
+
+
+async def in_line(database: Database, *identifiers: str) -> list[asyncio.Task[Added]]:
+    """Prompts being added, in the writer's line already: what is submitted next joins their batch."""
+    adding = [asyncio.create_task(database.queue.add(make_prompt(name), now=NOW)) for name in identifiers]
+    await asyncio.sleep(0)  # the batch begins a turn later
+    return adding
+
+
+async def test_jobs_beside_a_bad_one_still_share_a_commit(database: Database) -> None:
+    commits: list[str] = []
+    database.writer._db.set_trace_callback(lambda said: commits.append(said) if said.lower() == "commit" else None)
+    jobs = await in_line(database, *[f"p{number}" for number in range(30)])
+    results = await asyncio.gather(*jobs, database.writer.submit(_bug), return_exceptions=True)
+    database.writer._db.set_trace_callback(None)
+    assert isinstance(results[-1], RuntimeError)
+    assert len(commits) < 15
+
+
+async def test_a_batch_with_a_bad_job_shows_that_the_store_works_again(database: Database) -> None:
+    db = database.writer._db
+    db.execute("pragma query_only = on")
+    with pytest.raises(StoreUnavailable):
+        await database.queue.add(make_prompt("a"), now=NOW)
+    assert database.writer.failure is not None
+    db.execute("pragma query_only = off")
+    adding = await in_line(database, "a")
+    results = await asyncio.gather(*adding, database.writer.submit(_bug), return_exceptions=True)
+    assert isinstance(results[1], RuntimeError)
+    assert database.writer.failure is None
+
+
+async def test_a_store_that_fails_beside_a_bad_job_acknowledges_nothing(database: Database) -> None:
+    runs = 0
+
+    def full_the_second_time(db: sqlite3.Connection) -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            pages = db.execute("pragma page_count").fetchone()[0]
+            db.execute(f"pragma max_page_count = {pages}")
+            db.execute("insert into record (kind, id, version, data) values ('k', 'large', 0, zeroblob(1000000))")
+
+    adding = await in_line(database, "a")
+    results = await asyncio.gather(
+        *adding, database.writer.submit(full_the_second_time), database.writer.submit(_bug), return_exceptions=True
+    )
+    assert runs == 2, "the bad job did not undo the batch"
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    assert database.writer.failure is not None
+    assert await database.records.get(Prompt, "a") is None
+
+
+async def test_more_work_than_may_wait_is_refused_at_once(tmp_path: Path) -> None:
+    db = connect(tmp_path / "promptd.db")
+    migrate(db, tmp_path / "promptd.db")
+    writer = Writer(db, most_waiting=5)
+    jobs = [
+        writer.submit(lambda db: db.execute("insert into thread values (hex(randomblob(8)), '', '', '', 0, 0, 0)"))
+        for _ in range(5)
+    ]
+    late = writer.submit(lambda db: None)
+    assert late.done()
+    with pytest.raises(StoreUnavailable):
+        await late
+    await asyncio.gather(*jobs)
+    assert await writer.submit(lambda db: db.execute("select count(*) from thread").fetchone()) == (5,)
+    await writer.close()
 
 
 async def test_a_caller_that_leaves_does_not_disturb_the_batch(database: Database) -> None:

@@ -53,6 +53,9 @@ class MemoryBus:
             log = self._logs[topic] = _Log()
         if chunk.attempt < log.attempt and chunk.kind != "error":
             return  # a run that was replaced has not noticed yet
+        if chunk.kind == "restart" and not log.followers:
+            self._logs.pop(topic, None)  # nobody holds text that would have to be voided
+            return
         if chunk.attempt > log.attempt or chunk.kind == "restart":
             # readers hold the old list until they have seen the restart; the new attempt begins a new one
             log.chunks = []

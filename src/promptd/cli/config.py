@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from promptd.cli.options import json_option, settings_options
 from promptd.cli.output import clean, complain, print_json, print_table
+
+if TYPE_CHECKING:
+    from promptd.settings import Settings
 
 
 @click.group()
@@ -20,13 +25,19 @@ def config() -> None:
 @json_option
 @settings_options
 def check(as_json: bool, config: Path | None, home: Path | None) -> None:
-    """Check every setting as `serve` would, and print them all; secrets are hidden."""
+    """Check every setting as `serve` would, and print them all; secrets are hidden.
+
+    Nothing is created or changed. Whether the port is free is not asked: the server itself may be running.
+    """
     from promptd import registry
+    from promptd.app import guard_of
     from promptd.settings import load
 
     settings = load(home, config)
     plugins = registry.load()
     configs = registry.check_connections(settings, plugins)
+    guard_of(settings, plugins)
+    _check_machine(settings)
     shown: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
     for name, connection in settings.connections.items():
         # engine keys come from the engine's own config class: it knows which of them are secrets
@@ -40,6 +51,50 @@ def check(as_json: bool, config: Path | None, home: Path | None) -> None:
         click.echo(clean(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)), nl=False)
     for problem in plugins.problems:
         complain(f"{problem.plugin}, {problem.entry}: {problem.reason}", warning=True)
+
+
+def _check_machine(settings: Settings) -> None:
+    """What the settings ask of this machine. Raises `SettingsError` with the path of the setting."""
+    from promptd.core.errors import SettingsError
+
+    server = settings.server
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            server.host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as listener:
+            listener.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"server.host: can't listen on {server.host}: {error.strerror or error}", key="server.host"
+        ) from None
+    if server.tls_cert is not None:
+        import ssl
+
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(server.tls_cert, server.tls_key)
+        except OSError as error:  # what ssl raises is one too
+            raise SettingsError(
+                f"server.tls_cert: expected PEM files that fit together: {error.strerror or error}",
+                key="server.tls_cert",
+            ) from None
+    home, store = settings.home, settings.store_path
+    # `serve` makes the home folder, and no other
+    _require_folder(next(place for place in (home, *home.parents) if os.path.lexists(place)), "home")
+    if store.parent != home:
+        _require_folder(store.parent, "store.path")
+    if store.is_dir():
+        raise SettingsError(f"store.path: {store} is a folder", key="store.path")
+
+
+def _require_folder(folder: Path, key: str) -> None:
+    """Raises `SettingsError` where no file can be made in `folder`."""
+    from promptd.core.errors import SettingsError
+
+    if not folder.is_dir():
+        raise SettingsError(f"{key}: there is no folder {folder}", key=key)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingsError(f"{key}: the folder {folder} can't be written", key=key)
 
 
 @click.command()

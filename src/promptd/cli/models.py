@@ -99,7 +99,8 @@ def list_connections(client: Client, as_json: bool) -> None:
         ((item["name"], item["engine"], item["busy"], item["slots"], item["models"]) for item in found["items"]),
     )
     if found["waiting"]:
-        click.echo(f"{found['waiting']} prompts are waiting", err=True)
+        waiting = found["waiting"]
+        click.echo("1 prompt is waiting" if waiting == 1 else f"{waiting} prompts are waiting", err=True)
 
 
 @connections.command()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import click
@@ -39,6 +41,16 @@ for _command in (
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command (default: of `sys.argv`); its exit code. Every error is one line on standard error."""
+    try:
+        return _run(arguments)
+    except OSError as error:
+        _drop_output()
+        with suppress(OSError):  # standard error may be the same full disk
+            complain(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        return Exit.FAILED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a narrow locale must not end a command in the middle
@@ -67,3 +79,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         complain(error.message)
         return Exit.FAILED
     return code if isinstance(code, int) else Exit.OK
+
+
+def _drop_output() -> None:
+    """Send what standard output still holds to nowhere: the interpreter would try to write it again at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError, AttributeError):  # it may be closed, or none at all
+        os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

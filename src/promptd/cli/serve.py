@@ -54,7 +54,7 @@ def serve(
         raise SettingsError(said, key=error.key) from None
     if gguf is not None:
         settings = _with_model(settings, gguf)
-    from promptd.app import run
+    from promptd.serving import run
 
     run(settings)
 

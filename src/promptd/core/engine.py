@@ -184,4 +184,5 @@ def map_error(engine: Engine[Any], error: BaseException) -> PromptExecutionError
             return engine.error_map[base](detail=repr(error))
         if base in _DEFAULT_ERROR_MAP:
             return _DEFAULT_ERROR_MAP[base](detail=repr(error))
-    return ExecutionFailed(f"the engine raised {type(error).__name__}: {error}"[:500], detail=repr(error))
+    # what a foreign exception says may quote the prompt or the answer: that is for logs, not for messages
+    return ExecutionFailed(f"the engine raised {type(error).__name__}"[:200], detail=repr(error))

@@ -21,7 +21,8 @@ PromptdError
 │   ├── ExecutionFailed ── InvalidOutput ── OutputTruncated
 │   ├── InvalidInput, InputTooLarge, UnsupportedInput, ContentFiltered
 │   ├── AuthenticationFailed, PermissionDenied, ResourceNotFound
-│   ├── RateLimited, QuotaExceeded, NetworkError, Timeout, ServiceUnavailable
+│   ├── RateLimited, QuotaExceeded, NetworkError, Timeout
+│   ├── ServiceUnavailable ── EngineLost
 │   ├── Cancelled
 │   └── ConfigIncomplete, ConfigUnusable, HandlerUnavailable, DescriptorFailed
 ├── PromptSerializationError    a plugin's configuration could not be written or read
@@ -273,6 +274,12 @@ class ServiceUnavailable(PromptExecutionError):
     http_status = 503
     retryable = True
     title = "The service is not available"
+
+
+class EngineLost(ServiceUnavailable):
+    """The engine's own process died, hung or was stopped under the call: no fault of the prompt, so no failed attempt."""
+
+    title = "The engine's process ended under the call"
 
 
 class Cancelled(PromptExecutionError):

@@ -40,7 +40,7 @@ def key_id(secret: str) -> str | None:
 
 
 def digest(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode()).digest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
 
 
 def opens(key: Key, secret: str, now: float) -> bool:

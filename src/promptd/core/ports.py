@@ -52,8 +52,16 @@ class Added(Struct, frozen=True):
     created: bool
 
 
+class Moved(Struct, frozen=True):
+    """A prompt after a caller's move, and the status it `was` in just before, seen in the same transaction."""
+
+    prompt: Prompt
+    was: Status
+
+
 class Claimed(Struct, frozen=True):
-    """Prompts now running, prompts whose deadline passed while they waited, and when to look again."""
+    """Prompts now running, prompts that ended while they waited (their deadline passed, or their row can't be read), and
+    when to look again; `next_due` is `now` where one call could not bring everything in that is due."""
 
     prompts: tuple[Prompt, ...] = ()
     expired: tuple[Prompt, ...] = ()
@@ -121,17 +129,18 @@ class Queue(Protocol):
     async def settle(self, settlement: Settlement) -> Prompt | None:
         """End an attempt; None where the lease was lost (then nothing but a canceled attempt's ledger row is stored)."""
 
-    async def cancel(self, identifier: str, *, now: float) -> Prompt:
+    async def cancel(self, identifier: str, *, now: float) -> Moved:
         """Cancel whatever its attempt does; a canceled prompt stays so. Raises `NotFound`, `Conflict` (already final)."""
 
     async def rescue(self, *, now: float, everything: bool = False) -> tuple[Prompt, ...]:
         """Take back running prompts whose lease ran out, or all where their process is proven dead."""
 
-    async def retry(self, identifier: str, *, now: float) -> Prompt:
+    async def retry(self, identifier: str, *, now: float) -> Moved:
         """Start an errored, abandoned or canceled prompt afresh. Raises `NotFound`, `Conflict`."""
 
     async def prune(self, rules: Sequence[Retention], *, now: float, dry_run: bool = False) -> int:
-        """Delete old final prompts with their attempts and expired idempotency keys; the number (that would go)."""
+        """Delete old final prompts with their attempts; the number (that would go). Expired idempotency keys go too, also
+        where there are no rules."""
 
 
 class Records(Protocol):

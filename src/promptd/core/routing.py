@@ -45,3 +45,22 @@ def cost(usage: Usage, price: Price) -> int:
     """Nano-units for one attempt, rounded once."""
     pico = usage.input_tokens * price.input + usage.output_tokens * price.output
     return (pico + 500) // 1000
+
+
+_MOST_TOKENS = 2**40
+
+
+def bounded(usage: Usage | None) -> Usage:
+    """The counts of an engine as numbers that can be stored and added: nonsense counts as 0, too much as the most."""
+    if usage is None:
+        return Usage()
+    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    return Usage(*(min(max(count, 0), _MOST_TOKENS) if isinstance(count, int) else 0 for count in counts))
+
+
+def add(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.input_tokens + other.input_tokens,
+        one.output_tokens + other.output_tokens,
+        one.cached_tokens + other.cached_tokens,
+    )

@@ -37,9 +37,9 @@ class OpenAIConfig(Config):
     def _is_http(cls, value: str) -> str:
         parts = urlsplit(value)
         if value and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("expected an address that starts with http:// or https:// and a host")
+            raise ValueError("an address that starts with http:// or https:// and a host")
         if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("expected an address without user name, query and fragment; keys go to api_key or headers")
+            raise ValueError("an address without user name, query and fragment; keys go to api_key or headers")
         return value.rstrip("/")
 
     def timeouts(self) -> Timeouts:

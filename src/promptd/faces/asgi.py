@@ -92,7 +92,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise MalformedBody(f"body: not JSON: {error}", field="body", expected="JSON") from None
 
 
-_AT = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?", re.DOTALL)
+_AT = re.compile(r"(?P<what>.*?)(?: - at (?P<key>`key` in )?`(?P<path>[^`]*)`)?", re.DOTALL)
 _NAMED = re.compile(r"Object (contains unknown|missing required) field `(.*)`", re.DOTALL)
 _KINDS = {
     "str": "a string",
@@ -118,7 +118,8 @@ def invalid(error: msgspec.ValidationError, root: str) -> InvalidRequest:
         return InvalidRequest(f"{field}: unknown field", field=field, expected="only known fields")
     field = path or root
     if what.startswith("Expected "):
-        return InvalidRequest(field=field, expected=_plain(what.removeprefix("Expected ")))
+        fits = _plain(what.removeprefix("Expected "))
+        return InvalidRequest(field=field, expected=f"{fits} as each name" if match and match["key"] else fits)
     if "RFC3339" in what:
         return InvalidRequest(field=field, expected=_KINDS["datetime"])
     return InvalidRequest(f"{field}: {what[0].lower()}{what[1:]}", field=field, expected="a value that fits the schema")
@@ -144,10 +145,6 @@ async def send_body(send: Send, status: int, headers: Headers, body: bytes) -> N
     whole = headers if status == 204 else [(b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": whole})
     await send({"type": "http.response.body", "body": body})
-
-
-async def send_json(send: Send, status: int, value: object, headers: Headers | None = None) -> None:
-    await send_body(send, status, [JSON, *headers] if headers else [JSON], encode(value))
 
 
 async def send_problem(send: Send, problem: Problem, headers: Headers | None = None) -> None:

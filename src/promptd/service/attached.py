@@ -7,24 +7,25 @@ connection, and only before its first text; the row is written behind the answer
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from msgspec.structs import replace
 
 from promptd.core import chunks
-from promptd.core.errors import Overloaded, PromptExecutionError, StoreUnavailable
+from promptd.core.errors import Overloaded, PromptExecutionError
 from promptd.core.lifecycle import Status
-from promptd.core.model import Answer, Attempt, Chunk, Failure, Outcome, Prompt, Request, Submission
+from promptd.core.model import Answer, Attempt, Chunk, Failure, Outcome, Prompt, Request, Submission, Usage
 from promptd.core.ports import Bus, Queue
+from promptd.core.routing import add
 from promptd.service.clock import Clock, Entropy
-from promptd.service.execution import Execution, Run
+from promptd.service.execution import Execution
 from promptd.service.intake import Intake
+from promptd.service.metrics import Metrics
+from promptd.service.runs import Run
 from promptd.service.streams import START
 from promptd.service.worker import Worker
 
-_log = logging.getLogger(__name__)
 _CALLS = 2
 _SHORTEST_PAUSE, _PAUSE_SPREAD = 0.25, 0.75  # seconds
 _MOST_UNWRITTEN = 1000
@@ -44,6 +45,7 @@ class Attached:
         worker: Worker,
         clock: Clock,
         entropy: Entropy,
+        metrics: Metrics,
         unwritten: dict[str, Prompt],
         keep_content: bool = False,
     ) -> None:
@@ -53,6 +55,7 @@ class Attached:
         self._keep_content = keep_content
         self._writing: set[asyncio.Task[None]] = set()
         self._unwritten = unwritten
+        self._metrics = metrics
 
     @asynccontextmanager
     async def open(self, submission: Submission) -> AsyncIterator[tuple[Prompt, AsyncIterator[Sequence[Chunk]]]]:
@@ -104,11 +107,11 @@ class Attached:
                 except BaseException as raised:  # whatever an engine raises ends this attempt only
                     if isinstance(raised, KeyboardInterrupt):
                         raise
-                    error = self._execution.meaning(run, raised)
+                    error = self._execution.settling.meaning(run, raised)
                 again = error.retryable and not run.chunks and run.stopped is None and run.prompt.runs < _CALLS
                 if not again:
                     break
-                attempts.append(self._execution.ledger(run, Outcome.ERRORED, self._clock(), error))
+                attempts.append(self._execution.settling.ledger(run, Outcome.ERRORED, self._clock(), error))
             await self._finish(run, answer, error, attempts)
         finally:
             self._worker.leave(run)
@@ -125,7 +128,7 @@ class Attached:
         else:
             status, outcome = Status.ABANDONED, Outcome.ERRORED
             failure = Failure(error.code, error.message) if error else None
-        attempts.append(self._execution.ledger(run, outcome, now, error if failure else None))
+        attempts.append(self._execution.settling.ledger(run, outcome, now, error if failure else None))
         prompt = replace(
             run.prompt,
             status=status,
@@ -138,9 +141,13 @@ class Attached:
         if answer is not None:
             self._bus.publish(prompt.id, chunks.done(answer, prompt.runs, len(run.chunks) + 1))
         else:
-            self._execution.announce_failure(prompt)
+            self._execution.settling.announce_failure(prompt)
         self._write_behind(prompt, attempts)
-        await self._intake.settle(prompt)
+        used, spent = Usage(), 0
+        for attempt in attempts:
+            used, spent = add(used, attempt.usage), spent + attempt.cost
+            self._metrics.attempt(attempt)
+        await self._intake.settle(prompt, used, spent)
 
     def _write_behind(self, prompt: Prompt, attempts: Sequence[Attempt]) -> None:
         if not self._keep_content:
@@ -153,8 +160,8 @@ class Attached:
 
     async def _write(self, prompt: Prompt, attempts: Sequence[Attempt]) -> None:
         try:
-            await self._queue.add(prompt, now=self._clock(), attempts=attempts)
-        except StoreUnavailable as error:
-            _log.error("the row of %s is lost: %s", prompt.id, error.detail, extra={"action": "store_failed"})
+            await self._execution.settling.persist(
+                lambda: self._queue.add(prompt, now=self._clock(), attempts=attempts)
+            )
         finally:
             del self._unwritten[prompt.id]

@@ -3,57 +3,33 @@
 prepare   history and the engine's call
 stream    run the engine, number its chunks, publish them
 judge     does the answer keep what was promised?
-settle    one transaction: status, ledger, answer, message
-announce  done, restart or error for the readers
+settle    one transaction, and word to the readers (settling.py)
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import aclosing
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
 from promptd.core import chunks, history
-from promptd.core.engine import Call, map_error
-from promptd.core.errors import (
-    Cancelled,
-    ContentFiltered,
-    ExecutionFailed,
-    HandlerUnavailable,
-    InvalidOutput,
-    PromptExecutionError,
-    StoreUnavailable,
-    Timeout,
-)
+from promptd.core.engine import Call
+from promptd.core.errors import ContentFiltered, ExecutionFailed, HandlerUnavailable, InvalidOutput
 from promptd.core.filters import Filter, Order, Query
-from promptd.core.lifecycle import Move, after_failure
-from promptd.core.model import (
-    Answer,
-    Attempt,
-    Capability,
-    Chunk,
-    Failure,
-    Message,
-    Outcome,
-    Prompt,
-    ToolCall,
-    Turn,
-    Usage,
-)
+from promptd.core.model import Answer, Capability, Chunk, Message, Prompt, ToolCall, Turn, Usage
 from promptd.core.output import check_json
-from promptd.core.ports import Bus, Guard, Queue, Records, Settlement
-from promptd.core.routing import Price, cost
+from promptd.core.ports import Bus, Guard, Queue, Records
+from promptd.core.routing import bounded
+from promptd.core.texts import answer_turns
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connection, Connections
 from promptd.service.metrics import Metrics
+from promptd.service.runs import Run
+from promptd.service.settling import Settling
 
-_log = logging.getLogger(__name__)
-_SETTLE_PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds between tries while the store can't be written; the last repeats
-
-Stop = Literal["cancel", "deadline", "drain"]
+_LARGE_ANSWER = 65_536  # characters; a larger one is checked in a thread
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -63,53 +39,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     max_exponent: int = 9
     history_tokens: int = 3000
     max_answer_bytes: int = 16 * 1024 * 1024
-
-
-class Run:
-    """A prompt that is running here. `stop` asks its attempt to end, and says why."""
-
-    __slots__ = (
-        "begun",
-        "chunks",
-        "connection",
-        "first_token",
-        "prompt",
-        "settled",
-        "stopped",
-        "task",
-        "upstream",
-        "usage",
-        "waiter",
-    )
-
-    def __init__(self, prompt: Prompt, connection: Connection | None, upstream: str) -> None:
-        self.prompt = prompt
-        self.connection = connection
-        self.upstream = upstream
-        self.task: asyncio.Task[Any] | None = None
-        self.begun = False  #: a task that is cancelled before its first step would never clean up
-        self.stopped: Stop | None = None
-        self.settled = False  #: the result is on its way to the store; too late to stop
-        self.first_token: float | None = None
-        self.usage = Usage()
-        self.chunks: list[Chunk] = []
-        self.waiter: asyncio.Future[Prompt | None] | None = None
-
-    async def settlement(self) -> Prompt | None:
-        """Wait for this attempt's end: the prompt as it then is, or None where the store knows better."""
-        if self.waiter is None:
-            self.waiter = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self.waiter)
-
-    def finish(self, settled: Prompt | None) -> None:
-        if self.waiter is not None:
-            self.waiter.set_result(settled)
-
-    def stop(self, why: Stop) -> None:
-        if self.stopped is None and not self.settled:
-            self.stopped = why
-            if self.begun and self.task is not None:
-                self.task.cancel()
 
 
 class Execution:
@@ -128,10 +57,18 @@ class Execution:
         rules: Rules,
         metrics: Metrics,
     ) -> None:
-        self._metrics = metrics
-        self._queue, self._records, self._bus = queue, records, bus
+        self._records, self._bus = records, bus
         self._connections, self._output_guard = connections, output_guard
         self._clock, self._ids, self._rules = clock, ids, rules
+        self.settling = Settling(
+            queue=queue,
+            bus=bus,
+            connections=connections,
+            clock=clock,
+            metrics=metrics,
+            base_seconds=rules.base_seconds,
+            max_exponent=rules.max_exponent,
+        )
 
     def begin(self, prompt: Prompt) -> Run:
         route = self._connections.route(prompt.model)
@@ -144,12 +81,12 @@ class Execution:
         except BaseException as error:  # whatever an engine raises, SystemExit included, ends this attempt only
             if isinstance(error, KeyboardInterrupt) or _torn_down(run, error):
                 raise
-            return await self._failed(run, error)
+            return await self.settling.failed(run, error)
         try:
-            return await self._completed(run, answer)
+            return await self.settling.completed(run, answer)
         except Exception as error:  # no store can hold what a stranger's engine put into its answer
             run.usage = Usage()
-            return await self._failed(run, InvalidOutput("the answer can't be stored", detail=repr(error)))
+            return await self.settling.failed(run, InvalidOutput("the answer can't be stored", detail=repr(error)))
 
     async def answer(self, run: Run) -> Answer:
         """The engine's answer, judged; nothing is settled yet. Raises whatever the engine raises."""
@@ -203,7 +140,7 @@ class Execution:
             ),
         )
         messages = list(reversed(page.items))
-        answered = {message.prompt for message in messages if message.role == "assistant"}
+        answered = {message.prompt for message in messages if message.role == "assistant" and message.user is None}
         return [
             Turn(message.role, message.text, tool_calls=message.tool_calls, tool_call_id=message.tool_call_id)
             for message in messages
@@ -240,15 +177,17 @@ class Execution:
                         dialect=piece.dialect,
                     )
                     # half a surrogate pair stops here, before anybody has to send or store it
-                    size += len(piece.text.encode()) + sum(len(call.arguments.encode()) for call in piece.tool_calls)
+                    size += len(piece.text.encode()) + sum(
+                        len((call.id + call.name + call.arguments).encode()) for call in piece.tool_calls
+                    )
                     run.chunks.append(numbered)
                     if not hold:
                         self._bus.publish(prompt.id, numbered)
-                if size > self._rules.max_answer_bytes:
+                if size > self._rules.max_answer_bytes or n >= chunks.END_OF_FAILED - 1:
                     raise InvalidOutput(f"the answer is longer than {self._rules.max_answer_bytes} bytes")
         if end is None:
             raise ExecutionFailed("the engine ended without a result")
-        run.usage = end.usage or Usage()
+        run.usage = bounded(end.usage)
         tool_calls: list[ToolCall] = [call for chunk in run.chunks for call in chunk.tool_calls]
         return Answer(
             message_id=self._ids.make("msg"),
@@ -260,149 +199,18 @@ class Execution:
         )
 
     async def _judge(self, run: Run, answer: Answer) -> None:
-        schema = run.prompt.request.parameters.json_schema
-        if schema is not None and not answer.tool_calls:
-            check_json(answer, schema)
         if self._output_guard is not None:
-            verdict = await self._output_guard.inspect((Turn("assistant", answer.text),))
+            verdict = await self._output_guard.inspect(answer_turns(answer))
             if not verdict.allowed:
                 raise ContentFiltered(f"the answer was refused by a guard: {verdict.reason}", stage="output")
             for chunk in run.chunks:
                 self._bus.publish(run.prompt.id, chunk)
-
-    async def _completed(self, run: Run, answer: Answer) -> Prompt | None:
-        prompt, now = run.prompt, self._clock()
-        messages: tuple[Message, ...] = ()
-        if prompt.thread is not None and prompt.capability is not Capability.EMBEDDING:
-            messages = (
-                Message(
-                    id=answer.message_id,
-                    thread=prompt.thread,
-                    prompt=prompt.id,
-                    role="assistant",
-                    created=now,
-                    text=answer.text,
-                    tool_calls=answer.tool_calls,
-                ),
-            )
-        settled = await self._settle(
-            run,
-            Settlement(
-                prompt=prompt,
-                move=Move.COMPLETE,
-                attempt=self.ledger(run, Outcome.COMPLETED, now),
-                now=now,
-                answer=answer,
-                trace=chunks.make_trace(run.chunks),
-                messages=messages,
-            ),
-        )
-        if settled is not None:
-            self._bus.publish(prompt.id, chunks.done(answer, prompt.runs, len(run.chunks) + 1))
-        return settled
-
-    async def _failed(self, run: Run, raised: BaseException) -> Prompt | None:
-        prompt, now = run.prompt, self._clock()
-        if run.stopped in ("cancel", "drain"):
-            move = Move.CANCEL if run.stopped == "cancel" else Move.HAND_BACK
-            outcome = Outcome.CANCELED if run.stopped == "cancel" else Outcome.HANDED_BACK
-            attempt = self.ledger(run, outcome, now, Cancelled() if run.stopped == "cancel" else None)
-            return await self._settle(run, Settlement(prompt=prompt, move=move, attempt=attempt, now=now))
-        error = self.meaning(run, raised)
-        move, due = after_failure(
-            error,
-            failures=prompt.failures + 1,
-            max_attempts=prompt.max_attempts,
-            started=prompt.started or now,
-            now=now,
-            deadline=prompt.deadline,
-            base=self._rules.base_seconds,
-            limit=self._rules.max_exponent,
-        )
-        _log.warning(
-            "attempt %d of %s failed: %s (%s)",
-            prompt.runs,
-            prompt.id,
-            error.code,
-            error.detail or error.message,
-            extra={"action": "attempt_failed", "code": error.code, "prompt": prompt.id, "lane": prompt.lane},
-        )
-        settled = await self._settle(
-            run,
-            Settlement(
-                prompt=prompt,
-                move=move,
-                attempt=self.ledger(run, Outcome.ERRORED, now, error),
-                now=now,
-                error=Failure(error.code, error.message),
-                due=due,
-            ),
-        )
-        if settled is not None:
-            self.announce_failure(settled)
-        return settled
-
-    def announce_failure(self, prompt: Prompt) -> None:
-        """Tell readers that the attempt's text is void, and whether another attempt follows."""
-        failure = prompt.error or Failure(ExecutionFailed.code, ExecutionFailed.title)
-        if prompt.status.final:
-            chunk = Chunk(
-                "error",
-                attempt=max(prompt.runs, 1),
-                n=chunks.END_OF_FAILED,
-                code=failure.code,
-                message=failure.message,
-            )
-        else:
-            chunk = Chunk(
-                "restart", attempt=prompt.runs + 1, code=failure.code, message=failure.message, retry_at=prompt.due
-            )
-        self._bus.publish(prompt.id, chunk)
-
-    # ---------------------------------------------------------------- parts
-
-    def meaning(self, run: Run, raised: BaseException) -> PromptExecutionError:
-        """What an exception that ended the run says about the attempt."""
-        if run.stopped == "deadline":
-            return Timeout("the prompt's deadline passed while it ran")
-        if run.connection is None:
-            return raised if isinstance(raised, PromptExecutionError) else ExecutionFailed(detail=repr(raised))
-        error = map_error(run.connection.engine, raised)
-        error.message = error.message.encode(errors="replace").decode()  # half a surrogate pair can't be stored
-        return error
-
-    def ledger(self, run: Run, outcome: Outcome, now: float, error: PromptExecutionError | None = None) -> Attempt:
-        """The attempt's row, counted in the metrics."""
-        prompt = run.prompt
-        route = self._connections.route(prompt.model)
-        attempt = Attempt(
-            prompt=prompt.no,
-            run=prompt.runs,
-            engine=run.connection.engine.type_id if run.connection else "",
-            connection=prompt.lane,
-            model=run.upstream,
-            started=prompt.started or now,
-            first_token=run.first_token,
-            finished=now,
-            outcome=outcome,
-            code=error.code if error else None,
-            message=error.message if error else None,
-            usage=run.usage,
-            cost=cost(run.usage, route.price if route else Price()),
-        )
-        self._metrics.attempt(attempt)
-        return attempt
-
-    async def _settle(self, run: Run, settlement: Settlement) -> Prompt | None:
-        """Store the end of the attempt. While the store can't be written the result waits here and is not lost."""
-        run.settled = True
-        tries = 0
-        while True:
-            try:
-                return await self._queue.settle(settlement)
-            except StoreUnavailable:
-                await asyncio.sleep(_SETTLE_PAUSES[min(tries, len(_SETTLE_PAUSES) - 1)])
-                tries += 1
+        schema = run.prompt.request.parameters.json_schema
+        if schema is not None and not answer.tool_calls:
+            if len(answer.text) > _LARGE_ANSWER:
+                await asyncio.to_thread(check_json, answer, schema)
+            else:
+                check_json(answer, schema)
 
 
 def _torn_down(run: Run, error: BaseException) -> bool:

@@ -22,15 +22,17 @@ class Keys:
 
     def __init__(self, *, records: Records, clock: Clock, ids: Ids) -> None:
         self._records, self._clock, self._ids = records, clock, ids
-        self._known: OrderedDict[str, tuple[Key, Caller, float]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[Key, Caller, float]] = OrderedDict()
 
     async def authenticate(self, secret: str | None) -> Caller:
         """Raises `Unauthenticated`."""
         if not secret:
             raise Unauthenticated("send a key: `Authorization: Bearer pk-…`")
         now = self._clock()
-        known = self._known.get(secret)
+        digest = identity.digest(secret)
+        known = self._known.get(digest)
         if known is not None and now < known[2] and (known[0].expires is None or now < known[0].expires):
+            self._known.move_to_end(digest)
             return known[1]
         identifier = identity.key_id(secret)
         key = await self._records.get(Key, identifier) if identifier is not None else None
@@ -39,7 +41,8 @@ class Keys:
         if key is None or not identity.opens(key, secret, now):
             raise Unauthenticated("the key is not valid")
         caller = identity.caller_of(key)
-        self._known[secret] = (key, caller, now + _CACHE_SECONDS)
+        self._known[digest] = (key, caller, now + _CACHE_SECONDS)
+        self._known.move_to_end(digest)
         if len(self._known) > _CACHE_SIZE:
             self._known.popitem(last=False)
         return caller
@@ -55,7 +58,11 @@ class Keys:
         admin: bool = False,
         expires: float | None = None,
     ) -> tuple[Key, str]:
-        """A new key and its secret. Nobody gives away more than they have."""
+        """A new key and its secret. Nobody gives away more than they have.
+
+        A key made without admin rights is of its maker's team and ends with its maker's key at the latest. Raises
+        `Forbidden`, `InvalidRequest`.
+        """
         identity.require(caller, identity.KEY_EDIT)
         wanted = identity.USER_PERMISSIONS if permissions is None else permissions
         unknown = wanted - identity.ALL_PERMISSIONS
@@ -69,6 +76,8 @@ class Keys:
             raise InvalidRequest(field="user", expected="1 to 128 characters")
         if expires is not None and expires <= self._clock():
             raise InvalidRequest(field="expires_at", expected="a time in the future")
+        if not caller.admin:
+            team, expires = await self._within(caller, team, expires)
         return await self.store(
             name=name,
             user=user if user is not None else caller.user,
@@ -77,6 +86,16 @@ class Keys:
             admin=admin,
             expires=expires,
         )
+
+    async def _within(self, caller: Caller, team: str, expires: float | None) -> tuple[str, float | None]:
+        """Team and expiry of a key that `caller` makes; what is not said is the maker's own. Raises `Forbidden`."""
+        own = await self._records.get(Key, caller.key)
+        latest = own.expires if own is not None else None
+        if team not in ("", caller.team):
+            raise Forbidden("a key can't be of another team than its maker")
+        if latest is not None and expires is not None and expires > latest:
+            raise Forbidden("a key can't outlive its maker's key")
+        return caller.team, latest if expires is None else expires
 
     async def store(
         self,
@@ -144,6 +163,6 @@ class Keys:
         if key.revoked is None:
             key = replace(key, revoked=self._clock(), version=key.version + 1)
             await self._records.put(key)
-        for secret in [secret for secret, (known, _, _) in self._known.items() if known.id == identifier]:
-            del self._known[secret]
+        for digest in [digest for digest, (known, _, _) in self._known.items() if known.id == identifier]:
+            del self._known[digest]
         return key

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from promptd.core.errors import Overloaded
+from promptd.core.errors import Overloaded, ShuttingDown
 
 _QUEUED_EVERY = 5
 _MOST_ATTACHED = 1000
@@ -72,4 +72,11 @@ class Lane:
         if waiter in self.attached:
             self.attached.remove(waiter)
             return False
-        return not waiter.cancelled()
+        return not waiter.cancelled() and waiter.exception() is None
+
+    def turn_away(self) -> None:
+        """The server leaves: nobody in the line gets a slot any more."""
+        while self.attached:
+            waiter = self.attached.popleft()
+            if not waiter.done():
+                waiter.set_exception(ShuttingDown(retry_after=5))

@@ -8,13 +8,14 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from promptd.core import identity
-from promptd.core.errors import Forbidden, InvalidRequest, NotFound
+from promptd.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from promptd.core.filters import Filter, Page, Query
-from promptd.core.lifecycle import WAITING
-from promptd.core.model import Attempt, Caller, Message, Prompt, Request, Thread
+from promptd.core.lifecycle import WAITING, Move, target
+from promptd.core.model import Attempt, Caller, Message, Mode, Prompt, Request, Thread
 from promptd.core.ports import Queue, Records, Retention
 from promptd.service.clock import Clock
 from promptd.service.execution import Execution
+from promptd.service.intake import Intake
 from promptd.service.worker import Worker
 
 
@@ -34,11 +35,13 @@ class Prompts:
         records: Records,
         worker: Worker,
         execution: Execution,
+        intake: Intake,
         clock: Clock,
         unwritten: Mapping[str, Prompt] = MappingProxyType({}),
     ) -> None:
         """`unwritten` holds attached prompts that are not on disk yet; look-ups see them first."""
         self._unwritten = unwritten
+        self._intake = intake
         self._queue, self._records = queue, records
         self._worker, self._execution, self._clock = worker, execution, clock
 
@@ -84,31 +87,43 @@ class Prompts:
     async def cancel(self, caller: Caller, identifier: str) -> Prompt:
         """Stop a prompt, whatever it is doing. Raises `Conflict` where it is final already."""
         identity.require(caller, identity.PROMPT_EDIT)
-        await self._owned(caller, identifier)
-        before = await self._records.get(Prompt, identifier)
-        canceled = await self._queue.cancel(identifier, now=self._clock())
-        if self._worker.running(identifier) is None and before is not None and before.status in WAITING:
-            self._worker.waiting -= 1
-        self._worker.stop(identifier, "cancel")
-        self._execution.announce_failure(canceled)
-        await self._worker.on_final(canceled)
+        prompt = await self._owned(caller, identifier)
+        run = self._worker.running(identifier)
+        if prompt.mode is Mode.ATTACHED and run is not None:
+            run.stop("cancel")
+            return await self._shown(caller, prompt)
+        moved = await self._queue.cancel(identifier, now=self._clock())
+        self._worker.canceled(moved.prompt, moved.was)
+        self._execution.settling.announce_failure(moved.prompt)
+        await self._worker.finished(moved.prompt)
         self._worker.poke_all()
-        return await self._shown(caller, canceled)
+        return await self._shown(caller, moved.prompt)
 
     async def retry(self, caller: Caller, identifier: str) -> Prompt:
-        """Start an errored, abandoned or canceled prompt afresh. Raises `Conflict` otherwise."""
+        """Start an errored, abandoned or canceled prompt afresh; a new prompt as far as limits go.
+
+        Raises `Conflict` where its status does not allow it, and what intake refuses.
+        """
         identity.require(caller, identity.PROMPT_EDIT)
-        before = await self._owned(caller, identifier)
-        prompt = await self._queue.retry(identifier, now=self._clock())
-        if before.status not in WAITING:
+        prompt = await self._owned(caller, identifier)
+        target(prompt.status, Move.RETRY)
+        await self._intake.readmit(caller, prompt)
+        try:
+            moved = await self._queue.retry(identifier, now=self._clock())
+        except BaseException:
+            await self._intake.take_back(prompt.id)
+            raise
+        if moved.was not in WAITING:
             self._worker.waiting += 1
-        self._worker.poke(prompt.lane)
-        return await self._shown(caller, prompt)
+        self._worker.poke(moved.prompt.lane)
+        return await self._shown(caller, moved.prompt)
 
     async def delete(self, caller: Caller, identifier: str) -> None:
         """Remove a final prompt and its attempts; its thread's messages stay. Raises `Conflict` where it is not final."""
         identity.require(caller, identity.PROMPT_DELETE)
-        await self._owned(caller, identifier)
+        prompt = await self._owned(caller, identifier)
+        if identifier in self._unwritten:
+            raise Conflict(f"the prompt is {prompt.status}; it can be deleted once it is stored")
         await self._records.delete(Prompt, identifier)
 
     async def prune(self, caller: Caller, rules: Sequence[Retention], *, dry_run: bool) -> int:
@@ -126,7 +141,7 @@ class Prompts:
         thread = await self._records.get(Thread, identifier)
         if thread is None or not (caller.admin or caller.user in thread.members):
             raise NotFound(f"no thread {identifier[:200]}")
-        return thread
+        return thread if caller.user in thread.members else replace(thread, title="")
 
     async def messages(self, caller: Caller, identifier: str, query: Query) -> Page[Message]:
         """A thread's messages; admins who are no members don't read them."""

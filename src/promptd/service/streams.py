@@ -15,7 +15,7 @@ from promptd.core.filters import Filter, Order, Query
 from promptd.core.lifecycle import Status
 from promptd.core.model import Chunk, Prompt
 from promptd.core.ports import Bus, Records
-from promptd.service.execution import Run
+from promptd.service.runs import Run
 
 START = Position(0, 0)
 

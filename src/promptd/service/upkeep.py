@@ -30,9 +30,10 @@ class Upkeep:
         self._queue, self._clock = queue, clock
         self._lease = lease_seconds
         self._retention = tuple(retention)
-        self._chores: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [("beat", beat_seconds, self._beat)]
-        if self._retention:
-            self._chores.append(("prune", prune_seconds, self._prune))
+        self._chores: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
+            ("beat", beat_seconds, self._beat),
+            ("prune", prune_seconds, self._prune),  # without retention too: expired idempotency keys go
+        ]
         if flush is not None:
             self._chores.append(("flush limits", 1.0, lambda: flush(clock())))
         self._tasks: list[asyncio.Task[None]] = []
@@ -55,6 +56,8 @@ class Upkeep:
                 await chore()
             except PromptdError as error:
                 _log.warning("%s failed: %s", name, error.detail or error, extra={"action": "chore_failed"})
+            except Exception:  # a chore that ended for good would be missed much later: leases, limits, a full disk
+                _log.exception("%s failed", name, extra={"action": "chore_failed"})
 
     async def _beat(self) -> None:
         await self._queue.beat(self._clock(), self._lease)

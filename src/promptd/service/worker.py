@@ -13,24 +13,28 @@ from contextlib import suppress
 from itertools import count
 from typing import Any
 
-from promptd.core.errors import StoreUnavailable
-from promptd.core.lifecycle import WAITING
-from promptd.core.model import Prompt
+from promptd.core.errors import ShuttingDown, StoreUnavailable
+from promptd.core.lifecycle import WAITING, Status
+from promptd.core.model import Prompt, Usage
 from promptd.core.ports import Bus, Claimed, Queue
+from promptd.core.routing import add
 from promptd.service.clock import Clock
-from promptd.service.execution import Execution, Run, Stop
+from promptd.service.execution import Execution
 from promptd.service.lanes import Lane
+from promptd.service.runs import Run, Stop
 from promptd.service.streams import thread_topic
 
 _log = logging.getLogger(__name__)
 _FAIR_EVERY = 10  # one claim in ten looks at turns only, not at priority
 _SWEEP_SECONDS = 0.1
 _SWEEPS_PER_LOOK = 10
+_MOST_AT_ONCE = 32  # prompts per claim, so that none holds the loop for long
 _STORE_PAUSE = 1.0
+_ALONE_SECONDS = 60.0
 _LONGEST_SLEEP = 3600.0
 
 
-async def _nothing(prompt: Prompt) -> None:
+async def _nothing(prompt: Prompt, usage: Usage, cost: int) -> None:
     """Until the composition root says who wants to know."""
 
 
@@ -53,7 +57,9 @@ class Worker:
         self._alone = False  #: a prompt under suspicion runs, or waits for everything else to end
         self.draining = False
         self.waiting = waiting  #: prompts that wait in the store
-        self.on_final: Callable[[Prompt], Awaitable[None]] = _nothing
+        self._canceled: set[tuple[int, int]] = set()  #: runs canceled before this process heard of their claim
+        self._spent: dict[str, tuple[Usage, int]] = {}  #: what earlier attempts of unfinished prompts used
+        self.on_final: Callable[[Prompt, Usage, int], Awaitable[None]] = _nothing  #: with usage and cost in all
 
     # ---------------------------------------------------------------- life
 
@@ -74,6 +80,9 @@ class Worker:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), grace)
         self._leaving = True
+        self._execution.settling.leaving.set()
+        for lane in self._lanes.values():
+            lane.turn_away()
         for run in list(self._runs.values()):
             run.stop("drain")
         while not self.resting:  # a claim under way may still bring a prompt
@@ -102,6 +111,8 @@ class Worker:
     async def slot(self, lane_name: str) -> None:
         """Wait for a slot for an attached prompt. Raises `Overloaded`."""
         lane = self._lanes[lane_name]
+        if self.draining:
+            raise ShuttingDown(retry_after=5)
         if lane.free > 0 and not lane.attached and not self._held:
             lane.busy += 1
             return
@@ -176,7 +187,7 @@ class Worker:
         try:
             while lane.backlog and lane.free > 0 and not self._held:
                 lane.again = False
-                wanted = 1 if lane.attached else lane.free
+                wanted = 1 if lane.attached else min(lane.free, _MOST_AT_ONCE)
                 lane.held = wanted  # nobody else may take these slots while the store looks
                 try:
                     found = await self._take(lane, wanted)
@@ -211,6 +222,9 @@ class Worker:
             claims.append(self._queue.claim(lane.name, fair, now=now, fair_only=True))
         results = await asyncio.gather(*claims, return_exceptions=True)
         found = [result for result in results if isinstance(result, Claimed)]
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, StoreUnavailable):
+                _log.error("claim of %s failed", lane.name, exc_info=result, extra={"action": "claim_failed"})
         if not found:  # where only one of them failed, what the other one took must run
             raise StoreUnavailable
         return Claimed(
@@ -233,8 +247,8 @@ class Worker:
 
     async def _announce(self, expired: Sequence[Prompt]) -> None:
         for prompt in expired:
-            self._execution.announce_failure(prompt)
-            await self.on_final(prompt)
+            self._execution.settling.announce_failure(prompt)
+            await self.finished(prompt)
         if any(prompt.thread is not None for prompt in expired):
             self.poke_all()  # the next of the thread came forward, maybe in another lane
 
@@ -245,21 +259,27 @@ class Worker:
         lane.timer = asyncio.get_running_loop().call_later(delay, self.poke, lane.name)
 
     async def _run_suspects(self) -> None:
-        """Run each prompt that lost its worker too often with nothing beside it: a crash then names the culprit."""
+        """Run each prompt that lost its worker too often with nothing beside it: a crash then names the culprit.
+
+        One that takes long gets company after a while: it has not crashed, and the others have waited enough.
+        """
         try:
             for lane in self._lanes.values():
                 while not self.draining:
-                    await self._empty.wait()
                     found = await self._queue.claim(lane.name, 1, now=self._clock(), alone=True)
+                    self.waiting -= len(found.expired)
+                    await self._announce(found.expired)
                     if not found.prompts:
                         break
                     lane.busy += 1
                     self.waiting -= 1
                     self._launch(found.prompts[0])
+                    await asyncio.wait_for(self._empty.wait(), _ALONE_SECONDS)
+        except TimeoutError:
+            _log.warning("a suspect runs on beside the others", extra={"action": "suspect_slow"})
         except StoreUnavailable as error:
             _log.warning("suspects wait for the next start: %s", error.detail, extra={"action": "store_failed"})
         finally:
-            await self._empty.wait()
             self._alone = False
             self.poke_all()
 
@@ -271,6 +291,9 @@ class Worker:
         if prompt.thread is not None:
             self._bus.wake(thread_topic(prompt.thread))
         run.task = self._spawn(self._run(run), prompt.id)
+        if (prompt.no, prompt.runs) in self._canceled:
+            self._canceled.discard((prompt.no, prompt.runs))
+            run.stop("cancel")
         if self._leaving:
             run.stop("drain")
 
@@ -303,12 +326,34 @@ class Worker:
             if settled is not None and settled.status in WAITING:
                 self.waiting += 1
                 lane.backlog = True
+            self._note(run)
             self.leave(run)
             if prompt.thread is not None:
                 self.poke_all()  # the next of the thread came forward, maybe in another lane
+            run.finish(settled)
         if settled is not None and settled.status.final:
-            await self.on_final(settled)
-        run.finish(settled)
+            await self.finished(settled)
+
+    def _note(self, run: Run) -> None:
+        """Remember what the attempt used, until its prompt is final."""
+        attempt = run.attempt
+        if attempt is not None and (attempt.usage != Usage() or attempt.cost):
+            usage, cost = self._spent.get(run.prompt.id, (Usage(), 0))
+            self._spent[run.prompt.id] = (add(usage, attempt.usage), cost + attempt.cost)
+
+    async def finished(self, prompt: Prompt) -> None:
+        """A prompt is final: tell who wants to know what it used in all."""
+        usage, cost = self._spent.pop(prompt.id, (Usage(), 0))
+        await self.on_final(prompt, usage, cost)
+
+    def canceled(self, prompt: Prompt, was: Status) -> None:
+        """The store canceled a prompt that stood at `was`. Its claim may still be on its way to this process."""
+        if was in WAITING:
+            self.waiting -= 1
+        elif (run := self._runs.get(prompt.id)) is not None:
+            run.stop("cancel")
+        else:
+            self._canceled.add((prompt.no, prompt.runs))
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(coroutine, name=name)

@@ -94,6 +94,8 @@ def _add_environment(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[P
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name in RESERVED:
             continue
+        if name in ALIASES and not environ[name]:
+            continue  # compose files and units pass `PROMPTD_ADMIN_KEY=` on for a variable that nobody set
         path = ALIASES.get(name) or _place(tree, name)
         if path in origins:
             raise SettingsError(f"{dotted(path)}: given twice, by {origins[path]} and {name}", key=dotted(path))

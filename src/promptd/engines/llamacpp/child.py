@@ -23,6 +23,7 @@ _PR_SET_PDEATHSIG = 1
 _WARNINGS = 2  # llama.cpp's verbosity; one more and each request writes eight lines
 _PROBE_TIMEOUT = 30.0
 _PROBE = "ping"
+UNLOADABLE = "llama.cpp can't load it"  #: the report where llama.cpp itself gives up on the file
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def main() -> NoReturn:
     except ImportError as error:
         report = Report(missing=str(error))
     except RuntimeError:
-        report = Report(error="llama.cpp can't load it")  # its own words are on stderr
+        report = Report(error=UNLOADABLE)  # its own words are on stderr
     except (ValueError, OSError, http.client.HTTPException) as error:
         report = Report(error=str(error) or type(error).__name__)
     os.write(reports, json.dumps(asdict(report)).encode() + b"\n")

@@ -39,6 +39,9 @@ class LlamaCppConfig(Config):
         0, ge=0, description="resident memory of the model's process beyond which it is ended (Linux); 0: no limit"
     )
     start_timeout_seconds: float = Field(120, gt=0, description="time to load the model")
+    hang_seconds: float = Field(
+        30, gt=0, description="silence of the model's process under a call after which it is ended and restarted"
+    )
 
 
 class ModelFile(NamedTuple):
@@ -50,7 +53,7 @@ class ModelFile(NamedTuple):
 
 
 def model_file(gguf: str) -> ModelFile:
-    """The file that the setting `gguf` names. Raises `ResourceNotFound` with its path."""
+    """The file that the setting `gguf` names. Raises `ResourceNotFound`; its `detail` has the path."""
     if gguf == BUILTIN:
         path = Path(str(importlib.resources.files("promptd") / "models" / "demo.gguf"))
     else:
@@ -58,7 +61,8 @@ def model_file(gguf: str) -> ModelFile:
     try:
         found = path.stat()
     except OSError as error:
-        raise ResourceNotFound(f"gguf: no model file at {path}: {os.strerror(error.errno or 0)}") from error
+        detail = f"gguf: no model file at {path}: {os.strerror(error.errno or 0)}"
+        raise ResourceNotFound("gguf: there is no such model file", detail=detail) from error
     if not path.is_file():
-        raise ResourceNotFound(f"gguf: {path} is not a file")
+        raise ResourceNotFound("gguf: the model file is not a file", detail=f"gguf: {path} is not a file")
     return ModelFile(str(path), found.st_size, found.st_mtime_ns)

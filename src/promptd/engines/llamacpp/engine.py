@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import ClassVar
 
 from promptd.core.engine import Call, CheckParams, CheckResult, Engine, Standing
-from promptd.core.errors import HandlerUnavailable, NetworkError, ServiceUnavailable, UnsupportedInput
+from promptd.core.errors import EngineLost, HandlerUnavailable, NetworkError, ServiceUnavailable, UnsupportedInput
 from promptd.core.model import Capability, Chunk
 from promptd.core.ports import HttpClient, Timeouts
 from promptd.dialects.openai import capability_of, run_openai
+from promptd.engines.llamacpp.bounds import require_bounded
 from promptd.engines.llamacpp.config import LlamaCppConfig, model_file
-from promptd.engines.llamacpp.supervisor import Serving, Supervisor
+from promptd.engines.llamacpp.serving import Serving
+from promptd.engines.llamacpp.supervisor import Supervisor
 
 #: a long prompt on a slow machine is read for minutes before the first token; deadlines are the prompt's business
 _TIMEOUTS = Timeouts(connect=5.0, first_byte=3600.0, between_bytes=600.0)
+_CHECK = 5.0  # seconds for the answer to a question that needs no computing
 
 
 class LlamaCpp(Engine[LlamaCppConfig]):
@@ -44,7 +47,7 @@ class LlamaCpp(Engine[LlamaCppConfig]):
     async def check(self, params: CheckParams[LlamaCppConfig]) -> CheckResult:
         """Load the model in a child of its own, unless it is loaded with the very same settings already.
 
-        Raises what the first call would raise.
+        Raises what the first call would raise, and `ServiceUnavailable` where a loaded model does not answer.
         """
         self._require_library()
         running = self._supervisors.get(params.connection_name)
@@ -53,6 +56,9 @@ class LlamaCpp(Engine[LlamaCppConfig]):
             running = trial = Supervisor(params.connection_name, params.connection)
         try:
             async with running.serving() as child:
+                child.open_door(params.http)
+                if not await child.answers(params.http, _CHECK):
+                    raise ServiceUnavailable(f"the model's process has not answered for {_CHECK:g} s")
                 name = Path(model_file(params.connection.gguf).path).stem
                 return CheckResult(ok=True, message=f"{child.context} tokens of context", models=(name,))
         finally:
@@ -63,22 +69,26 @@ class LlamaCpp(Engine[LlamaCppConfig]):
         """Start the model if it is not running, and stream its answer.
 
         Raises `HandlerUnavailable`, `ResourceNotFound`, `ConfigUnusable` where it can't be started,
-        `ServiceUnavailable` where its process ended under the call, `UnsupportedInput` for embeddings without
-        the setting, and what llama.cpp says of the request.
+        `EngineLost` where its process ended under the call, `UnsupportedInput` for embeddings without the setting,
+        `InvalidInput` for a schema or grammar beyond the bounds, and what llama.cpp says of the request.
         """
         self._require_library()
         if capability_of(call) is Capability.EMBEDDING and not call.connection.embedding:
             raise UnsupportedInput("embedding: this connection serves no embeddings, its setting is off")
+        require_bounded(call.parameters)
         supervisor = self._supervisor(call.connection_name, call.connection)
         async with supervisor.serving() as child:
             try:
                 async with aclosing(_answer(child, call)) as chunks:
                     async for chunk in chunks:
+                        child.spoke = True
                         yield chunk
             except NetworkError as error:
-                await child.lost()
-                raise ServiceUnavailable(
-                    "the model's process ended during the call", retry_after=supervisor.held_back, detail=error.detail
+                how = await child.lost()
+                raise EngineLost(
+                    f"the model's process {how} during the call",
+                    retry_after=supervisor.held_back,
+                    detail=f"the model's process {how} during the call: {error.detail or error.message}",
                 ) from error
 
     async def start(self, name: str, connection: LlamaCppConfig, http: HttpClient) -> None:

@@ -35,6 +35,7 @@ class ChildProcess:
         self.over_limit = False  #: it was ended for the memory it took
         self._name = name
         self._process = process
+        self._verdict = ""
         self._window_end = 0.0
         self._window_lines = 0
         self._chatter = asyncio.create_task(self._forward())
@@ -77,10 +78,18 @@ class ChildProcess:
         status = self._process.returncode
         if self.over_limit:
             return "used more memory than its limit"
+        if self._verdict:
+            return self._verdict
         if status is not None and status < 0:
             with suppress(ValueError):
                 return f"was ended by {signal.Signals(-status).name}"
         return f"left with status {status}"
+
+    def give_up(self, verdict: str) -> None:
+        """Kill it for the reason `verdict`, words that fit behind "the process"."""
+        self._verdict = verdict
+        with suppress(ProcessLookupError):
+            self._process.kill()
 
     def exceeds(self, megabytes: int) -> bool:
         """Kill the process if its resident memory is beyond the limit; whether that is so."""

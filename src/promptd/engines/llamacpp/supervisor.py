@@ -9,25 +9,27 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 from promptd.core.engine import Standing
 from promptd.core.errors import (
     ConfigUnusable,
+    EngineLost,
     ExecutionFailed,
     HandlerUnavailable,
-    NetworkError,
     PromptExecutionError,
     ServiceUnavailable,
 )
-from promptd.core.ports import HttpClient
-from promptd.engines.llamacpp.child import Orders
+from promptd.engines.llamacpp.child import UNLOADABLE, Orders
 from promptd.engines.llamacpp.config import LlamaCppConfig, ModelFile, model_file
 from promptd.engines.llamacpp.process import ChildProcess
+from promptd.engines.llamacpp.serving import Serving
 
 _log = logging.getLogger(__name__)
 
-_STABLE = 60.0  # seconds after which a crash counts as the first one again
-_NOTICE = 1.0  # seconds that the end of a process may lag behind the end of its sockets
+_STABLE: Final = 60.0  # seconds after which a crash counts as the first one again
+_SHORT: Final = 2.0  # seconds that a call waits for a restart; it would cost the prompt an attempt to be refused
+_CLEAR: Final = 10.0  # seconds that a process may take to see that its last call was cancelled
 #: signals that a program brings upon itself: the same file would end the same way again
 _FAULTS = {-signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -signal.SIGSEGV}
 
@@ -35,40 +37,6 @@ _FAULTS = {-signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL, -sig
 def restart_delay(failures: int, *, base: float = 0.5, limit: float = 60.0) -> float:
     """Seconds before the start that follows failure number `failures`: none after the first, then base·2^(n-2)."""
     return 0.0 if failures < 2 else min(base * 2.0 ** min(failures - 2, 20), limit)
-
-
-class Serving:
-    """A child that answers."""
-
-    def __init__(self, origin: str, key: str, context: int, pid: int) -> None:
-        self.origin = origin
-        self.key = key
-        self.context = context
-        self.pid = pid
-        self._doors: list[HttpClient] = []
-        self._ended = asyncio.Event()
-
-    def open_door(self, http: HttpClient) -> None:
-        """Let `http` call this child for as long as it lives. Raises `NetworkError` where it does not."""
-        if self._ended.is_set():
-            raise NetworkError("the model's process has ended")
-        if not any(door is http for door in self._doors):
-            http.allow(self.origin)
-            self._doors.append(http)
-
-    def end(self) -> None:
-        """It answers no more, and whoever gets its port next must not be called in its stead."""
-        self._ended.set()
-        while self._doors:
-            self._doors.pop().disallow(self.origin)
-
-    async def lost(self) -> None:
-        """After its sockets have shown an end: wait, for a moment at most, until the supervisor has noticed it too."""
-        try:
-            async with asyncio.timeout(_NOTICE):
-                await self._ended.wait()
-        except TimeoutError:
-            _log.warning("the process %d drops connections but lives", self.pid)
 
 
 class Supervisor:
@@ -85,6 +53,8 @@ class Supervisor:
         self._retry_at = 0.0  #: loop time before which no child will be started
         self._refused: tuple[ModelFile, PromptExecutionError] | None = None
         self._calls = 0
+        self._busy = asyncio.Event()  #: there are calls
+        self._abandoned = asyncio.Event()  #: the last call was cancelled
         self._replaced = False
         self._idle: asyncio.TimerHandle | None = None
 
@@ -101,14 +71,23 @@ class Supervisor:
         change), `ServiceUnavailable` with `retry_after` while a restart is held back.
         """
         self._calls += 1
+        self._busy.set()
         if self._idle is not None:
             self._idle.cancel()
         try:
-            yield await self._ready()
+            serving = await self._ready()
+            try:
+                yield serving
+            except (asyncio.CancelledError, GeneratorExit):
+                if self._calls == 1 and serving is self._serving:
+                    self._abandoned.set()
+                raise
         finally:
             self._calls -= 1
-            if not self._calls and self._task is not None:
-                self._rest()
+            if not self._calls:
+                self._busy.clear()
+                if self._task is not None:
+                    self._rest()
 
     def forgive(self) -> None:
         """Forget why the model was found unusable, and do not hold a restart back any longer."""
@@ -128,7 +107,7 @@ class Supervisor:
         return self._task is None and not self._leaving
 
     def retire(self, reason: str = "") -> None:
-        """Stop now; the child leaves in the background. Calls under way fail with `ServiceUnavailable`."""
+        """Stop now; the child leaves in the background. Calls under way fail with `EngineLost`."""
         if self._idle is not None:
             self._idle.cancel()
         if self._task is None:
@@ -140,8 +119,8 @@ class Supervisor:
         self._retry_at = 0.0
         self.standing = Standing(state="stopped", reason=reason)
         _log.info("model %s is stopped%s", self.name, f": {reason}" if reason else "")
-        self._fail(ServiceUnavailable(f"the model {self.name} was stopped"))
-        self._part()
+        self._fail(EngineLost(f"the model {self.name} was stopped"))
+        self._part("was stopped")
 
     async def stop(self) -> None:
         """Stop and wait until the child is gone."""
@@ -159,7 +138,7 @@ class Supervisor:
     async def _ready(self) -> Serving:
         if self._task is None:
             self._begin()
-        if self.held_back is not None:
+        if self.held_back is not None and self.held_back > _SHORT:
             raise ServiceUnavailable(self.standing.reason, retry_after=self.held_back)
         return await asyncio.shield(self._up)
 
@@ -171,7 +150,7 @@ class Supervisor:
             if self.config.memory_limit_mb and sys.platform != "linux":
                 raise ConfigUnusable("memory_limit_mb: can't be enforced on this platform, set it to 0")
         except PromptExecutionError as error:
-            self.standing = Standing(state="unavailable", reason=error.message)
+            self.standing = Standing(state="unavailable", reason=_whole(error))
             raise
         self._refused = None
         self.standing = Standing(state="starting")
@@ -187,7 +166,7 @@ class Supervisor:
             try:
                 reason = await self._live(file)
             except (ConfigUnusable, HandlerUnavailable) as error:
-                _log.error("model %s: %s", self.name, error.message)
+                _log.error("model %s: %s", self.name, _whole(error))
                 self._refuse(file, error)
                 return
             except Exception as error:  # a waiting call must not hang on what nobody foresaw
@@ -204,7 +183,7 @@ class Supervisor:
                 self.standing = Standing(state="unavailable", reason=f"the model's process {reason}; it will restart")
             else:
                 self.standing = Standing(state="starting")
-            self._part()
+            self._part(reason)
             await asyncio.sleep(delay)
             self._retry_at = 0.0
 
@@ -215,14 +194,18 @@ class Supervisor:
         try:
             process = await ChildProcess.spawn(self.name, _orders(file, self.config, key))
         except OSError as error:
-            return f"could not be started: {error}"
-        limit = self.config.memory_limit_mb
-        guard = asyncio.create_task(process.keep_below(limit)) if limit else None
+            return f"could not be started: {error.strerror or type(error).__name__}"
+        watches: list[asyncio.Task[None]] = []
+        if limit := self.config.memory_limit_mb:
+            watches.append(asyncio.create_task(process.keep_below(limit)))
         try:
             serving = await self._started(process, file, key)
             detail = {"pid": serving.pid, "origin": serving.origin, "slots": self.config.slots}
             self.standing = Standing(state="ready", context=serving.context, detail=detail)
             self._serving = serving
+            self._abandoned.clear()
+            watches.append(asyncio.create_task(self._end_hung(process, serving)))
+            watches.append(asyncio.create_task(self._end_stuck(process, serving)))
             self._up.set_result(serving)
             _log.info("model %s is ready: process %d at %s", self.name, serving.pid, serving.origin)
             await process.exited()
@@ -230,9 +213,24 @@ class Supervisor:
         except ServiceUnavailable as error:
             return error.message
         finally:
-            if guard is not None:
-                guard.cancel()
+            for watch in watches:
+                watch.cancel()
             await process.end()
+
+    async def _end_hung(self, process: ChildProcess, serving: Serving) -> None:
+        """Kill the child when it lets its calls wait and gives no sign of life."""
+        patience = self.config.hang_seconds
+        await serving.hang(patience, self._busy)
+        process.give_up(f"did not answer for {patience:g} s")
+
+    async def _end_stuck(self, process: ChildProcess, serving: Serving) -> None:
+        """Kill the child when it goes on with a cancelled call: its slot would not come back."""
+        while True:
+            await self._abandoned.wait()
+            self._abandoned.clear()
+            if not await serving.clears(_CLEAR, self._busy):
+                process.give_up(f"computed a cancelled call for {_CLEAR:g} s")
+                return
 
     async def _started(self, process: ChildProcess, file: ModelFile, key: str) -> Serving:
         """The child once it is ready. `ServiceUnavailable` says in words what may go better next time."""
@@ -246,30 +244,45 @@ class Supervisor:
         except TimeoutError:
             raise ServiceUnavailable(f"was not ready within {patience:g} s") from None
         if process.over_limit:
-            raise ConfigUnusable(f"memory_limit_mb: {file.path} needs more than {limit} MB")
+            raise ConfigUnusable(
+                f"memory_limit_mb: the model needs more than {limit} MB",
+                detail=f"memory_limit_mb: {file.path} needs more than {limit} MB",
+            )
         if report is not None and report.missing:
-            raise HandlerUnavailable(f"llama.cpp can't run on this machine: {report.missing}")
+            told = "llama.cpp can't run on this machine"
+            raise HandlerUnavailable(told, detail=f"{told}: {report.missing}")
         if report is not None or status in _FAULTS:
             reason = report.error if report else f"llama.cpp {process.why_gone()} while loading it"
-            raise ConfigUnusable(": ".join(filter(None, (file.path, reason, process.complaint))))
+            detail = ": ".join(filter(None, (file.path, reason, process.complaint)))
+            # llama.cpp's own words name the path; what our probe found is about a setting
+            blamed = "the model file can't be loaded" + (
+                " with this chat_template" if self.config.chat_template else ""
+            )
+            told = report.error if report and report.error != UNLOADABLE else blamed
+            raise ConfigUnusable(told, detail=detail)
         raise ServiceUnavailable(process.why_gone())
 
     def _refuse(self, file: ModelFile, error: PromptExecutionError) -> None:
         self._task = None
         self._refused = file, error
-        self.standing = Standing(state="unavailable", reason=error.message)
+        self.standing = Standing(state="unavailable", reason=_whole(error))
         self._fail(error)
-        self._part()
+        self._part(error.message)
 
     def _fail(self, error: PromptExecutionError) -> None:
         if not self._up.done():
             self._up.set_exception(error)
             self._up.exception()  # there may be nobody who waits for it
 
-    def _part(self) -> None:
+    def _part(self, how: str) -> None:
         if self._serving is not None:
-            self._serving.end()
+            self._serving.end(how)
             self._serving = None
+
+
+def _whole(error: PromptExecutionError) -> str:
+    """What the operator may know of it: paths too."""
+    return error.detail or error.message
 
 
 def _orders(file: ModelFile, config: LlamaCppConfig, key: str) -> Orders:

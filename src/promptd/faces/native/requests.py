@@ -36,6 +36,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 LastEventId = Annotated[str, Meta(description="the id of the last event that arrived; the stream goes on behind it")]
+Label = Annotated[str, Meta(max_length=64)]
+LabelValue = Annotated[str, Meta(max_length=1024)]
 _ORDERS: Final = {
     "created_at": "created",
     "updated_at": "updated",
@@ -99,7 +101,7 @@ class NewPrompt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
     capability: Capability | None = None
     parameters: NewParameters | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
+    metadata: Annotated[dict[Label, LabelValue], Meta(max_length=64)] = field(default_factory=dict)
 
     def submission(self, caller: Caller, idempotency_key: str | None, fingerprint: bytes) -> Submission:
         """Raises `InvalidRequest`."""

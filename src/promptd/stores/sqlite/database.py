@@ -35,13 +35,26 @@ class Database:
         self.path = path
         db = connect(path)
         migrate(db, path, keep_copy=backup_before_migration)
-        self.writer = Writer(db, batch_seconds=batch_seconds)
+        opened = path.stat().st_ino
+        self.writer = Writer(db, batch_seconds=batch_seconds, present=lambda: _inode(path) == opened)
         self.queue = SqliteQueue(self.writer, lease=lease, rescue_limit=rescue_limit, quarantine_after=quarantine_after)
         self.records = SqliteRecords(self.writer, str(path))
+
+    def live_lanes(self) -> tuple[str, ...]:
+        """The lanes that hold unfinished prompts: one step in an index per lane. Raises `StoreUnavailable`."""
+        return self.records.live_lanes()
 
     async def close(self) -> None:
         await self.writer.close()
         self.records.close()
+
+
+def _inode(path: Path) -> int | None:
+    """Which file the path leads to: one that was deleted can still be written, and everything written would be lost."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -15,7 +15,8 @@ select {columns} from prompt where no = ?;
 
 -- name: thread_is_busy
 -- Whether an unfinished prompt of the thread is in front.
-select 1 from prompt where thread_id = ? and status in ('scheduled', 'running', 'errored') limit 1;
+select 1 from prompt indexed by prompt_thread_live
+where thread_id = ? and status in ('scheduled', 'running', 'errored') limit 1;
 
 -- name: line_has_head
 -- Whether the caller's line (same lane and priority, no thread) already has its claimable prompt.
@@ -31,12 +32,12 @@ select max(tag) from prompt where lane = ? and user_id = ? and head = 1;
 select min(tag) from prompt where lane = ? and head = 1;
 
 -- name: next_by_priority
-select no, user_id, priority, thread_id, tag from prompt indexed by prompt_ready
+select no, user_id, priority, thread_id, tag, deadline from prompt indexed by prompt_ready
 where lane = ? and head = 1 order by priority desc, tag, no limit 1;
 
 -- name: next_by_turn
 -- One claim in ten looks at turns only, so that low priority is slow but never starved.
-select no, user_id, priority, thread_id, tag from prompt indexed by prompt_fair
+select no, user_id, priority, thread_id, tag, deadline from prompt indexed by prompt_fair
 where lane = ? and head = 1 order by tag, no limit 1;
 
 -- name: claim
@@ -71,17 +72,20 @@ where thread_id = ? and thread_id is not null and status = 'running' limit 1;
 update prompt set due = null where no = ?;
 
 -- name: make_head
-update prompt set head = 1, tag = ?, due = null where no = ?;
+-- A suspect (it lost its worker too often) is never claimable beside others, whatever brought it to the front.
+update prompt set head = case when rescues >= :quarantine then 2 else 1 end, tag = :tag, due = null where no = :no;
 
 -- name: step_back
--- No prompt of the thread is claimable until the first one is found again.
-update prompt set head = 0 where thread_id = ? and status in ('scheduled', 'errored') and head > 0;
+-- No prompt of the thread is claimable, alone or not, until the first one is found again. The first status term is
+-- there for the index: it has to be the index's own.
+update prompt indexed by prompt_thread_live set head = 0
+where thread_id = ? and status in ('scheduled', 'running', 'errored') and status <> 'running' and head > 0;
 
 -- name: due_prompts
 -- Waiting prompts whose time has come.
 select no, user_id, priority, thread_id, status from prompt indexed by prompt_due
 where lane = ? and due is not null and head = 0 and status in ('scheduled', 'errored') and due <= ?
-order by due limit 100;
+order by due limit ?;
 
 -- name: next_due
 select min(due) from prompt indexed by prompt_due
@@ -91,7 +95,7 @@ where lane = ? and due is not null and head = 0 and status in ('scheduled', 'err
 -- Waiting prompts whose deadline has passed.
 select {columns} from prompt indexed by prompt_deadline
 where lane = ? and deadline is not null and status in ('scheduled', 'errored') and deadline <= ?
-order by deadline limit 100;
+order by deadline limit ?;
 
 -- name: next_deadline
 select min(deadline) from prompt indexed by prompt_deadline
@@ -102,6 +106,12 @@ update prompt set status = 'abandoned', head = 0, due = null, updated = :now, fi
     error_code = coalesce(error_code, 'timeout'),
     error_message = coalesce(error_message, 'the deadline passed while the prompt waited')
 where no = :no and status in ('scheduled', 'errored') returning {columns};
+
+-- name: abandon_unreadable
+-- Its columns are left as they are: somebody may want to see what they hold.
+update prompt set status = 'abandoned', head = 0, due = null, lease = null, alone = 0, updated = :now, finished = :now,
+    error_code = 'execution_failed', error_message = 'the stored prompt can not be read'
+where no = :no returning {columns};
 
 -- name: beat
 update prompt set lease = ? where status = 'running';
@@ -119,7 +129,8 @@ where no = :no and runs = :runs and status = 'running';
 
 -- name: settle_back
 -- The worker is leaving; the prompt goes back to the front of its line.
-update prompt set status = 'scheduled', updated = :now, lease = null, head = 1, due = null
+update prompt set status = 'scheduled', updated = :now, lease = null, due = null,
+    head = case when rescues >= :quarantine then 2 else 1 end
 where no = :no and runs = :runs and status = 'running';
 
 -- name: insert_attempt
@@ -181,10 +192,25 @@ delete from prompt where no = ?;
 delete from attempt where prompt_no = ?;
 
 -- name: prunable
-select no from prompt where no > :after and status = :status and finished < :before order by no limit :count;
+-- Oldest first, behind the pair (finished, no) of the batch before.
+select finished, no from prompt indexed by prompt_finished
+where status = :status and finished is not null and finished < :before and (finished, no) > (:finished, :after)
+order by finished, no limit :count;
 
 -- name: prune_idempotency
-delete from idempotency where expires <= ?;
+delete from idempotency where (user_id, key) in (
+    select user_id, key from idempotency indexed by idempotency_expires where expires <= ? order by expires limit ?);
+
+-- name: live_lanes
+-- The lanes of unfinished prompts: one step in the index per lane, however many prompts there are.
+with recursive live (lane) as (
+    select min(lane) from prompt indexed by prompt_live_lane where status in ('scheduled', 'running', 'errored')
+    union all
+    select (select min(lane) from prompt indexed by prompt_live_lane
+            where status in ('scheduled', 'running', 'errored') and lane > live.lane)
+    from live where live.lane is not null
+)
+select lane from live where lane is not null;
 
 -- name: idempotent
 select fingerprint, prompt_id, expires from idempotency where user_id = ? and key = ?;

@@ -7,6 +7,7 @@ virtual time. The claim is then one index scan by priority, tag and age, whateve
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +17,11 @@ from msgspec.structs import replace
 from promptd.core.errors import Conflict, Forbidden, IdempotencyMismatch, NotFound
 from promptd.core.lifecycle import Move, Status, target
 from promptd.core.model import Attempt, Message, Outcome, Prompt, Thread
-from promptd.core.ports import Added, Claimed, Idempotency, Retention, Settlement
+from promptd.core.ports import Added, Claimed, Idempotency, Moved, Retention, Settlement
+from promptd.stores.sqlite.pruning import prune, remove
 from promptd.stores.sqlite.rows import (
+    UNREADABLE,
+    Row,
     embedded_attempt,
     encode,
     from_attempt,
@@ -25,13 +29,15 @@ from promptd.stores.sqlite.rows import (
     from_prompt,
     from_thread,
     load_queries,
+    shown,
     to_prompt,
     to_thread,
 )
 from promptd.stores.sqlite.writer import Writer
 
 _Q = load_queries("queries.sql")
-_PRUNE_BATCH = 500
+_log = logging.getLogger(__name__)
+_AT_ONCE = 10  #: due or expired prompts that one claim brings in, so that it does not hold the loop
 
 
 class SqliteQueue:
@@ -125,20 +131,20 @@ class SqliteQueue:
         if row[0] != idempotency.fingerprint:
             raise IdempotencyMismatch
         found = db.execute(_Q["prompt_by_id"], (row[1],)).fetchone()
-        return to_prompt(found) if found else None
+        return shown(found) if found else None
 
     def _known_id(self, db: sqlite3.Connection, prompt: Prompt) -> Prompt | None:
         """The prompt that already has this id; None after removing a canceled one, whose id starts afresh."""
         row = db.execute(_Q["prompt_by_id"], (prompt.id,)).fetchone()
         if row is None:  # some other constraint was broken; the second insert tells
             return None
-        known = to_prompt(row)
+        known = shown(row)
         if known.user != prompt.user:
             raise Conflict(f"the id {prompt.id} is taken")
         if known.status is not Status.CANCELED:
             return known
         db.execute(_Q["delete_messages"], (known.thread, known.no))  # else they would count as answered later
-        self._remove(db, known.no)
+        remove(db, known.no)
         return None
 
     # ------------------------------------------------------------ claim
@@ -151,48 +157,72 @@ class SqliteQueue:
         return await self._writer.submit(lambda db: self._claim(db, lane, count, now, fair_only))
 
     def _claim_alone(self, db: sqlite3.Connection, lane: str, now: float) -> Claimed:
-        row = db.execute(_Q["claim_alone"], {"lane": lane, "now": now, "lease": now + self._lease}).fetchone()
-        return Claimed((to_prompt(row),)) if row else Claimed()
+        lost: list[Prompt] = []
+        while row := db.execute(_Q["claim_alone"], {"lane": lane, "now": now, "lease": now + self._lease}).fetchone():
+            prompt = self._read(db, row, now, lost)
+            if prompt is not None:
+                return Claimed((prompt,), tuple(lost))
+        return Claimed((), tuple(lost))
 
     def _claim(self, db: sqlite3.Connection, lane: str, count: int, now: float, fair_only: bool) -> Claimed:
-        expired = self._expire(db, lane, now)
-        for no, user, priority, thread, status in db.execute(_Q["due_prompts"], (lane, now)).fetchall():
+        """A bounded piece of work: where more is due or expired than fits, `next_due` says to come again at once."""
+        ended = self._expire(db, lane, now)
+        self._bring_due(db, lane, now)
+        prompts: list[Prompt] = []
+        pick = _Q["next_by_turn"] if fair_only else _Q["next_by_priority"]
+        while len(prompts) < count and len(ended) < 2 * _AT_ONCE:
+            row = db.execute(pick, (lane,)).fetchone()
+            if row is None:
+                break
+            no, user, priority, thread, tag, deadline = row
+            if deadline is not None and deadline <= now:  # one that `_expire` did not come to
+                self._expire_row(db, db.execute(_Q["prompt_by_no"], (no,)).fetchone(), now, ended)
+                continue
+            claimed = db.execute(_Q["claim"], {"no": no, "now": now, "lease": now + self._lease}).fetchone()
+            prompt = self._read(db, claimed, now, ended)
+            if prompt is None:
+                continue
+            prompts.append(prompt)
+            self._virtual[lane] = max(tag, self._virtual.get(lane, 0))
+            if thread is None:
+                self._promote_line(db, lane, user, priority)
+        times = [db.execute(_Q[query], (lane,)).fetchone()[0] for query in ("next_due", "next_deadline")]
+        next_due = min((max(time, now) for time in times if time is not None), default=None)
+        return Claimed(tuple(prompts), tuple(ended), next_due)
+
+    def _bring_due(self, db: sqlite3.Connection, lane: str, now: float) -> None:
+        """Bring prompts whose time has come back into their lines."""
+        for no, user, priority, thread, status in db.execute(_Q["due_prompts"], (lane, now, _AT_ONCE)).fetchall():
             if thread is not None:
                 db.execute(_Q["now_due"], (no,))
                 self._promote_thread(db, thread, now)
             elif status == Status.ERRORED or not db.execute(_Q["line_has_head"], (lane, user, priority)).fetchone():
-                db.execute(_Q["make_head"], (self._turn(db, lane, user), no))
+                self._make_head(db, lane, user, no)
             else:
                 db.execute(_Q["now_due"], (no,))
-        prompts: list[Prompt] = []
-        pick = _Q["next_by_turn"] if fair_only else _Q["next_by_priority"]
-        while len(prompts) < count:
-            row = db.execute(pick, (lane,)).fetchone()
-            if row is None:
-                break
-            no, user, priority, thread, tag = row
-            claimed = db.execute(_Q["claim"], {"no": no, "now": now, "lease": now + self._lease}).fetchone()
-            prompts.append(to_prompt(claimed))
-            self._virtual[lane] = max(tag, self._virtual.get(lane, 0))
-            if thread is None:
-                self._promote_line(db, lane, user, priority)
-        next_due = min(
-            (
-                time
-                for query in ("next_due", "next_deadline")
-                if (time := db.execute(_Q[query], (lane,)).fetchone()[0]) is not None
-            ),
-            default=None,
-        )
-        return Claimed(tuple(prompts), tuple(expired), next_due)
 
     def _expire(self, db: sqlite3.Connection, lane: str, now: float) -> list[Prompt]:
-        gone = []
-        for row in db.execute(_Q["expired_prompts"], (lane, now)).fetchall():
-            before = to_prompt(row)
+        gone: list[Prompt] = []
+        for row in db.execute(_Q["expired_prompts"], (lane, now, _AT_ONCE)).fetchall():
+            self._expire_row(db, row, now, gone)
+        return gone
+
+    def _expire_row(self, db: sqlite3.Connection, row: Row, now: float, gone: list[Prompt]) -> None:
+        before = self._read(db, row, now, gone)
+        if before is not None:
             gone.append(to_prompt(db.execute(_Q["expire"], {"no": before.no, "now": now}).fetchone()))
             self._left_line(db, before, now)
-        return gone
+
+    def _read(self, db: sqlite3.Connection, row: Row, now: float, lost: list[Prompt]) -> Prompt | None:
+        """The row as a prompt. One that can't be read is abandoned and goes to `lost`; its line goes on without it."""
+        try:
+            return to_prompt(row)
+        except UNREADABLE as error:
+            _log.error("prompt %s can't be read: %s", row[1], error, extra={"action": "prompt_unreadable"})
+            left = shown(db.execute(_Q["abandon_unreadable"], {"no": row[0], "now": now}).fetchone())
+            self._left_line(db, left, now)
+            lost.append(left)
+            return None
 
     # ------------------------------------------------------------ lines and turns
 
@@ -205,10 +235,14 @@ class SqliteQueue:
         own = db.execute(_Q["last_turn"], (lane, user)).fetchone()[0]
         return 1 + (virtual if own is None else max(virtual, own))
 
+    def _make_head(self, db: sqlite3.Connection, lane: str, user: str, no: int) -> None:
+        turn = self._turn(db, lane, user)
+        db.execute(_Q["make_head"], {"no": no, "tag": turn, "quarantine": self._quarantine_after})
+
     def _promote_line(self, db: sqlite3.Connection, lane: str, user: str, priority: int) -> None:
         row = db.execute(_Q["behind_in_line"], (lane, user, priority)).fetchone()
         if row is not None:
-            db.execute(_Q["make_head"], (self._turn(db, lane, user), row[0]))
+            self._make_head(db, lane, user, row[0])
 
     def _promote_thread(self, db: sqlite3.Connection, thread: str, now: float) -> None:
         row = db.execute(_Q["first_of_thread"], (thread,)).fetchone()
@@ -216,7 +250,7 @@ class SqliteQueue:
             return
         no, lane, user, due, head = row
         if not head and (due is None or due <= now):
-            db.execute(_Q["make_head"], (self._turn(db, lane, user), no))
+            self._make_head(db, lane, user, no)
 
     def _make_way(self, db: sqlite3.Connection, prompt: Prompt, now: float) -> None:
         """A run of a thread ended: the thread's first unfinished prompt is next, also one that was retried meanwhile."""
@@ -257,7 +291,7 @@ class SqliteQueue:
         elif end.move is Move.FAIL:
             changed = db.execute(_Q["settle_waiting"], values | {"due": end.due}).rowcount
         else:
-            changed = db.execute(_Q["settle_back"], values).rowcount
+            changed = db.execute(_Q["settle_back"], values | {"quarantine": self._quarantine_after}).rowcount
         if not changed:
             self._settle_lost(db, prompt, attempt)
             return None
@@ -287,18 +321,18 @@ class SqliteQueue:
 
     # ------------------------------------------------------------ cancel, retry, rescue, prune
 
-    async def cancel(self, identifier: str, *, now: float) -> Prompt:
-        def work(db: sqlite3.Connection) -> Prompt:
+    async def cancel(self, identifier: str, *, now: float) -> Moved:
+        def work(db: sqlite3.Connection) -> Moved:
             prompt = self._by_id(db, identifier)
             target(prompt.status, Move.CANCEL)
-            canceled = to_prompt(db.execute(_Q["cancel"], {"no": prompt.no, "now": now}).fetchone())
+            canceled = shown(db.execute(_Q["cancel"], {"no": prompt.no, "now": now}).fetchone())
             self._left_line(db, prompt, now)
-            return canceled
+            return Moved(canceled, prompt.status)
 
         return await self._writer.submit(work)
 
-    async def retry(self, identifier: str, *, now: float) -> Prompt:
-        def work(db: sqlite3.Connection) -> Prompt:
+    async def retry(self, identifier: str, *, now: float) -> Moved:
+        def work(db: sqlite3.Connection) -> Moved:
             prompt = self._by_id(db, identifier)
             target(prompt.status, Move.RETRY)
             only = db.execute(_Q["only_attempt"], (prompt.no,)).fetchone()[0]
@@ -308,14 +342,18 @@ class SqliteQueue:
             if prompt.thread is not None:
                 db.execute(_Q["step_back"], (prompt.thread,))  # a later one may have come forward
             self._left_line(db, prompt, now)
-            return to_prompt(db.execute(_Q["prompt_by_no"], (prompt.no,)).fetchone())
+            return Moved(shown(db.execute(_Q["prompt_by_no"], (prompt.no,)).fetchone()), prompt.status)
 
         return await self._writer.submit(work)
 
     async def rescue(self, *, now: float, everything: bool = False) -> tuple[Prompt, ...]:
         def work(db: sqlite3.Connection) -> tuple[Prompt, ...]:
-            rows = db.execute(_Q["lost_prompts"], {"everything": everything, "now": now}).fetchall()
-            return tuple(self._rescue(db, to_prompt(row), bool(row[-1]), now) for row in rows)
+            back: list[Prompt] = []
+            for row in db.execute(_Q["lost_prompts"], {"everything": everything, "now": now}).fetchall():
+                prompt = self._read(db, row, now, back)
+                if prompt is not None:
+                    back.append(self._rescue(db, prompt, bool(row[-1]), now))
+            return tuple(back)
 
         return await self._writer.submit(work)
 
@@ -342,35 +380,10 @@ class SqliteQueue:
         return to_prompt(row)
 
     async def prune(self, rules: Sequence[Retention], *, now: float, dry_run: bool = False) -> int:
-        total = 0
-        for rule in rules:
-            after = 0
-            while True:
-                numbers = await self._writer.submit(
-                    lambda db, rule=rule, after=after: self._prune(db, rule, after, now, dry_run)  # type: ignore[misc]
-                )
-                total += len(numbers)
-                if len(numbers) < _PRUNE_BATCH:
-                    break
-                after = numbers[-1]
-        if not dry_run:
-            await self._writer.submit(lambda db: db.execute(_Q["prune_idempotency"], (now,)).rowcount)
-        return total
-
-    def _prune(self, db: sqlite3.Connection, rule: Retention, after: int, now: float, dry_run: bool) -> list[int]:
-        values = {"after": after, "status": rule.status.value, "before": now - rule.age, "count": _PRUNE_BATCH}
-        numbers = [row[0] for row in db.execute(_Q["prunable"], values).fetchall()]
-        if not dry_run:
-            for no in numbers:
-                self._remove(db, no)
-        return numbers
+        return await prune(self._writer, rules, now=now, dry_run=dry_run)
 
     def _by_id(self, db: sqlite3.Connection, identifier: str) -> Prompt:
         row = db.execute(_Q["prompt_by_id"], (identifier,)).fetchone()
         if row is None:
             raise NotFound(f"no prompt {identifier}")
-        return to_prompt(row)
-
-    def _remove(self, db: sqlite3.Connection, no: int) -> None:
-        db.execute(_Q["delete_attempts"], (no,))
-        db.execute(_Q["delete_prompt"], (no,))
+        return shown(row)

@@ -1,10 +1,12 @@
-"""Look-ups and plain records on SQLite. Point reads run on the loop with a connection of their own, long ones in a thread."""
+"""Look-ups and plain records on SQLite.
+
+Point reads run on the loop with a connection of their own, searches in threads: those that an index answers at once (the
+history of a thread, the attempts of a prompt) never wait behind long lists.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +18,8 @@ from promptd.core.filters import Filter, Order, Page, Query, check
 from promptd.core.lifecycle import Status
 from promptd.core.model import Attempt, Message, Prompt, Thread
 from promptd.stores.sqlite import rows
+from promptd.stores.sqlite.cursors import read_cursor, read_last, read_start, storable, write_cursor
+from promptd.stores.sqlite.readers import Readers, reader
 from promptd.stores.sqlite.writer import Writer
 
 R = TypeVar("R")
@@ -36,7 +40,7 @@ _TABLES: dict[Any, _Table] = {
     Prompt: _Table(
         "prompt",
         rows.PROMPT_COLUMNS,
-        rows.to_prompt,
+        rows.shown,
         "id",
         {
             "no": "no",
@@ -99,6 +103,14 @@ _TABLES: dict[Any, _Table] = {
 #: The fields that look-ups may name, per kind.
 FIELDS = {kind: frozenset(table.fields) for kind, table in _TABLES.items()}
 _UNIQUE: dict[Any, str] = {Prompt: "no", Attempt: "run", Thread: "id", Message: "no"}
+#: Fields with an index that leaves few rows: a search for one value of them is short.
+_SELECTIVE: dict[Any, frozenset[str]] = {
+    Prompt: frozenset({"no", "id", "thread"}),
+    Attempt: frozenset({"prompt"}),
+    Thread: frozenset({"id"}),
+    Message: frozenset({"no", "id", "thread"}),
+}
+_LIVE_LANES = rows.load_queries("queries.sql")["live_lanes"]
 
 
 class SqliteRecords:
@@ -106,13 +118,21 @@ class SqliteRecords:
 
     def __init__(self, writer: Writer, path: str) -> None:
         self._writer = writer
-        self._near = _reader(path)
-        self._far = _reader(path)
-        self._far_lock = asyncio.Lock()
+        self._near = reader(path)
+        self._short = Readers(path, 2, "short-reads")
+        self._long = Readers(path, 2, "long-reads")
 
     def close(self) -> None:
         self._near.close()
-        self._far.close()
+        self._short.close()
+        self._long.close()
+
+    def live_lanes(self) -> tuple[str, ...]:
+        """The lanes that hold unfinished prompts, in order. Raises `StoreUnavailable`."""
+        try:
+            return tuple(row[0] for row in self._near.execute(_LIVE_LANES).fetchall())
+        except sqlite3.Error as error:
+            raise StoreUnavailable("the store can't be read", detail=str(error)) from error
 
     async def get(self, kind: type[R], identifier: str) -> R | None:
         try:
@@ -131,26 +151,26 @@ class SqliteRecords:
 
     async def find(self, kind: type[R], query: Query) -> Page[R]:
         table = _TABLES.get(kind)
-        async with self._far_lock:
-            try:
-                if table is None:
-                    return await asyncio.to_thread(self._find_records, kind, query)
-                check(query, frozenset(table.fields))
-                return await asyncio.to_thread(self._find_rows, kind, table, query)
-            except sqlite3.Error as error:
-                raise StoreUnavailable("the store can't be read", detail=str(error)) from error
+        try:
+            if table is None:
+                return await self._long.run(lambda db: self._find_records(db, kind, query))
+            check(query, frozenset(table.fields))
+            readers = self._short if _is_short(kind, query) else self._long
+            return await readers.run(lambda db: self._find_rows(db, kind, table, query))
+        except sqlite3.Error as error:
+            raise StoreUnavailable("the store can't be read", detail=str(error)) from error
 
-    def _find_rows(self, kind: type[R], table: _Table, query: Query) -> Page[R]:
+    def _find_rows(self, db: sqlite3.Connection, kind: type[R], table: _Table, query: Query) -> Page[R]:
         where, values = _where(table, query.filters)
         if kind is Attempt:
             self._check_attempt_query(query)
         total = None
         if query.count:
             sql = f"select count(*) from {table.name}{where}"  # noqa: S608 (columns come from our own tables)
-            total = self._far.execute(sql, values).fetchone()[0]
+            total = db.execute(sql, values).fetchone()[0]
         order = _order(table, query.order, _UNIQUE[kind])
         if query.after is not None:
-            clause, more = _behind(order, _read_cursor(query.after, len(order)))
+            clause, more = _behind(order, read_cursor(query.after, len(order)))
             where = f"{where} and {clause}" if where else f" where {clause}"
             values += more
         columns = ", ".join(column for column, _ in order)
@@ -159,41 +179,53 @@ class SqliteRecords:
             f"select {table.columns}, {columns} from {table.name}{where} "  # noqa: S608
             f"order by {by} limit {query.limit + 1}"
         )
-        found = self._far.execute(sql, values).fetchall()
+        found = db.execute(sql, values).fetchall()
         width = len(order)
         page = found[: query.limit]
         items = tuple(table.decode(row) for row in page)
         if kind is Attempt and not items:
-            items = self._embedded_attempt(query)
-        after = _write_cursor(page[-1][-width:]) if len(found) > query.limit else None
+            items = self._embedded_attempt(db, query)
+        after = write_cursor(page[-1][-width:]) if len(found) > query.limit else None
         return Page(items=items, after=after, count=total)
 
     def _check_attempt_query(self, query: Query) -> None:
         if not any(entry.field == "prompt" and entry.operator == "eq" for entry in query.filters):
             raise InvalidRequest(field="filters", expected="the prompt whose attempts are wanted")
 
-    def _embedded_attempt(self, query: Query) -> tuple[Any, ...]:
+    def _embedded_attempt(self, db: sqlite3.Connection, query: Query) -> tuple[Any, ...]:
         no = next(entry.value for entry in query.filters if entry.field == "prompt")
-        row = self._far.execute("select attempt from prompt where no = ?", (no,)).fetchone()
+        row = db.execute("select attempt from prompt where no = ?", (no,)).fetchone()
         return (rows.embedded_attempt(no, row[0]),) if row and row[0] else ()
 
-    def _find_records(self, kind: type[R], query: Query) -> Page[R]:
-        """Plain records are few (keys, settings): they are read whole and filtered here."""
+    def _find_records(self, db: sqlite3.Connection, kind: type[R], query: Query) -> Page[R]:
+        """In the order of their ids page by page; with filters or another order they are read whole and sorted here."""
         check(query, frozenset(getattr(kind, "__struct_fields__", ())))
+        if not query.filters and not query.order:
+            return self._page_of_records(db, kind, query)
         sql = "select data from record where kind = ? order by id"
-        found = [
-            msgspec.msgpack.decode(row[0], type=kind) for row in self._far.execute(sql, (kind.__name__,)).fetchall()
-        ]
+        found = [msgspec.msgpack.decode(row[0], type=kind) for row in db.execute(sql, (kind.__name__,)).fetchall()]
         found = [item for item in found if all(_matches(item, entry) for entry in query.filters)]
         for order in reversed(query.order):
             found.sort(
                 key=lambda item: (getattr(item, order.field) is not None, getattr(item, order.field)),
                 reverse=order.descending,
             )
-        start = _read_start(query.after) if query.after is not None else 0
+        start = read_start(query.after) if query.after is not None else 0
         stop = start + query.limit
-        after = _write_cursor((stop,)) if len(found) > stop else None
+        after = write_cursor((stop,)) if len(found) > stop else None
         return Page(items=tuple(found[start:stop]), after=after, count=len(found) if query.count else None)
+
+    def _page_of_records(self, db: sqlite3.Connection, kind: type[R], query: Query) -> Page[R]:
+        total = None
+        if query.count:
+            total = db.execute("select count(*) from record where kind = ?", (kind.__name__,)).fetchone()[0]
+        behind = read_last(query.after) if query.after is not None else ""
+        sql = "select id, data from record where kind = ? and id > ? order by id limit ?"
+        found = db.execute(sql, (kind.__name__, behind, query.limit + 1)).fetchall()
+        page = found[: query.limit]
+        items = tuple(msgspec.msgpack.decode(data, type=kind) for _, data in page)
+        after = write_cursor((page[-1][0],)) if len(found) > query.limit else None
+        return Page(items=items, after=after, count=total)
 
     async def put(self, *records: Struct) -> None:
         def work(db: sqlite3.Connection) -> None:
@@ -218,10 +250,10 @@ class SqliteRecords:
         return await self._writer.submit(work)
 
 
-def _reader(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    db.execute("pragma query_only = on")
-    return db
+def _is_short(kind: type[Any], query: Query) -> bool:
+    """Whether an index leaves few rows to look at. A count has to look at them all."""
+    fields = _SELECTIVE[kind]
+    return not query.count and any(entry.operator == "eq" and entry.field in fields for entry in query.filters)
 
 
 def _put(db: sqlite3.Connection, record: Any) -> None:
@@ -265,7 +297,7 @@ def _where(table: _Table, filters: tuple[Filter, ...]) -> tuple[str, list[Any]]:
     values: list[Any] = []
     for index, entry in enumerate(filters):
         column = table.fields[entry.field]
-        if not all(map(_storable, entry.value if entry.operator == "in" else (entry.value,))):
+        if not all(map(storable, entry.value if entry.operator == "in" else (entry.value,))):
             raise InvalidRequest(field=f"filters[{index}].value", expected="text or a number")
         if entry.operator == "in":
             clauses.append(f"{column} in ({', '.join('?' * len(entry.value))})")
@@ -307,34 +339,6 @@ def _behind(order: list[tuple[str, bool]], cursor: list[Any]) -> tuple[str, list
         clauses.append(" and ".join([*same, step]))
         values.extend([*cursor[:index], *more])
     return "(" + " or ".join(f"({clause})" for clause in clauses) + ")", values
-
-
-def _write_cursor(values: tuple[Any, ...]) -> str:
-    return urlsafe_b64encode(msgspec.json.encode(values)).decode().rstrip("=")
-
-
-def _read_cursor(text: str, width: int) -> list[Any]:
-    try:
-        values = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=list[Any])
-    except (ValueError, msgspec.DecodeError):
-        values = []
-    if len(values) != width or not all(map(_storable, values)):
-        raise InvalidRequest(field="after", expected="the `after` of the page before, for the same order")
-    return values
-
-
-def _read_start(text: str) -> int:
-    (start,) = _read_cursor(text, 1)
-    if not isinstance(start, int) or start < 0:
-        raise InvalidRequest(field="after", expected="the `after` of the page before")
-    return start
-
-
-def _storable(value: Any) -> bool:
-    """Whether a column can hold the value at all."""
-    if isinstance(value, int):
-        return -(2**63) <= value < 2**63
-    return value is None or isinstance(value, str | float)
 
 
 def _matches(item: Any, entry: Filter) -> bool:

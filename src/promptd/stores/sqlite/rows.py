@@ -45,6 +45,8 @@ _tool_calls = msgspec.json.Decoder(tuple[ToolCall, ...]).decode
 _members = msgspec.json.Decoder(tuple[str, ...]).decode
 _attempt = msgspec.json.Decoder(Attempt).decode
 
+#: what `to_prompt` raises for a row that this version can't read
+UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, TypeError)
 _NO_REQUEST = Request()
 _STATUS = {status.value: status for status in Status}
 _MODE = {mode.value: mode for mode in Mode}
@@ -93,6 +95,16 @@ def to_prompt(row: Row) -> Prompt:
         answer=_answer(row[27]) if row[27] else None,
         trace=row[28] or b"",
     )
+
+
+def shown(row: Row) -> Prompt:
+    """The row for a reader: where something in it can't be read, without its request, answer and trace."""
+    try:
+        return to_prompt(row)
+    except UNREADABLE:
+        mode = row[8] if row[8] in _MODE else Mode.QUEUED.value
+        capability = row[9] if row[9] in _CAPABILITY else Capability.CHAT.value
+        return to_prompt((*row[:8], mode, capability, *row[10:26], None, None, None))
 
 
 def from_prompt(

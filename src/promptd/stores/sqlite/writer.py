@@ -48,11 +48,24 @@ class _Job:
 
 
 class Writer:
-    """The only writer of a database. `batch_seconds` bounds how long statements may hold the loop per turn."""
+    """The only writer of a database. `batch_seconds` bounds how long statements may hold the loop per turn.
 
-    def __init__(self, db: sqlite3.Connection, *, batch_seconds: float = 0.002) -> None:
+    Where `most_waiting` pieces of work wait already, one more is refused at once.
+    """
+
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        *,
+        batch_seconds: float = 0.002,
+        most_waiting: int = 50_000,
+        present: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`present` says whether the file is still the one that was opened; it is asked before each batch."""
         self._db = db
+        self._present = present
         self._batch_seconds = batch_seconds
+        self._most_waiting = most_waiting
         self._waiting: deque[_Job] = deque()
         self._busy = False
         self._closed = False
@@ -72,6 +85,9 @@ class Writer:
         if self._closed:
             future.set_exception(StoreUnavailable("the store is closed"))
             return future
+        if len(self._waiting) >= self._most_waiting:
+            future.set_exception(StoreUnavailable("the store is behind: too many writes wait", retry_after=1))
+            return future
         self._waiting.append(_Job(work, future))
         if not self._busy:
             self._busy = True
@@ -89,6 +105,8 @@ class Writer:
     def _turn(self) -> None:
         batch: list[_Job] = []
         try:
+            if not self._present():
+                raise sqlite3.OperationalError("the database file is gone or was replaced")
             self._db.execute("begin immediate")
             until = time.perf_counter() + self._batch_seconds
             while self._waiting:
@@ -96,7 +114,6 @@ class Writer:
                 batch.append(job)
                 if not self._run(job):
                     self._isolate(batch)
-                    batch = []
                     break
                 if time.perf_counter() >= until:
                     break
@@ -126,17 +143,16 @@ class Writer:
         return unspoilt
 
     def _isolate(self, batch: list[_Job]) -> None:
-        """Undo the batch and run each of its jobs in a transaction of its own, so that one bad job costs only itself."""
+        """Undo the batch and run each of its jobs behind a savepoint, so that one bad job costs only itself."""
         self._db.rollback()
+        self._db.execute("begin immediate")
         for job in batch:
             job.reset()
-            try:
-                self._db.execute("begin immediate")
-                self._run(job)
-                (self._db.rollback if job.error is not None else self._db.commit)()
-            except sqlite3.Error as error:
-                self._abort([job], error)
-            job.resolve()
+            self._db.execute("savepoint job")
+            self._run(job)
+            if job.error is not None:
+                self._db.execute("rollback to job")
+            self._db.execute("release job")
 
     def _abort(self, batch: list[_Job], error: BaseException) -> None:
         """The store itself failed: nothing of the batch is stored."""

@@ -242,6 +242,18 @@ class AddExam:
         assert (again.created, again.prompt.id) == (False, "b")
 
     @pytest.mark.asyncio
+    async def test_pruning_without_rules_forgets_expired_idempotency_keys_and_no_others(self, store: Store) -> None:
+        for number in range(70):
+            once = Idempotency(f"key{number}", b"body", NOW + (10 if number < 69 else _DAY))
+            await store.queue.add(make_prompt(f"p{number}"), now=NOW, idempotency=once)
+        assert await store.queue.prune((), now=NOW + 10, dry_run=True) == 0
+        assert await store.queue.prune((), now=NOW + 10) == 0
+        for number, created in ((0, True), (68, True), (69, False)):  # at NOW a key that is still there counts
+            once = Idempotency(f"key{number}", b"body", NOW + _DAY)
+            again = await store.queue.add(make_prompt(f"again{number}"), now=NOW, idempotency=once)
+            assert again.created == created, number
+
+    @pytest.mark.asyncio
     async def test_idempotency_keys_are_each_users_own(self, store: Store) -> None:
         key = Idempotency("key", b"body", NOW + _DAY)
         await store.queue.add(make_prompt("a"), now=NOW, idempotency=key)

@@ -10,7 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptd.core.lifecycle import Move
+from promptd.core.model import Prompt
 from promptd.testing.store.samples import LANE, NOW, Store, add, claim, complete, serve, settlement
+
+
+async def _until_later(store: Store, *, now: float) -> list[Prompt]:
+    """Claim as a worker does, again and again while more is due at once; what was claimed."""
+    found: list[Prompt] = []
+    for _ in range(1000):
+        claimed = await store.queue.claim(LANE, 300, now=now)
+        found += claimed.prompts
+        if claimed.next_due is None or claimed.next_due > now:
+            return found
+    raise AssertionError("the store wants to be asked again and again")
 
 
 class OrderExam:
@@ -145,7 +157,16 @@ class OrderExam:
         (running,) = await claim(store, 9, now=NOW + 2)
         assert running.id == "held0"
         await add(store, "later", not_before=NOW + 3, user="bob")
-        assert [prompt.id for prompt in await claim(store, 9, now=NOW + 4)] == ["later"]
+        assert [prompt.id for prompt in await _until_later(store, now=NOW + 4)] == ["later"]
+
+    @pytest.mark.asyncio
+    async def test_more_due_than_one_claim_brings_in_is_announced_at_once(self, store: Store) -> None:
+        for number in range(300):
+            await add(store, f"p{number}", thread=f"t{number}", not_before=NOW + 1)
+        first = await store.queue.claim(LANE, 300, now=NOW + 2)
+        assert first.next_due == NOW + 2, "the worker would not look again"
+        rest = await _until_later(store, now=NOW + 2)
+        assert {prompt.id for prompt in (*first.prompts, *rest)} == {f"p{number}" for number in range(300)}
 
     @pytest.mark.asyncio
     async def test_a_time_that_has_come_is_not_announced_again(self, store: Store) -> None:

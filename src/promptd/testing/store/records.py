@@ -269,6 +269,22 @@ class RecordsExam:
         assert await store.records.get(Key, "k1") is None
 
     @pytest.mark.asyncio
+    async def test_a_page_of_records_goes_on_behind_the_last_one_whatever_comes_and_goes(self, store: Store) -> None:
+        await store.records.put(*[make_key(f"k{number}") for number in range(6)])
+        query = Query(limit=3)
+        first = await store.records.find(Key, query)
+        await store.records.put(make_key("a newcomer in front"))
+        await store.records.delete(Key, "k1")
+        second = await store.records.find(Key, replace(query, after=first.after))
+        assert [key.id for key in (*first.items, *second.items)] == [f"k{number}" for number in range(6)]
+        assert second.after is None
+        with pytest.raises(InvalidRequest):
+            await store.records.find(Key, replace(query, order=(Order("name"),), after=first.after))
+        by_name = await store.records.find(Key, replace(query, order=(Order("name"),)))
+        with pytest.raises(InvalidRequest):
+            await store.records.find(Key, replace(query, after=by_name.after))
+
+    @pytest.mark.asyncio
     async def test_a_change_needs_the_next_version(self, store: Store) -> None:
         for first in (make_key("k"), make_thread("t")):
             with pytest.raises(StaleVersion):
@@ -312,6 +328,7 @@ class RecordsExam:
         for order in ((), (Order("expires"),), (Order("expires", True), Order("name")), (Order("id", True),)):
             found = await _everything(store, Key, Query(order=order, limit=3))
             assert found == _sorted(keys, order)
+        assert (await store.records.find(Key, Query(limit=3, count=True))).count == 8
         late = Query(filters=(Filter("expires", "gt", NOW + 1),), count=True)
         assert {key.id for key in (await store.records.find(Key, late)).items} == {"k2", "k5"}
         assert (await store.records.find(Key, replace(late, limit=1))).count == 2

@@ -90,7 +90,7 @@ class SettleExam:
     async def test_a_cancel_wins_and_its_attempt_is_in_the_ledger(self, store: Store) -> None:
         await add(store, "a", thread="t")
         (running,) = await claim(store)
-        canceled = await store.queue.cancel("a", now=NOW + 1)
+        canceled = (await store.queue.cancel("a", now=NOW + 1)).prompt
         assert (canceled.status, canceled.finished) == (Status.CANCELED, NOW + 1)
         assert await stored(store, "a") == canceled
         answer = make_message("m", running, role="assistant", user=None)
@@ -174,6 +174,22 @@ class SettleExam:
         assert (await store.queue.claim(LANE, 1, now=NOW + 6)).next_due is None
 
     @pytest.mark.asyncio
+    async def test_many_deadlines_at_once_are_all_kept_and_none_of_them_runs(self, store: Store) -> None:
+        names = {f"p{number}" for number in range(100)}
+        for name in names:
+            await add(store, name, thread=f"thread of {name}", deadline=NOW + 5)
+        gone: list[str] = []
+        due: float | None = NOW + 6
+        while due is not None:
+            assert due == NOW + 6
+            found = await store.queue.claim(LANE, 3, now=NOW + 6)
+            assert found.prompts == (), "started behind its deadline"
+            assert found.expired
+            gone += [prompt.id for prompt in found.expired]
+            due = found.next_due
+        assert sorted(gone) == sorted(names)
+
+    @pytest.mark.asyncio
     async def test_a_running_prompt_does_not_expire_in_the_store(self, store: Store) -> None:
         await add(store, "a", deadline=NOW + 5, start=True)
         found = await store.queue.claim(LANE, 1, now=NOW + 6)
@@ -238,6 +254,52 @@ class SettleExam:
         assert [prompt.id for prompt in await serve(store)] == ["b"]
 
     @pytest.mark.asyncio
+    @pytest.mark.parametrize("thread", [None, "t"])
+    async def test_a_prompt_under_suspicion_stays_so_until_a_caller_retries_it(
+        self, store: Store, thread: str | None
+    ) -> None:
+        await add(store, "a", thread=thread)
+        for _ in range(3):
+            await claim(store)
+            await store.queue.rescue(now=NOW, everything=True)
+
+        async def alone(now: float) -> Prompt:
+            assert await claim(store, 9, now=now) == [], "a suspect runs beside others"
+            (suspect,) = (await store.queue.claim(LANE, 1, now=now, alone=True)).prompts
+            return suspect
+
+        await store.queue.settle(settlement(await alone(NOW), Move.HAND_BACK))
+        await store.queue.settle(settlement(await alone(NOW), Move.FAIL, due=NOW + 5))
+        assert (await store.queue.claim(LANE, 1, now=NOW + 4, alone=True)).prompts == ()
+        await store.queue.settle(settlement(await alone(NOW + 5), Move.GIVE_UP, now=NOW + 5))
+        await store.queue.retry("a", now=NOW + 6)
+        assert [prompt.id for prompt in await claim(store, 9, now=NOW + 6)] == ["a"]
+
+    @pytest.mark.asyncio
+    async def test_a_suspect_waits_for_one_that_was_retried_in_front_of_it(self, store: Store) -> None:
+        await add(store, "a", thread="t")
+        await store.queue.cancel("a", now=NOW)
+        await add(store, "b", thread="t")
+        for _ in range(3):
+            await claim(store)
+            await store.queue.rescue(now=NOW, everything=True)
+        await store.queue.retry("a", now=NOW)
+        assert (await store.queue.claim(LANE, 1, now=NOW, alone=True)).prompts == (), "the thread is serial"
+        assert [prompt.id for prompt in await serve(store)] == ["a"], "b runs alone or not at all"
+        assert [prompt.id for prompt in (await store.queue.claim(LANE, 1, now=NOW, alone=True)).prompts] == ["b"]
+
+    @pytest.mark.asyncio
+    async def test_cancel_and_retry_tell_what_the_prompt_was(self, store: Store) -> None:
+        await add(store, "a")
+        assert (await store.queue.cancel("a", now=NOW)).was is Status.SCHEDULED
+        assert (await store.queue.retry("a", now=NOW)).was is Status.CANCELED
+        (running,) = await claim(store)
+        await store.queue.settle(settlement(running, Move.FAIL, due=NOW + 9))
+        assert (await store.queue.retry("a", now=NOW)).was is Status.ERRORED
+        await claim(store)
+        assert (await store.queue.cancel("a", now=NOW)).was is Status.RUNNING
+
+    @pytest.mark.asyncio
     async def test_rescues_are_limited(self, store: Store) -> None:
         await add(store, "a", max_attempts=100)
         for number in range(1, 1000):
@@ -267,7 +329,7 @@ class SettleExam:
             await add(store, move.value, lane=move.value, deadline=NOW + 5)
             (running,) = await claim(store, lane=move.value)
             await store.queue.settle(settlement(running, move, due=NOW + 500))
-            afresh = await store.queue.retry(move.value, now=NOW + 9)
+            afresh = (await store.queue.retry(move.value, now=NOW + 9)).prompt
             assert afresh == await stored(store, move.value)
             assert (afresh.status, afresh.failures, afresh.rescues, afresh.runs) == (Status.SCHEDULED, 0, 0, 1)
             assert (afresh.finished, afresh.answer, afresh.error, afresh.due) == (None, None, None, None)

@@ -122,6 +122,18 @@ class _Walk:
         self.running[prompt.id] = prompt
 
     async def claim(self, lane: str, count: int, *, fair_only: bool = False, alone: bool = False) -> int:
+        """Claim, and come again as long as more is due; how many prompts moved."""
+        moved, due = await self._claim(lane, count, fair_only, alone)
+        for _ in range(len(self.known)):
+            if due is None or due > self.now:
+                return moved
+            assert due == self.now
+            more, due = await self._claim(lane, 0, fair_only, alone)
+            moved += more
+        assert due is None or due > self.now, "the store wants to be asked again and again"
+        return moved
+
+    async def _claim(self, lane: str, count: int, fair_only: bool, alone: bool) -> tuple[int, float | None]:
         found = await self.store.queue.claim(lane, count, now=self.now, fair_only=fair_only, alone=alone)
         for gone in found.expired:
             self._moved(gone, Move.EXPIRE)
@@ -135,8 +147,7 @@ class _Walk:
             assert alone or prompt.deadline is None or self.now < prompt.deadline
             self._moved(prompt, Move.CLAIM)
             self._starts(prompt)
-        assert found.next_due is None or found.next_due > self.now or len(found.expired) == 100
-        return len(found.prompts) + len(found.expired)
+        return len(found.prompts) + len(found.expired), found.next_due
 
     def _moved(self, prompt: Prompt, move: Move) -> None:
         before = self.known[prompt.id]
@@ -158,7 +169,9 @@ class _Walk:
             with pytest.raises(Conflict):
                 await call(identifier, now=self.now)
             return
-        self._moved(await call(identifier, now=self.now), move)
+        moved = await call(identifier, now=self.now)
+        assert moved.was is self.known[identifier].status
+        self._moved(moved.prompt, move)
         if identifier in self.running:
             self.lost.append(self.running.pop(identifier))
 

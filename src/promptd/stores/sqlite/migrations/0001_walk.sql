@@ -50,11 +50,13 @@ create index prompt_due on prompt (lane, due)
 create index prompt_deadline on prompt (lane, deadline)
     where deadline is not null and status in ('scheduled', 'errored');
 create index prompt_running on prompt (lane) where status = 'running';
+create index prompt_live_lane on prompt (lane) where status in ('scheduled', 'running', 'errored');
 create index prompt_thread_live on prompt (thread_id, no)
     where thread_id is not null and status in ('scheduled', 'running', 'errored');
 create index prompt_thread_running on prompt (thread_id) where thread_id is not null and status = 'running';
 create index prompt_thread on prompt (thread_id, no) where thread_id is not null;
 create index prompt_owner on prompt (user_id, no);
+create index prompt_finished on prompt (status, finished) where finished is not null;
 
 create table attempt (
     prompt_no integer not null,
@@ -109,6 +111,8 @@ create table idempotency (
     expires real not null,
     primary key (user_id, key)
 ) without rowid;
+
+create index idempotency_expires on idempotency (expires);
 
 create table record (
     kind text not null,

@@ -1,0 +1,68 @@
+"""A prompt that is running in this process: its chunks so far, who waits for its end, and how it is asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+from promptd.core.history import tokens
+from promptd.core.model import Attempt, Chunk, Prompt, Usage
+from promptd.service.connections import Connection
+
+Stop = Literal["cancel", "deadline", "drain"]
+
+
+class Run:
+    """A prompt that is running here. `stop` asks its attempt to end, and says why."""
+
+    __slots__ = (
+        "attempt",
+        "begun",
+        "chunks",
+        "connection",
+        "first_token",
+        "prompt",
+        "settled",
+        "stopped",
+        "task",
+        "upstream",
+        "usage",
+        "waiter",
+    )
+
+    def __init__(self, prompt: Prompt, connection: Connection | None, upstream: str) -> None:
+        self.prompt = prompt
+        self.connection = connection
+        self.upstream = upstream
+        self.task: asyncio.Task[Any] | None = None
+        self.begun = False  #: a task that is cancelled before its first step would never clean up
+        self.stopped: Stop | None = None
+        self.settled = False  #: the result is on its way to the store; too late to stop
+        self.first_token: float | None = None
+        self.usage = Usage()
+        self.attempt: Attempt | None = None  #: its ledger row, once it has ended
+        self.chunks: list[Chunk] = []
+        self.waiter: asyncio.Future[Prompt | None] | None = None
+
+    async def settlement(self) -> Prompt | None:
+        """Wait for this attempt's end: the prompt as it then is, or None where the store knows better."""
+        if self.waiter is None:
+            self.waiter = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(self.waiter)
+
+    def finish(self, settled: Prompt | None) -> None:
+        if self.waiter is not None:
+            self.waiter.set_result(settled)
+
+    def stop(self, why: Stop) -> None:
+        if self.stopped is None and not self.settled:
+            self.stopped = why
+            if self.begun and self.task is not None:
+                self.task.cancel()
+
+    def spent(self) -> Usage:
+        """What the attempt used: as the engine counted it, else by the size of what went in and came out."""
+        if self.usage != Usage() or not self.chunks:
+            return self.usage
+        output = sum(len(chunk.text.encode()) for chunk in self.chunks)
+        return Usage(input_tokens=sum(map(tokens, self.prompt.request.messages)), output_tokens=output // 4)
