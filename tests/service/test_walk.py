@@ -40,9 +40,11 @@ from tests.service.house import ANN, BOB, END, PATIENCE, Censor, Clock, House, f
 
 
 async def test_a_submitted_prompt_is_completed(house: House) -> None:
-    house.engine.plans["hello"] = (say("Hel", "lo!"),)
+    gate = asyncio.Event()
+    house.engine.plans["hello"] = (hold(gate, "Hel", "lo!"),)
     prompt = await house.submit("hello")
     assert await house.get(prompt) == prompt
+    gate.set()
     done = await house.finished(prompt)
     assert (done.status, done.runs, done.failures) == (Status.COMPLETED, 1, 0)
     assert done.answer is not None

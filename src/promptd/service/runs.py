@@ -44,11 +44,16 @@ class Run:
         self.chunks: list[Chunk] = []
         self.waiter: asyncio.Future[Prompt | None] | None = None
 
-    async def settlement(self) -> Prompt | None:
-        """Wait for this attempt's end: the prompt as it then is, or None where the store knows better."""
+    async def settlement(self, seconds: float | None = None) -> Prompt | None:
+        """Wait for this attempt's end, at most `seconds`: the prompt as it then is.
+
+        None where the time is up, or the store knows better.
+        """
         if self.waiter is None:
             self.waiter = asyncio.get_running_loop().create_future()
-        return await asyncio.shield(self.waiter)
+        # unlike a shield or a time limit around it, this makes no task
+        await asyncio.wait((self.waiter,), timeout=seconds)
+        return self.waiter.result() if self.waiter.done() else None
 
     def finish(self, settled: Prompt | None) -> None:
         if self.waiter is not None:

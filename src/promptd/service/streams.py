@@ -93,6 +93,12 @@ class Streams:
             async for batch in live:
                 yield merge(batch)
 
+    async def finished_soon(self, identifier: str, seconds: float) -> Prompt | None:
+        """The prompt, if it runs here and is final within `seconds`: what most short waits need, at the least cost."""
+        run = self._running(identifier)
+        settled = await run.settlement(seconds) if run is not None else None
+        return settled if settled is not None and settled.status.final else None
+
     async def finished(self, identifier: str) -> Prompt:
         """Wait until a prompt is final, and return it. Raises `NotFound`."""
         run = self._running(identifier)
@@ -121,7 +127,7 @@ class Streams:
         number and how far the reader came), what it missed.
         """
         async with self._bus.follow(thread_topic(thread), START) as wakes:
-            passed = after[0] - 1 if after is not None else await self._passed(thread)
+            passed = after[0] - 1 if after is not None else await self.thread_passed(thread)
             while True:
                 prompt = await self._next(thread, passed)
                 if prompt is None:
@@ -133,8 +139,8 @@ class Streams:
                         yield prompt, batch
                 passed = prompt.no
 
-    async def _passed(self, thread: str) -> int:
-        """The number before the thread's first unfinished prompt, or of its last one."""
+    async def thread_passed(self, thread: str) -> int:
+        """The number before the thread's first unfinished prompt, or of its last one: where a new reader begins."""
         of_thread = Filter("thread", "eq", thread)
         unfinished = Filter("status", "in", ("running", "scheduled", "errored"))
         page = await self._records.find(Prompt, Query(filters=(of_thread, unfinished), order=(Order("no"),), limit=1))

@@ -35,6 +35,8 @@ from promptd.service.streams import START, last_chunks
 
 _plain = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 
+_SHORT_WAIT = 0.05  # seconds
+
 
 def _headers(prompt: Prompt, *, replayed: bool = False) -> Headers:
     """Where the prompt is. An id may hold anything, a header may not."""
@@ -65,7 +67,13 @@ async def submit_prompt(desk: Desk, call: Call[SubmitQuery, NewPrompt]) -> Reply
     if streams:
         return EventStream(prompt_frames(walk.streams, desk.frames, prompt, START), headers)
     if seconds and not prompt.status.final:
-        prompt = await desk.readers.wait(walk.streams.finished(prompt.id), call.receive, seconds) or prompt
+        # whether the client has left is asked only of those that wait longer
+        short = min(seconds, _SHORT_WAIT)
+        prompt = (
+            await walk.streams.finished_soon(prompt.id, short)
+            or await desk.readers.wait(walk.streams.finished(prompt.id), call.receive, seconds - short)
+            or prompt
+        )
     if not added.created and not caller.may(identity.PROMPT_VIEW):
         prompt = hide_text(prompt)
     return json_reply(200 if prompt.status.final else 202, prompt_view(prompt), headers)
@@ -125,7 +133,11 @@ async def list_messages(desk: Desk, call: Call[MessagesQuery, None]) -> Reply:
 async def follow_thread(desk: Desk, call: Call[EventsQuery, None]) -> EventStream:
     thread = await desk.walk.prompts.may_stream_thread(call.caller, call.params["id"])
     last = _last_event_id(call)
-    return EventStream(thread_frames(desk.walk.streams, thread.id, parse_event_id(last) if last else None))
+    after = parse_event_id(last) if last else None
+    if after is None:
+        # decided before the answer begins: what is submitted once the client sees it must not count as past
+        after = (await desk.walk.streams.thread_passed(thread.id) + 1, START)
+    return EventStream(thread_frames(desk.walk.streams, thread.id, after))
 
 
 def _last_event_id(call: Call[EventsQuery, None]) -> str | None:
