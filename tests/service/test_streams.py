@@ -191,14 +191,15 @@ async def test_the_first_text_is_seen_before_the_last_is_made(house: House) -> N
 async def test_a_thread_is_followed_through_its_prompts(house: House) -> None:
     texts: dict[str, str] = {}
 
-    async def read(count: int) -> None:
-        async for prompt, batch in house.streams.follow_thread("t"):
+    async def read(count: int, begin: int) -> None:
+        async for prompt, batch in house.streams.follow_thread("t", (begin, START)):
             texts[prompt.id] = applied([Chunk("progress", text=texts.get(prompt.id, "")), *batch])
             if batch[-1].kind in ("done", "error") and len(texts) == count:
                 return
 
     before = await house.run("before", thread="t")
-    reader = asyncio.create_task(read(6))
+    # a reader that looks for its beginning later than it asks for it would count the first of these as past
+    reader = asyncio.create_task(read(6, await house.streams.thread_passed("t") + 1))
     prompts = []
     for number in range(6):
         prompts.append(await house.submit(f"text {number}", thread="t"))

@@ -74,6 +74,7 @@ async def test_a_failed_attempt_is_tried_again_with_growing_pauses(house: House,
     for attempt in range(1, 5):
         assert await house.engine.called() == "hello"
         waiting = await house.errored(prompt)
+        await house.settled()
         assert waiting.due == clock() + 2**attempt
         assert waiting.failures == waiting.runs == attempt
         assert house.worker.waiting == 1
