@@ -15,7 +15,7 @@ from promptd.core.ports import HttpClient, Timeouts
 _log = logging.getLogger(__name__)
 
 _NOTICE: Final = 1.0  # seconds that the end of a process may lag behind the end of its sockets
-_ASKS = 4  # as many pooled connections may have been closed behind our back
+_ASKS: Final = 4  # as many pooled connections may have been closed behind our back
 _PROBES: Final = 5  # unanswered in a row, they make a process a hung one
 _SLOT_PAUSE: Final = 0.25  # seconds between two looks at the slots
 _SLOTS_BYTES: Final = 4 * 1024 * 1024
