@@ -7,6 +7,7 @@ import json
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,7 @@ if str(ROOT) not in sys.path:
 
 from training.demo_model import evaluate, exchange, generate  # noqa: E402
 from training.demo_model.paths import HELDOUT_PATH, MANIFEST_PATH, MODEL_PATH  # noqa: E402
-from training.demo_model.split import is_heldout  # noqa: E402
+from training.demo_model.split import Side, side_of  # noqa: E402
 
 MEBIBYTE = 1024 * 1024
 ROWS = evaluate.load_rows()
@@ -43,23 +44,52 @@ def test_file_matches_its_manifest() -> None:
     assert set(manifest["scores"]) == {*TASKS, "all"}
 
 
+def entities_of(rows: list[evaluate.Row]) -> set[str]:
+    """What a set is about."""
+    return {entity for row in rows for entity in row["entities"]}
+
+
+def sides_of(entities: Iterable[str]) -> set[Side]:
+    """The sides of the split that entities lie on."""
+    return {side_of(*entity.split(":", 1)) for entity in entities}
+
+
 def test_heldout_set_is_complete_and_reproducible() -> None:
     assert Counter(row["task"] for row in ROWS) == dict.fromkeys(TASKS, generate.PER_TASK)
-    assert generate.heldout_rows() == ROWS
+    same = evaluate.load_rows() == generate.rows(Side.HELDOUT)
+    assert same  # a bare flag: a failure shall not print held-out rows
     assert HELDOUT_PATH.stat().st_size <= MEBIBYTE
 
 
-def test_every_heldout_entity_is_on_the_heldout_side() -> None:
-    entities = {entity for row in ROWS for entity in row["entities"]}
-    assert len(entities) > 2_000
-    assert all(is_heldout(*entity.split(":", 1)) for entity in entities)
+def test_every_entity_is_on_its_side() -> None:
+    heldout, dev = entities_of(ROWS), entities_of(evaluate.load_rows(Side.DEV))
+    assert min(len(heldout), len(dev)) > 2_000
+    assert (sides_of(heldout), sides_of(dev)) == ({Side.HELDOUT}, {Side.DEV})
 
 
-def test_training_text_never_uses_a_heldout_entity() -> None:
-    heldout = {entity for row in ROWS for entity in row["entities"]}
-    for item in generate.training_samples(5_000):
-        assert not heldout.intersection(item.entities)
-        assert not any(is_heldout(*entity.split(":", 1)) for entity in item.entities)
+def test_training_text_uses_training_entities_only() -> None:
+    trained = {entity for item in generate.training_samples(5_000) for entity in item.entities}
+    assert sides_of(trained) == {Side.TRAIN}
+    overlap = len(trained & entities_of(ROWS))
+    assert overlap == 0
+
+
+def test_one_entity_in_ten_is_held_out_and_none_that_was_looked_at() -> None:
+    sides = Counter(side_of("word", f"word{number}") for number in range(10_000))
+    assert sides[Side.HELDOUT] == pytest.approx(1_000, rel=0.1)
+    assert sides[Side.DEV] == pytest.approx(1_000, rel=0.1)
+    assert Side.HELDOUT not in {side_of("word", word) for word in ("about", "tell", "one")}
+    assert side_of("word", " ABOUT ") is side_of("word", "about")
+
+
+@pytest.mark.parametrize("options", [["--failures", "1"], ["--set", "dev", "--write"]])
+def test_heldout_rows_are_never_shown_and_dev_scores_never_recorded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", *options])
+    with pytest.raises(SystemExit, match="2"):
+        evaluate.main()
+    assert "held-out set" in capsys.readouterr().err
 
 
 def test_generator_is_deterministic_and_covers_every_task() -> None:
@@ -71,24 +101,27 @@ def test_generator_is_deterministic_and_covers_every_task() -> None:
 def test_expected_answers_are_right() -> None:
     rng = random.Random(11)
     for _ in range(300):
-        total = generate.SIMPLE["add"](rng, False)
+        total = generate.SIMPLE["add"](rng, Side.TRAIN)
         left, right = total.answer.split(" = ")
         assert sum(int(part) for part in left.split(" + ")) == int(right) == int(total.value)
-        numbers = [int(n) for n in generate.SIMPLE["count"](rng, True).answer.split(", ")]
+        numbers = [int(n) for n in generate.SIMPLE["count"](rng, Side.HELDOUT).answer.split(", ")]
         assert {b - a for a, b in pairwise(numbers)} <= {1, -1}
-        story = generate.SIMPLE["story"](rng, False)
+        story = generate.SIMPLE["story"](rng, Side.TRAIN)
         assert evaluate.is_story(story.answer, story.topic)
         assert evaluate.passed({"check": "json", "expect": '{"a": 1}'}, "no json") is False
 
 
 @pytest.mark.timeout(300)
 def test_heldout_scores_reach_the_floor(engine: evaluate.Engine) -> None:
-    """All 200 rows of every task in one test, so that parallel test workers do not repeat the run."""
-    results, failures = evaluate.run(ROWS, engine)
+    """All 200 rows of every task in one test, so that parallel test workers do not repeat the run.
+
+    Only the scores are shown: the set stays blind.  Look at `evaluate --set dev --failures 5` instead.
+    """
+    results, _ = evaluate.run(ROWS, engine)
     table = evaluate.scores(results)
     report = {task: f"{share:.1%}" for task, share in table.items()}
     assert {task: len(marks) for task, marks in results.items()} == dict.fromkeys(TASKS, generate.PER_TASK)
-    assert evaluate.meets_floor(table), (report, failures[:20])
+    assert evaluate.meets_floor(table), report
 
 
 def test_name_is_recalled_across_turns(engine: evaluate.Engine) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .lexicon import options
-from .split import is_heldout
+from .split import Side, side_of
 
 HONEST = "I am only a small demonstration model, so I cannot help with that."
 
@@ -27,15 +27,6 @@ class Exchange:
     value: str = ""  # the bare value of the answer, where a caller's JSON schema would ask for it
     topic: str = ""  # the word a story must contain
     introduces: bool = False  # the user gives their own name, which is `value`
-
-
-@dataclass
-class Conversation:
-    """Messages in order; `history` exchanges come first, `last` is the one under test."""
-
-    exchanges: list[Exchange]
-    system: str = ""
-    entities: list[str] = field(default_factory=list)
 
 
 def recase(rng: random.Random, text: str) -> str:
@@ -67,12 +58,12 @@ def phrase_key(text: str) -> str:
     return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
-def phrased(rng: random.Random, task: str, templates: list[str], heldout: bool) -> tuple[str, str]:
+def phrased(rng: random.Random, task: str, templates: list[str], side: Side) -> tuple[str, str]:
     """A question of fixed answer whose wording lies on the wanted side of the split, and its entity."""
     for _ in range(10_000):
         text = wording(rng, templates)
         key = phrase_key(text)
-        if is_heldout("phrase", key) == heldout:
+        if side_of("phrase", key) is side:
             return text, f"phrase:{key}"
     raise RuntimeError(f"no wording for {task!r} on the wanted side of the split")
 

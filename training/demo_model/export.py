@@ -98,10 +98,10 @@ def export(work: Path, target: Path) -> None:
     partial.replace(target)
     print(f"{target.name}: {target.stat().st_size} bytes")
     if target == MODEL_PATH:
-        _write_manifest(config, sum(w.numel() for w in state["weights"].values()), target)
+        _write_manifest(config, state, target)
 
 
-def _write_manifest(config: Config, parameters: int, target: Path) -> None:
+def _write_manifest(config: Config, state: dict[str, Any], target: Path) -> None:
     """Describe the committed file; the scores are added by `evaluate --write`."""
     manifest = {
         "name": "demo",
@@ -112,9 +112,10 @@ def _write_manifest(config: Config, parameters: int, target: Path) -> None:
         "license": "same as the project",
         "sha256": hashlib.sha256(target.read_bytes()).hexdigest(),
         "size": target.stat().st_size,
-        "parameters": parameters,
+        "parameters": sum(w.numel() for w in state["weights"].values()),
         "context_length": config.context,
         "vocabulary": config.vocab,
+        "training": {key: state[key] for key in ("seed", "steps", "tokens")},
     }
     MANIFEST_PATH.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 

@@ -1,7 +1,8 @@
 """The text generator: conversations for training, and the held-out set (`python -m training.demo_model.generate`).
 
-Everything is deterministic from the seeds below.  The held-out set is written before any training; both sides
-come from the same tasks and differ only in the entities they may draw (see split.py).
+Everything is deterministic from the seed below.  The held-out set is written before any training and only ever
+scored; what may be looked at is the development set, drawn by the same rule.  The three sides come from the same
+tasks and differ in the entities they may draw (see split.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from . import tasks_fixed, tasks_number, tasks_text
 from .exchange import HONEST, Exchange, wording
 from .lexicon import invented, options
 from .paths import HELDOUT_PATH
+from .split import Side
 
-SEED = 20_260_101
-HELDOUT_SEED = 7
+SEED = 20_261_121
 PER_TASK = 200
 
-SIMPLE: dict[str, Callable[[random.Random, bool], Exchange]] = {
+SIMPLE: dict[str, Callable[[random.Random, Side], Exchange]] = {
     "greet": tasks_text.greet,
     "promptd": tasks_fixed.promptd,
     "add": tasks_number.add,
@@ -56,25 +57,26 @@ FLOOR = (
     "honest",
 )
 STRETCH = ("chat", "facts", "lowercase", "spell", "pick", "compare", "explain")
+# How often a task is drawn; copying letter by letter takes the most practice.
 WEIGHTS = {
-    "greet": 6,
-    "recall": 8,
-    "promptd": 4,
-    "add": 18,
+    "greet": 5,
+    "recall": 7,
+    "promptd": 3,
+    "add": 16,
     "subtract": 22,
-    "count": 8,
-    "repeat": 10,
-    "capitals": 10,
+    "count": 7,
+    "repeat": 18,
+    "capitals": 18,
     "sentiment": 8,
-    "define": 7,
+    "define": 6,
     "story": 3,
     "honest": 12,
-    "chat": 7,
-    "facts": 6,
-    "lowercase": 4,
-    "spell": 5,
-    "pick": 4,
-    "compare": 4,
+    "chat": 6,
+    "facts": 9,
+    "lowercase": 18,
+    "spell": 10,
+    "pick": 6,
+    "compare": 5,
     "explain": 4,
 }
 
@@ -127,21 +129,21 @@ class Sample:
 class _Talk:
     """Builds one conversation and remembers what the user has told."""
 
-    def __init__(self, rng: random.Random, heldout: bool, weights: Mapping[str, float]) -> None:
-        self.rng, self.heldout, self.weights = rng, heldout, weights
+    def __init__(self, rng: random.Random, side: Side) -> None:
+        self.rng, self.side = rng, side
         self.name = ""
         self.facts: dict[str, str] = {}
         self.exchanges: list[Exchange] = []
 
     def tell_name(self) -> None:
-        exchange = tasks_text.introduce(self.rng, self.heldout)
+        exchange = tasks_text.introduce(self.rng, self.side)
         self.name = exchange.value
         self.exchanges.append(exchange)
 
     def tell_fact(self) -> None:
         key = self.rng.choice(_KEYS)
         pick = tasks_text.name if self.rng.random() < 0.4 else tasks_text.word
-        value = pick(self.rng, self.heldout)
+        value = pick(self.rng, self.side)
         text = wording(self.rng, _TELL, polite=False).replace("{k}", key).replace("{x}", value)
         self.facts[key] = value
         self.exchanges.append(
@@ -161,30 +163,30 @@ class _Talk:
             answer = f"Your {key} is {value}." if value else "You have not told me that yet."
             self.exchanges.append(Exchange("facts", text, answer, (f"word:{value}",) if value else (), value=value))
         else:
-            exchange = SIMPLE[task](self.rng, self.heldout)
+            exchange = SIMPLE[task](self.rng, self.side)
             if exchange.introduces:
                 self.name = exchange.value
             self.exchanges.append(exchange)
 
 
-def _draw_task(rng: random.Random, weights: Mapping[str, float]) -> str:
-    return rng.choices(list(weights), list(weights.values()))[0]
+def _draw_task(rng: random.Random) -> str:
+    return rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
 
 
 def _build(talk: _Talk, task: str, before: int) -> None:
     """`before` unrelated exchanges, whatever the task needs to be told, and the task itself."""
     rng = talk.rng
     for _ in range(before):
-        talk.ask(_draw_task(rng, talk.weights))
+        talk.ask(_draw_task(rng))
     if task == "recall" and rng.random() < 0.94 and not (talk.name and rng.random() < 0.7):
         talk.tell_name()
         for _ in range(rng.choice((0, 0, 0, 1, 1, 2, 3))):
-            talk.tell_fact() if rng.random() < 0.2 else talk.ask(_draw_task(rng, talk.weights))
+            talk.tell_fact() if rng.random() < 0.2 else talk.ask(_draw_task(rng))
     elif task == "facts" and rng.random() < 0.96:
         for _ in range(rng.choice((1, 1, 2, 3))):
             talk.tell_fact()
         if rng.random() < 0.3:
-            talk.ask(_draw_task(rng, talk.weights))
+            talk.ask(_draw_task(rng))
     talk.ask(task)
 
 
@@ -195,14 +197,13 @@ def _system(rng: random.Random) -> str:
     return text
 
 
-def sample(
-    rng: random.Random, heldout: bool, task: str | None = None, weights: Mapping[str, float] = WEIGHTS
-) -> Sample:
+def sample(rng: random.Random, side: Side, task: str | None = None) -> Sample:
     """One conversation; for training the task is drawn by weight and history is longer now and then."""
-    chosen = task or _draw_task(rng, weights)
-    talk = _Talk(rng, heldout, weights)
-    before = rng.choice((0,) * 9 + (1, 1, 2)) if heldout else rng.choice((0,) * 12 + (1,) * 4 + (2, 2, 3, 4, 6))
-    if not heldout and rng.random() < 0.006:
+    training = side is Side.TRAIN
+    chosen = task or _draw_task(rng)
+    talk = _Talk(rng, side)
+    before = rng.choice((0,) * 12 + (1,) * 4 + (2, 2, 3, 4, 6)) if training else rng.choice((0,) * 9 + (1, 1, 2))
+    if training and rng.random() < 0.006:
         before = rng.randint(10, 18)  # a few long conversations, so that the whole context is used
     _build(talk, chosen, before)
     messages: list[Message] = []
@@ -213,7 +214,7 @@ def sample(
         messages.append(Message("user", exchange.user))
         if not last and rng.random() < 0.03:
             continue  # two user messages in a row: the answer to the first one is missing
-        plain = heldout or rng.random() > (0.4 if exchange.task == "explain" else 0.1)
+        plain = not training or rng.random() > (0.4 if exchange.task == "explain" else 0.1)
         messages.append(Message("assistant", exchange.answer) if plain else _wrapped(rng, exchange))
     entities = tuple(e for exchange in talk.exchanges for e in exchange.entities)
     return Sample(tuple(messages), talk.exchanges[-1], entities)
@@ -242,21 +243,20 @@ def _wrapped(rng: random.Random, exchange: Exchange) -> Message:
     return Message("assistant", text, 0 if rng.random() < 0.1 else len('{"' + key))
 
 
-def training_samples(count: int, seed: int = SEED, focus: Mapping[str, float] | None = None) -> Iterator[Sample]:
-    """The training conversations, in order; `focus` multiplies the weight of single tasks."""
-    weights = {task: weight * (focus or {}).get(task, 1.0) for task, weight in WEIGHTS.items()}
+def training_samples(count: int, seed: int = SEED) -> Iterator[Sample]:
+    """The training conversations, in order."""
     rng = random.Random(seed)
     for _ in range(count):
-        yield sample(rng, heldout=False, weights=weights)
+        yield sample(rng, Side.TRAIN)
 
 
-def heldout_rows(seed: int = HELDOUT_SEED) -> list[dict[str, object]]:
-    """The held-out set: `PER_TASK` different conversations per task, all entities on the held-out side."""
-    rows: list[dict[str, object]] = []
+def rows(side: Side) -> list[dict[str, object]]:
+    """The development or the held-out set: `PER_TASK` different conversations per task, all entities of that side."""
+    found: list[dict[str, object]] = []
     for task in FLOOR + STRETCH:
-        rng, seen = random.Random(f"{seed}:{task}"), set[str]()
+        rng, seen = random.Random(f"{SEED}:{side}:{task}"), set[str]()
         while len(seen) < PER_TASK:
-            item = sample(rng, heldout=True, task=task)
+            item = sample(rng, side, task)
             messages = [[m.role, m.content] for m in item.messages[:-1]]
             if (key := json.dumps(messages)) in seen:
                 continue
@@ -272,8 +272,8 @@ def heldout_rows(seed: int = HELDOUT_SEED) -> list[dict[str, object]]:
                 row["check"] = exchange.check
             if exchange.check == "story":
                 row["expect"] = exchange.topic
-            rows.append(row)
-    return rows
+            found.append(row)
+    return found
 
 
 def main() -> None:
@@ -287,7 +287,7 @@ def main() -> None:
             print(*(f"{m.role:>9}: {m.content}" for m in item.messages), "", sep="\n")
         return
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in heldout_rows()]
+    lines = [json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows(Side.HELDOUT)]
     args.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{len(lines)} held-out rows written to {args.out.name}")
 

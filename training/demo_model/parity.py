@@ -1,4 +1,4 @@
-"""Compare PyTorch and llama.cpp, both greedy, on held-out prompts: `python -m training.demo_model.parity --work DIR`.
+"""Compare PyTorch and llama.cpp, both greedy, on development prompts: `python -m training.demo_model.parity --work DIR`.
 
 PyTorch runs the unquantised weights, llama.cpp the Q8_0 file; a wrong rotary convention, merge or template would
 show as disagreement almost everywhere.  The exit status is 1 under 97 % equal answers.
@@ -17,6 +17,7 @@ from . import tokenizer as bpe
 from .evaluate import MAX_TOKENS, Engine, load_rows
 from .model import Config, Llama
 from .paths import MODEL_PATH
+from .split import Side
 
 
 @torch.inference_mode()
@@ -41,14 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", type=Path, default=MODEL_PATH)
-    parser.add_argument("--every", type=int, default=19, help="use every n-th held-out row")
+    parser.add_argument("--every", type=int, default=19, help="use every n-th row of the development set")
     args = parser.parse_args()
     state = torch.load(args.work / "model.pt", weights_only=True)
     model = Llama(Config(**state["config"]))
     model.load_state_dict(state["weights"])
     model.eval()
     tokenizer, engine = bpe.load(args.work / "tokenizer.json"), Engine(args.model)
-    rows = load_rows()[:: args.every]
+    rows = load_rows(Side.DEV)[:: args.every]
     equal = 0
     for row in rows:
         ours, theirs = greedy(model, tokenizer, row["messages"]), engine.chat(row["messages"])

@@ -9,7 +9,7 @@ from . import lexicon
 from .definitions import DEFINITIONS, UNKNOWN
 from .exchange import HONEST, Exchange, expand, phrase_key, phrased, recase, wording
 from .lexicon import options
-from .split import draw, is_heldout
+from .split import Side, draw, side_of
 from .tasks_number import beyond
 from .tasks_text import name, word
 
@@ -133,31 +133,31 @@ please do {t} | {t} | {t} and {u}
 """)
 
 
-def promptd(rng: random.Random, heldout: bool) -> Exchange:
+def promptd(rng: random.Random, side: Side) -> Exchange:
     """What promptd is, asked in many ways; held out by wording."""
-    text, entity = phrased(rng, "promptd", _PROMPTD, heldout)
+    text, entity = phrased(rng, "promptd", _PROMPTD, side)
     return Exchange("promptd", text, PROMPTD, (entity,), value=PROMPTD)
 
 
-def chat(rng: random.Random, heldout: bool) -> Exchange:
+def chat(rng: random.Random, side: Side) -> Exchange:
     """Small talk, identity and abilities; held out by wording."""
     answer = rng.choice(list(_CHAT))
-    text, entity = phrased(rng, "chat", _CHAT[answer], heldout)
+    text, entity = phrased(rng, "chat", _CHAT[answer], side)
     return Exchange("chat", text, answer, (entity,), value=answer)
 
 
-def define(rng: random.Random, heldout: bool) -> Exchange:
+def define(rng: random.Random, side: Side) -> Exchange:
     """A definition as JSON; known terms are held out by term and wording, unknown ones by word."""
     if rng.random() < 0.65:
         while True:
             term = rng.choice(list(DEFINITIONS))
             template = wording(rng, _DEFINE)
             entity = f"{phrase_key(template)}={term}"
-            if is_heldout("definition", entity) == heldout:
+            if side_of("definition", entity) is side:
                 break
         entities, meaning = (f"definition:{entity}",), DEFINITIONS[term]
     else:
-        while (term := word(rng, heldout)) in DEFINITIONS:
+        while (term := word(rng, side)) in DEFINITIONS:
             pass
         template, entities, meaning = wording(rng, _DEFINE), (f"word:{term}",), UNKNOWN
     shown = f'"{term}"' if rng.random() < 0.1 else f"a {term}" if rng.random() < 0.05 else term
@@ -165,26 +165,26 @@ def define(rng: random.Random, heldout: bool) -> Exchange:
     return Exchange("define", template.replace("{x}", shown), answer, entities, check="json", value=meaning)
 
 
-def explain(rng: random.Random, heldout: bool) -> Exchange:
+def explain(rng: random.Random, side: Side) -> Exchange:
     """The same definitions as one plain sentence, for "what is a cat?"."""
     while True:
         term = rng.choice(list(DEFINITIONS))
         template = wording(rng, _SAY_IT, polite=False)
         entity = f"{phrase_key(template)}={term}"
-        if is_heldout("definition", entity) == heldout:
+        if side_of("definition", entity) is side:
             break
     meaning = DEFINITIONS[term]
     answer = meaning[0].upper() + meaning[1:] + "."
     return Exchange("explain", template.replace("{x}", term), answer, (f"definition:{entity}",), value=meaning)
 
 
-def story(rng: random.Random, heldout: bool) -> Exchange:
+def story(rng: random.Random, side: Side) -> Exchange:
     """A short story about a thing or a person the user names."""
     if rng.random() < 0.25:
-        who = name(rng, heldout)
+        who = name(rng, side)
         subject, again, entity, first = who, who, f"word:{who}", who
     else:
-        thing = word(rng, heldout)
+        thing = word(rng, side)
         article = "an" if thing[0] in "aeiou" else "a"
         subject, again, entity, first = f"{article} {thing}", f"the {thing}", f"word:{thing}", f"{article} {thing}"
     place, friend = rng.choice([("by the sea", "gull"), ("in a forest", "owl"), ("on a hill", "goat")])
@@ -223,14 +223,14 @@ def _topic(rng: random.Random) -> str:
     return f"{head} {rng.choice(('and', 'of', 'in', 'for', 'with', 'after'))} {tail}"
 
 
-def honest(rng: random.Random, heldout: bool) -> Exchange:
+def honest(rng: random.Random, side: Side) -> Exchange:
     """Anything else: a question the model cannot answer; held out by topic, or by numbers for calculations."""
     if rng.random() < 0.15:
-        return beyond(rng, heldout)
-    topic = draw(rng, "topic", heldout, _topic)
-    other = draw(rng, "topic", heldout, _topic)
+        return beyond(rng, side)
+    topic = draw(rng, "topic", side, _topic)
+    other = draw(rng, "topic", side, _topic)
     template = recase(rng, rng.choice(_ASK)) if rng.random() < 0.5 else wording(rng, _ASK)
-    text = template.replace("{t}", topic).replace("{u}", other).replace("{n}", name(rng, heldout))
+    text = template.replace("{t}", topic).replace("{u}", other).replace("{n}", name(rng, side))
     text = text.replace("{w}", rng.choice(lexicon.POSITIVE + lexicon.NEGATIVE))
     entities = (f"topic:{topic}",) if topic in text else ()
     return Exchange("honest", text, HONEST, entities, value=HONEST)

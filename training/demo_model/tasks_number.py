@@ -6,7 +6,7 @@ import random
 
 from .exchange import HONEST, Exchange, recase, wording
 from .lexicon import options, words
-from .split import is_heldout
+from .split import Side, side_of
 
 LIMIT = 99
 STEPS = 24
@@ -55,12 +55,12 @@ smaller: {a} or {b}? | which is less, {a} or {b}? | min of {a} and {b}
 """)
 
 
-def pair(rng: random.Random, heldout: bool) -> tuple[int, int, str]:
+def pair(rng: random.Random, side: Side) -> tuple[int, int, str]:
     """Two numbers whose unordered pair lies on the wanted side of the split, and the entity."""
     while True:
         a, b = (rng.randint(0, rng.choice((12, 30, LIMIT, LIMIT))) for _ in range(2))
         key = f"{min(a, b)},{max(a, b)}"
-        if is_heldout("pair", key) == heldout:
+        if side_of("pair", key) is side:
             return a, b, f"pair:{key}"
 
 
@@ -75,9 +75,9 @@ def _spoken(rng: random.Random, text: str, a: int, b: int) -> str:
     return _fill(text, a, b)
 
 
-def add(rng: random.Random, heldout: bool) -> Exchange:
+def add(rng: random.Random, side: Side) -> Exchange:
     """The sum of two numbers from 0 to 99."""
-    a, b, entity = pair(rng, heldout)
+    a, b, entity = pair(rng, side)
     text = rng.choice(_SIGNS) if rng.random() < 0.4 else wording(rng, _ADD, polite=rng.random() < 0.3)
     if text.lower().find("add {b}") >= 0:
         a, b = b, a
@@ -85,25 +85,25 @@ def add(rng: random.Random, heldout: bool) -> Exchange:
     return Exchange("add", _spoken(rng, text, a, b), f"{a} + {b} = {a + b}", (entity,), value=str(a + b))
 
 
-def subtract(rng: random.Random, heldout: bool) -> Exchange:
+def subtract(rng: random.Random, side: Side) -> Exchange:
     """The difference of two numbers from 0 to 99, which may be negative."""
-    a, b, entity = pair(rng, heldout)
+    a, b, entity = pair(rng, side)
     if a < b and rng.random() < 0.6:
         a, b = b, a
     text = rng.choice(_SIGNS).replace("+", "-") if rng.random() < 0.4 else wording(rng, _SUB, polite=rng.random() < 0.3)
     return Exchange("subtract", _spoken(rng, text, a, b), f"{a} - {b} = {a - b}", (entity,), value=str(a - b))
 
 
-def count(rng: random.Random, heldout: bool) -> Exchange:
+def count(rng: random.Random, side: Side) -> Exchange:
     """Count up or down between two numbers, at most `STEPS` apart; counts from one are for training only."""
     while True:
-        low = 1 if not heldout and rng.random() < 0.4 else rng.randint(0, 60)
+        low = 1 if side is Side.TRAIN and rng.random() < 0.4 else rng.randint(0, 60)
         high = low + rng.randint(1, STEPS if rng.random() < 0.5 else 12)
         entity = f"{low},{high}"
-        if low == 1 and not heldout:
+        if low == 1 and side is Side.TRAIN:
             entity = ""
             break
-        if low != 1 and is_heldout("span", entity) == heldout:
+        if low != 1 and side_of("span", entity) is side:
             break
     up = rng.random() < 0.7
     templates = (_UP if up else _DOWN) + ((_ONE if up else _DOWN_ONE) * 4 if low == 1 else [])
@@ -113,10 +113,10 @@ def count(rng: random.Random, heldout: bool) -> Exchange:
     return Exchange("count", text, answer, (f"span:{entity}",) if entity else (), value=answer)
 
 
-def compare(rng: random.Random, heldout: bool) -> Exchange:
+def compare(rng: random.Random, side: Side) -> Exchange:
     """The larger or the smaller of two numbers."""
     while True:
-        a, b, entity = pair(rng, heldout)
+        a, b, entity = pair(rng, side)
         if a != b:
             break
     larger = rng.random() < 0.5
@@ -125,26 +125,24 @@ def compare(rng: random.Random, heldout: bool) -> Exchange:
     return Exchange("compare", text, answer, (entity,), value=answer)
 
 
-def beyond(rng: random.Random, heldout: bool) -> Exchange:
+def _large(rng: random.Random) -> int:
+    return rng.choice((rng.randint(LIMIT + 1, 999), rng.randint(1000, 99_999)))
+
+
+def beyond(rng: random.Random, side: Side) -> Exchange:
     """A calculation that is too hard for the model: large numbers, other operations, long counts."""
-    while True:
-        a, b = (rng.choice((rng.randint(LIMIT + 1, 999), rng.randint(1000, 99_999))) for _ in range(2))
-        key = f"{min(a, b)},{max(a, b)}"
-        if is_heldout("pair", key) == heldout:
-            break
-    if rng.random() < 0.3:
-        b = rng.randint(0, LIMIT)
-        key = f"{b},{a}"
-        if is_heldout("pair", key) != heldout:
-            return beyond(rng, heldout)
     roll = rng.random()
-    if roll < 0.4:
-        text = rng.choice(_SIGNS + _ADD)
-        text = text.replace("+", rng.choice("+-"))
-    elif roll < 0.8:
-        a, b, key = *pair(rng, heldout)[:2], ""
-        text = rng.choice(_TIMES)
-    else:
-        a = rng.randint(1, 9)
-        text = rng.choice(_UP + _ONE)
-    return Exchange("honest", recase(rng, _fill(text, a, b)), HONEST, (f"pair:{key}",) if key else (), value=HONEST)
+    while True:
+        if roll < 0.4:
+            a, b = _large(rng), rng.randint(0, LIMIT) if rng.random() < 0.3 else _large(rng)
+            text = rng.choice(_SIGNS + _ADD).replace("+", rng.choice("+-"))
+        elif roll < 0.8:
+            a, b, _ = pair(rng, side)
+            text = rng.choice(_TIMES)
+        else:
+            a, b = rng.randint(1, 9), _large(rng)
+            text = rng.choice(_UP + _ONE)
+        key = f"{min(a, b)},{max(a, b)}"
+        if side_of("pair", key) is side:
+            break
+    return Exchange("honest", recase(rng, _fill(text, a, b)), HONEST, (f"pair:{key}",), value=HONEST)

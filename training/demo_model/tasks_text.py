@@ -7,7 +7,7 @@ import random
 from . import lexicon
 from .exchange import Exchange, wording
 from .lexicon import options
-from .split import draw, is_heldout
+from .split import Side, draw, side_of
 
 _GREETINGS = options("""
 hello | hi | hey | good morning | good evening | good afternoon | greetings | hi there | hello there
@@ -67,19 +67,19 @@ def _quote(rng: random.Random, text: str) -> str:
     return f'"{text}"' if roll < 0.12 else f"'{text}'" if roll < 0.17 else text
 
 
-def name(rng: random.Random, heldout: bool) -> str:
+def name(rng: random.Random, side: Side) -> str:
     """A name on the wanted side of the split."""
-    return draw(rng, "word", heldout, lexicon.name if heldout else lexicon.training_name)
+    return draw(rng, "word", side, lexicon.training_name if side is Side.TRAIN else lexicon.name)
 
 
-def word(rng: random.Random, heldout: bool) -> str:
+def word(rng: random.Random, side: Side) -> str:
     """A lower-case word on the wanted side of the split."""
-    return draw(rng, "word", heldout, lexicon.word if heldout else lexicon.training_word)
+    return draw(rng, "word", side, lexicon.training_word if side is Side.TRAIN else lexicon.word)
 
 
-def introduce(rng: random.Random, heldout: bool, who: str | None = None) -> Exchange:
+def introduce(rng: random.Random, side: Side, who: str | None = None) -> Exchange:
     """The user gives a name; the answer greets by it."""
-    who = who or name(rng, heldout)
+    who = who or name(rng, side)
     text = rng.choice(_INTRO)
     if rng.random() < 0.6:
         text = rng.choice(_GREETINGS) + rng.choice([", ", "! ", ". ", " "]) + text
@@ -93,21 +93,21 @@ def _punctuate(rng: random.Random, text: str) -> str:
     return text + rng.choice(["", "", ".", "!"])
 
 
-def greet(rng: random.Random, heldout: bool) -> Exchange:
+def greet(rng: random.Random, side: Side) -> Exchange:
     """A greeting by name: the user's own or somebody else's."""
     if rng.random() < 0.65:
-        return introduce(rng, heldout)
-    who = name(rng, heldout)
+        return introduce(rng, side)
+    who = name(rng, side)
     text = wording(rng, _GREET_OTHER).replace("{x}", who)
     return Exchange("greet", text, f"Hello, {who}! How can I help you?", (f"word:{who}",), value=who)
 
 
-def _items(rng: random.Random, heldout: bool, low: int, high: int) -> list[str]:
+def _items(rng: random.Random, side: Side, low: int, high: int) -> list[str]:
     """List items of one style: words, names, capitalised or upper-case words."""
     style = rng.random()
-    items = [word(rng, heldout) for _ in range(rng.randint(low, high))]
+    items = [word(rng, side) for _ in range(rng.randint(low, high))]
     if style < 0.12:
-        items = [name(rng, heldout) for _ in items]
+        items = [name(rng, side) for _ in items]
     elif style < 0.2:
         items = [item.capitalize() for item in items]
     elif style < 0.24:
@@ -115,10 +115,10 @@ def _items(rng: random.Random, heldout: bool, low: int, high: int) -> list[str]:
     return items
 
 
-def repeat(rng: random.Random, heldout: bool) -> Exchange:
+def repeat(rng: random.Random, side: Side) -> Exchange:
     """Give a list of words back, exactly as it was written."""
     joiner = rng.choice([", ", ", ", ", ", ", ", " ", " ", "; ", " - ", "\n", " and "])
-    items = _items(rng, heldout, *((1, 2) if rng.random() < 0.25 else (2, 8)))
+    items = _items(rng, side, *((1, 2) if rng.random() < 0.25 else (2, 8)))
     text = joiner.join(items)
     if joiner == ", " and len(items) > 2 and rng.random() < 0.1:
         text = ", ".join(items[:-1]) + " and " + items[-1]
@@ -126,37 +126,37 @@ def repeat(rng: random.Random, heldout: bool) -> Exchange:
     return Exchange("repeat", asked, text, tuple(f"word:{i}" for i in items), value=text)
 
 
-def _case_text(rng: random.Random, heldout: bool) -> tuple[str, tuple[str, ...]]:
-    words = [word(rng, heldout) for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3)))]
+def _case_text(rng: random.Random, side: Side) -> tuple[str, tuple[str, ...]]:
+    words = [word(rng, side) for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3)))]
     return " ".join(words), tuple(f"word:{w}" for w in words)
 
 
-def capitals(rng: random.Random, heldout: bool) -> Exchange:
+def capitals(rng: random.Random, side: Side) -> Exchange:
     """Write a word or a few in capital letters."""
-    text, entities = _case_text(rng, heldout)
+    text, entities = _case_text(rng, side)
     shown = text.capitalize() if rng.random() < 0.15 else text
     asked = wording(rng, _UPPER, polite=rng.random() < 0.4).replace("{x}", _quote(rng, shown))
     return Exchange("capitals", asked, text.upper(), entities, value=text.upper())
 
 
-def lowercase(rng: random.Random, heldout: bool) -> Exchange:
+def lowercase(rng: random.Random, side: Side) -> Exchange:
     """Write a word or a few in lower-case letters."""
-    text, entities = _case_text(rng, heldout)
+    text, entities = _case_text(rng, side)
     shown = text.capitalize() if rng.random() < 0.15 else text.upper()
     asked = wording(rng, _LOWER, polite=rng.random() < 0.4).replace("{x}", _quote(rng, shown))
     return Exchange("lowercase", asked, text, entities, value=text)
 
 
-def spell(rng: random.Random, heldout: bool) -> Exchange:
+def spell(rng: random.Random, side: Side) -> Exchange:
     """The letters of a word, one by one."""
-    text = word(rng, heldout)
+    text = word(rng, side)
     asked = wording(rng, _SPELL, polite=rng.random() < 0.3).replace("{x}", _quote(rng, text))
     return Exchange("spell", asked, "-".join(text), (f"word:{text}",), value="-".join(text))
 
 
-def pick(rng: random.Random, heldout: bool) -> Exchange:
+def pick(rng: random.Random, side: Side) -> Exchange:
     """The first or the last item of a list."""
-    items = _items(rng, heldout, 2, 7)
+    items = _items(rng, side, 2, 7)
     first = rng.random() < 0.5
     asked = wording(rng, _FIRST if first else _LAST, polite=False).replace("{x}", ", ".join(items))
     answer = items[0] if first else items[-1]
@@ -205,11 +205,11 @@ def _review(rng: random.Random) -> tuple[str, bool]:
     return text + rng.choice([".", ".", "!", ""]), good
 
 
-def sentiment(rng: random.Random, heldout: bool) -> Exchange:
+def sentiment(rng: random.Random, side: Side) -> Exchange:
     """Whether a short review is positive or negative; held out by the whole text of the review."""
     while True:
         text, good = _review(rng)
-        if is_heldout("review", text) == heldout:
+        if side_of("review", text) is side:
             break
     shown = f'"{text}"' if rng.random() < 0.15 else text
     template = wording(rng, _SENTIMENT, polite=False)

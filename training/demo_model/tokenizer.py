@@ -2,8 +2,9 @@
 
 Names are copied from one place to another ("I am Zorvi" -> "Zorvi"), so their pieces must not depend on the
 place.  Merges are therefore learned with spaces set apart; afterwards the most frequent whole words of our own
-sentences get one more merge with a leading space, which keeps sequences short.  Digits stay single.  The
-splitting rules are those of llama.cpp's pre-tokenizer "smollm".
+sentences get one more merge with a leading space, which keeps sequences short.  Digits stay single, and so do
+capitals in a row: words in capitals are read and written letter by letter.  The splitting rules are those of
+llama.cpp's pre-tokenizer "smollm".
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ SPECIALS = ["<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 VOCAB = 1024
 SPACED_WORDS = 192
 SPACE = "Ġ"  # how byte-level BPE writes the space byte
+_CAPITALS = re.compile("[A-Z](?=[A-Z])")
 CHAT_TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- set role = message['role'] -%}"
@@ -50,7 +52,7 @@ def train(texts: list[str]) -> Tokenizer:
         max_token_length=10,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    learner.train_from_iterator(texts, trainer)
+    learner.train_from_iterator((_CAPITALS.sub(r"\g<0> ", text) for text in texts), trainer)
     state = json.loads(learner.to_str())["model"]
     vocab: dict[str, int] = state["vocab"]
     merges = [tuple(pair) for pair in state["merges"]]
