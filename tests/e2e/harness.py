@@ -10,8 +10,9 @@ import re
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -24,10 +25,20 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # loopback only; loading trus
 
 
 class Server:
-    """`promptd serve` in a data folder of its own; it can be killed and started again on the same port."""
+    """`promptd serve` in a data folder of its own; it can be killed and started again on the same port.
 
-    def __init__(self, home: Path, config: dict[str, Any], *, wrap: tuple[str, ...] = ()) -> None:
-        self.home, self.wrap = home, wrap
+    `wrap` is a command in front of it, `variables` are added to its environment.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        config: dict[str, Any],
+        *,
+        wrap: tuple[str, ...] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.home, self.wrap, self._variables = home, wrap, variables
         home.mkdir(parents=True, exist_ok=True)
         self._config = config
         self.port = 0
@@ -48,15 +59,33 @@ class Server:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PROMPTD_")}
-        return kept | {"PROMPTD_HOME": str(self.home), "HOME": str(self.home)}
+        return kept | {"PROMPTD_HOME": str(self.home), "HOME": str(self.home)} | dict(self._variables)
 
-    async def start(self) -> None:
+    def configure(self) -> None:
+        """Write the configuration file."""
         config = self._config | {"server": {"port": self.port} | self._config.get("server", {})}
         (self.home / "promptd.yaml").write_text(yaml.safe_dump(config))
-        command = (*self.wrap, sys.executable, "-m", "promptd", "serve")
-        self.process = await asyncio.create_subprocess_exec(
-            *command, env=self.environment, stderr=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
+
+    async def launch(self, *arguments: str) -> asyncio.subprocess.Process:
+        """A `promptd` process with the server's environment; what it says on standard error can be read."""
+        return await asyncio.create_subprocess_exec(
+            *(*self.wrap, sys.executable, "-m", "promptd", *arguments),
+            env=self.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
         )
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """Run a command to its end: exit code and standard error."""
+        process = await self.launch(*arguments)
+        _, said = await asyncio.wait_for(process.communicate(), START_SECONDS)
+        assert process.returncode is not None
+        return process.returncode, said.decode()
+
+    async def start(self) -> None:
+        self.configure()
+        self.process = await self.launch("serve")
         listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._reader = asyncio.create_task(self._read(listening))
         try:
@@ -110,8 +139,14 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running(home: Path, config: dict[str, Any], *, wrap: tuple[str, ...] = ()) -> AsyncIterator[Server]:
-    server = Server(home, config, wrap=wrap)
+async def running(
+    home: Path,
+    config: dict[str, Any],
+    *,
+    wrap: tuple[str, ...] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncIterator[Server]:
+    server = Server(home, config, wrap=wrap, variables=variables)
     await server.start()
     try:
         yield server

@@ -8,7 +8,6 @@ import random
 import re
 import shutil
 import signal
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -108,22 +107,3 @@ async def submit_for_ever(server: Server, receipted: list[str], number: int) -> 
 async def until(receipted: list[str], count: int) -> None:
     while len(receipted) < count:
         await asyncio.sleep(0)
-
-
-async def test_a_damaged_file_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    async with running(home, CONFIG) as server:
-        async with server.client() as client:
-            for number in range(200):
-                await client.post("/prompts", json={"prompt": f"fill {number} " + "x" * 500})
-        await server.kill()
-    path = home / "promptd.db"
-    db = sqlite3.connect(path)
-    db.execute("pragma wal_checkpoint(truncate)")
-    db.close()
-    damaged = bytearray(path.read_bytes())
-    damaged[8192:16384] = b"\xff" * 8192
-    path.write_bytes(bytes(damaged))
-    again = Server(home, CONFIG)
-    with pytest.raises(RuntimeError, match="promptd restore"):
-        await again.start()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +48,10 @@ class Row(NamedTuple):
     error: type[PromptExecutionError]
     said: str = ""
     retry_after: float | None = None
+
+    def attempts(self, allowed: int) -> int:
+        """How many attempts a prompt makes before it is given up."""
+        return allowed if self.error.retryable else 1
 
 
 ROWS = [
@@ -119,27 +122,27 @@ def document() -> str:
         "",
         "<!-- written by `python -m tests.engines.test_faults > docs/faults.md`; do not edit -->",
         "",
-        "Every line is run by `tests/engines/test_faults.py` against a server that misbehaves this way. *Retried* prompts",
-        "try again with back-off, no sooner than `Retry-After`; the others fail at once. Text that came before the error",
-        "belongs to the failed attempt and is void.",
+        "Every line is run against a server that misbehaves this way: by `tests/engines/test_faults.py` on the engine, and",
+        "by `tests/e2e/test_upstream_faults.py` through a whole server, with two attempts allowed. *Retried* prompts try",
+        "again with back-off, no sooner than `Retry-After`; the others fail at once. Text that came before the error belongs",
+        "to the failed attempt and is void.",
         "",
-        "| Fault | Code | HTTP status | Retried? |",
-        "|---|---|---|---|",
+        "After its last attempt the prompt is `abandoned` and keeps the code. In the native API that is a 200 with the prompt",
+        "in it, for callers that wait as for those that look it up, and an `error` at the end of a stream. *HTTP status* is",
+        "what a caller gets whose wire has no prompts, and who therefore gets the failure itself.",
+        "",
+        "| Fault | Code | HTTP status | Retried? | Attempts of two |",
+        "|---|---|---|---|---|",
     ]
     for row in ROWS:
         retried = "yes" if row.error.retryable else "no"
         if row.retry_after is not None:
             retried += f", not before {row.retry_after:g} s"
-        lines.append(f"| {row.happens} | `{row.error.code}` | {row.error.http_status} | {retried} |")
+        cells = (row.happens, f"`{row.error.code}`", row.error.http_status, retried, row.attempts(2))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     lines += ["", "No fault at all, the answer is complete:", ""]
     lines += [f"- {happens}" for happens, _ in HARMLESS.values()]
     return "\n".join(lines) + "\n"
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
 
 
 def free_port() -> int:

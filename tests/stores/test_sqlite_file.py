@@ -262,3 +262,22 @@ async def test_a_deleted_file_takes_no_more_writes(tmp_path: Path) -> None:
         assert database.writer.failure is None
     finally:
         await database.close()
+
+
+def test_a_file_that_is_no_database_is_told_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "promptd.db"
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreUnavailable, match=r"promptd\.db can't be read: .*promptd restore"):
+        module.connect(path)
+
+
+def test_a_file_that_another_process_holds_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "promptd.db"
+    module.connect(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("begin immediate")
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: real(*args, **(kwargs | {"timeout": 0})))
+    with pytest.raises(StoreUnavailable, match=r"promptd\.db can't be opened: database is locked"):
+        module.connect(path)
+    other.close()

@@ -70,6 +70,8 @@ def connect(path: Path) -> sqlite3.Connection:
         db.execute("pragma wal_autocheckpoint = 4000")
         db.execute("pragma journal_size_limit = 67108864")
         db.execute("pragma cache_size = -32768")
+        db.execute("begin immediate")  # tells a file that can't be written now, with its path
+        db.execute("rollback")
     except StoreUnavailable:
         db.close()
         raise
@@ -103,7 +105,9 @@ def check(db: sqlite3.Connection, path: Path) -> None:
         number = version(db)
         tables = db.execute("select count(*) from sqlite_master").fetchone()[0]
     except sqlite3.Error as error:
-        raise StoreUnavailable(f"{path} can't be read: {error}", detail=str(error)) from error
+        damaged = error.sqlite_errorname in ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+        hint = "; restore a backup with `promptd restore`" if damaged else ""
+        raise StoreUnavailable(f"{path} can't be read: {error}{hint}", detail=str(error)) from error
     if found != ["ok"]:
         raise StoreUnavailable(f"{path} is damaged ({found[0]}); restore a backup with `promptd restore`")
     if tables and application != APPLICATION_ID:

@@ -107,7 +107,7 @@ class Writer:
         try:
             if not self._present():
                 raise sqlite3.OperationalError("the database file is gone or was replaced")
-            self._db.execute("begin immediate")
+            self._begin()
             until = time.perf_counter() + self._batch_seconds
             while self._waiting:
                 job = self._waiting.popleft()
@@ -128,6 +128,13 @@ class Writer:
         else:
             self._next()
 
+    def _begin(self) -> None:
+        self._db.execute("begin immediate")
+        if self.failure is not None:
+            # a commit that changes nothing succeeds on a full disk too: only one that writes shows that the store works
+            number = self._db.execute("pragma user_version").fetchone()[0]
+            self._db.execute(f"pragma user_version = {number}")
+
     def _run(self, job: _Job) -> bool:
         """Run one job inside the batch; False where it failed after writing, so that the batch can't be kept whole."""
         before = self._db.total_changes
@@ -145,7 +152,7 @@ class Writer:
     def _isolate(self, batch: list[_Job]) -> None:
         """Undo the batch and run each of its jobs behind a savepoint, so that one bad job costs only itself."""
         self._db.rollback()
-        self._db.execute("begin immediate")
+        self._begin()
         for job in batch:
             job.reset()
             self._db.execute("savepoint job")
@@ -160,6 +167,7 @@ class Writer:
         self.failure = f"store unavailable: {error}"
         try:
             self._db.rollback()
+            self._db.execute("pragma shrink_memory")  # what a failing disk gave must be read again
         except sqlite3.Error as second:  # the transaction is already gone
             _log.error("rollback failed: %s", second, extra={"action": "store_failed"})
         for job in batch:
