@@ -22,10 +22,10 @@ run: $(RUN) ## set up and serve on 127.0.0.1:11337
 	$(BIN)/promptd serve
 
 test: $(DEV) ## all tests but e2e, on two workers
-	$(BIN)/python -m pytest -n 2 --ignore tests/e2e
+	$(BIN)/python -m pytest -n 2 --ignore tests/e2e -m "not e2e"
 
 e2e: $(DEV) ## real processes, real clients, kill -9
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -m e2e tests/e2e tests/contract
 
 check: $(DEV) ## format, lint, types, imports, generated docs, known vulnerabilities
 	$(BIN)/ruff format --check .
@@ -39,6 +39,7 @@ check: $(DEV) ## format, lint, types, imports, generated docs, known vulnerabili
 bench: $(DEV) ## measure; never part of the tests
 	$(BIN)/python -m bench.queue
 	$(BIN)/python -m bench.streams
+	$(BIN)/python -m bench.onebackend
 
 docs: $(DEV) ## write the generated parts of the docs anew
 	$(BIN)/cog -I docs -r $(GENERATED)

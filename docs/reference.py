@@ -6,6 +6,7 @@ import inspect
 import re
 import types
 from collections.abc import Iterable, Iterator
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
@@ -27,6 +28,7 @@ _TYPES = {
     "SecretStr": "secret",
     "Path": "path",
     "IPvAnyNetwork": "address or network",
+    "JsonValue": "JSON value",
 }
 
 
@@ -101,16 +103,22 @@ def _section(kind: Any) -> type[BaseModel] | None:
 def _kind(field: FieldInfo) -> str:
     kind = _plain(field.annotation)
     if get_origin(kind) is tuple:
-        name = f"list of {_TYPES[_plain(get_args(kind)[0]).__name__]}"
+        name = f"list of {_word(_plain(get_args(kind)[0]))}"
     elif get_origin(kind) is dict:
-        key, value = (_TYPES[_plain(item).__name__] for item in get_args(kind))
+        key, value = (_word(_plain(item)) for item in get_args(kind))
         name = f"mapping of {key} to {value}"
     elif get_origin(kind) is Literal:
         name = ", ".join(f"`{value}`" for value in get_args(kind))
     else:
-        name = _TYPES[kind.__name__]
+        name = _word(kind)
     bounds = [f"{sign} {_number(value)}" for value, sign in _bounds(field)]
     return f"{name} {', '.join(bounds)}".strip()
+
+
+def _word(kind: Any) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return ", ".join(f"`{value}`" for value in kind)
+    return _TYPES[kind.__name__]
 
 
 def _bounds(field: FieldInfo) -> Iterator[tuple[float, str]]:

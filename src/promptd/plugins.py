@@ -8,6 +8,7 @@ from promptd.core.errors import (
     ContentFiltered,
     EngineLost,
     ExecutionFailed,
+    HandlerUnavailable,
     InputTooLarge,
     InvalidInput,
     InvalidOutput,
@@ -22,11 +23,23 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
-from promptd.core.model import Capability, Chunk, Parameters, Tool, ToolCall, Turn, Usage
+from promptd.core.model import (
+    Blob,
+    Capability,
+    Chunk,
+    ImageParameters,
+    Parameters,
+    SpeechParameters,
+    Tool,
+    ToolCall,
+    Turn,
+    Usage,
+)
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 
 __all__ = [
     "AuthenticationFailed",
+    "Blob",
     "Call",
     "Cancelled",
     "Capability",
@@ -39,8 +52,10 @@ __all__ = [
     "Engine",
     "EngineLost",
     "ExecutionFailed",
+    "HandlerUnavailable",
     "HttpClient",
     "HttpResponse",
+    "ImageParameters",
     "InputTooLarge",
     "InvalidInput",
     "InvalidOutput",
@@ -55,6 +70,7 @@ __all__ = [
     "ResourceNotFound",
     "Result",
     "ServiceUnavailable",
+    "SpeechParameters",
     "Standing",
     "Timeout",
     "Timeouts",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import uvicorn
@@ -18,7 +19,8 @@ import uvloop
 
 from promptd import __version__, home, logs
 from promptd.app import House, build
-from promptd.core.errors import SettingsError
+from promptd.core.errors import ConfigUnusable, SettingsError
+from promptd.faces.onebackend.health import Health
 from promptd.faces.protocol import Protocol
 from promptd.settings import Settings
 
@@ -38,18 +40,35 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, *, started: asyncio.Event | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal cuts the drain short."""
+async def serve(
+    settings: Settings, read: Callable[[], Settings] | None = None, *, started: Callable[[], None] | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal cuts the drain short. SIGHUP takes over what `read` gives then.
+
+    `started` is called once the doors are open.
+    """
     lock = home.HomeLock(settings.home)
+    hangup = asyncio.Event()
+    # from the very start: its default would end the process
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
     try:
-        listener = _listen(settings.server.host, settings.server.port)
-        async with build(settings) as house:
-            await _serve(house, listener, started)
+        listener = _listen(settings.server.host, settings.server.port, "server.port")
+        health, port = None, settings.compat.onebackend.health_port
+        if port is not None:
+            health = _listen(settings.server.host, port, "compat.onebackend.health_port")
+        async with build(settings, read=read) as house:
+            await _serve(house, listener, health, hangup, started)
     finally:
         lock.release()
 
 
-async def _serve(house: House, listener: socket.socket, started: asyncio.Event | None) -> None:
+async def _serve(
+    house: House,
+    listener: socket.socket,
+    health: socket.socket | None,
+    hangup: asyncio.Event,
+    started: Callable[[], None] | None,
+) -> None:
     settings = house.settings.server
     server = _Uvicorn(
         uvicorn.Config(
@@ -79,8 +98,32 @@ async def _serve(house: House, listener: socket.socket, started: asyncio.Event |
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    beside = _health_server(house) if health is not None else None
+    probing = asyncio.create_task(beside.serve(sockets=[health]), name="health") if beside and health else None
+    reloading = asyncio.create_task(_reload_on(hangup, house), name="reload")
+    preparing = asyncio.create_task(_prepare(house), name="signing key")
+    _announce(house, listener)
+    gc.freeze()  # what lives as long as the server needs no looking through
+    if started is not None:
+        started()
+    await _first(stop.wait(), asyncio.shield(serving))
+    reloading.cancel()
+    preparing.cancel()
+    if not serving.done():
+        _log.info("draining", extra={"action": "draining"})
+        await _first(house.drain(settings.drain_seconds), hurry.wait())
+        if hurry.is_set():
+            await house.drain(0)
+        server.should_exit = True
+    if beside is not None and probing is not None:
+        beside.should_exit = True
+        await probing
+    await serving
+
+
+def _announce(house: House, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    scheme = "https" if settings.tls_cert else "http"
+    scheme = "https" if house.settings.server.tls_cert else "http"
     _log.info(
         "promptd %s listens on %s://%s:%d, data in %s",
         __version__,
@@ -90,16 +133,47 @@ async def _serve(house: House, listener: socket.socket, started: asyncio.Event |
         house.settings.home,
         extra={"action": "listening", "port": port},
     )
-    if started is not None:
-        started.set()
-    await _first(stop.wait(), asyncio.shield(serving))
-    if not serving.done():
-        _log.info("draining", extra={"action": "draining"})
-        await _first(house.drain(settings.drain_seconds), hurry.wait())
-        if hurry.is_set():
-            await house.drain(0)
-        server.should_exit = True
-    await serving
+    if house.first_password is not None:
+        # not into the log: it is shown here, once
+        sys.stderr.write(f"The first user is 1backend; its password is {house.first_password}\n")
+        sys.stderr.flush()
+
+
+def _health_server(house: House) -> _Uvicorn:
+    """Plain HTTP always: those who probe this port know no other."""
+    return _Uvicorn(
+        uvicorn.Config(
+            Health(house.walk.connections),
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=_CLOSE_SECONDS,
+        )
+    )
+
+
+async def _prepare(house: House) -> None:
+    """Have the key for tokens ready before the first login; making one takes a second of a core."""
+    try:
+        await house.signer.prepare()
+    except ConfigUnusable as error:
+        _log.error("tokens can't be signed: %s", error.message, extra={"action": "signing_key_failed"})
+
+
+async def _reload_on(hangup: asyncio.Event, house: House) -> None:
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        try:
+            await house.reload()
+        except SettingsError:
+            continue  # logged where it was found
+        except Exception:  # a stranger's engine may raise anything when it checks its settings
+            _log.exception("the configuration stays as it is", extra={"action": "reload_failed"})
 
 
 async def _first(*waiting: Any) -> None:
@@ -113,7 +187,7 @@ async def _first(*waiting: Any) -> None:
                 task.cancel()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, key: str) -> socket.socket:
     """A listening socket before anything else, so that a port in use is one clear line. Raises `SettingsError`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -124,18 +198,20 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:
-        raise SettingsError(
-            f"server.port: can't listen on {host}:{port}: {error.strerror}", key="server.port"
-        ) from error
+        raise SettingsError(f"{key}: can't listen on {host}:{port}: {error.strerror}", key=key) from error
     listener.set_inheritable(False)
     return listener
 
 
-def run(settings: Settings) -> None:
-    """Serve in this process until told to stop. Raises `SettingsError` and `StoreUnavailable` before the doors open."""
+def run(read: Callable[[], Settings], started: Callable[[], None] | None = None) -> None:
+    """Serve in this process until told to stop, by the settings that `read` gives now and at every reload.
+
+    `started` is called once the doors are open. Raises `SettingsError` and `StoreUnavailable` before the doors open.
+    """
+    settings = read()
     os.umask(_PRIVATE)
     logs.set_up(settings.log.level, json_lines=settings.log.json_lines)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _MOST_FILES)), hard))
     sys.setswitchinterval(_SWITCH_SECONDS)
-    uvloop.run(serve(settings))
+    uvloop.run(serve(settings, read, started=started))

@@ -27,16 +27,18 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 async def start(
-    *arguments: str, env: dict[str, str], stdin: int = asyncio.subprocess.DEVNULL
+    *arguments: str, env: dict[str, str], stdin: int = asyncio.subprocess.DEVNULL, cwd: Path | None = None
 ) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(COMMAND, *arguments, env=env, stdin=stdin, stdout=pipe, stderr=pipe)
+    return await asyncio.create_subprocess_exec(
+        COMMAND, *arguments, env=env, cwd=cwd, stdin=stdin, stdout=pipe, stderr=pipe
+    )
 
 
-async def command(*arguments: str, env: dict[str, str], given: bytes | None = None) -> Result:
+async def command(*arguments: str, env: dict[str, str], given: bytes | None = None, cwd: Path | None = None) -> Result:
     """Run `promptd` with `arguments`, standard input a pipe with `given` or nothing at all."""
     process = await start(
-        *arguments, env=env, stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE
+        *arguments, env=env, stdin=asyncio.subprocess.DEVNULL if given is None else asyncio.subprocess.PIPE, cwd=cwd
     )
     out, err = await asyncio.wait_for(process.communicate(given), SECONDS)
     assert process.returncode is not None

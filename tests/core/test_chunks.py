@@ -171,3 +171,8 @@ def test_whole_tool_calls_from_pieces() -> None:
     )
     assert joined == (ToolCall(0, "a", "one", "{}"), ToolCall(1, "b", "two", '{"x":1}'))
     assert join_tool_calls([]) == ()
+
+
+def test_a_merged_chunk_tells_the_last_fraction() -> None:
+    said = [Chunk("progress", text="a"), Chunk("progress", fraction=0.25), Chunk("progress", fraction=0.5)]
+    assert merge([*said, Chunk("progress", text="b")]) == [Chunk("progress", text="ab", fraction=0.5)]

@@ -101,3 +101,38 @@ def test_an_ordinary_key_administers_nothing() -> None:
 def test_who_may_see_what(caller: Caller, members: tuple[str, ...], see: bool, read: bool) -> None:
     assert identity.may_see(caller, PROMPT, members) is see
     assert identity.may_read(caller, PROMPT, members) is read
+
+
+def test_the_catalogue_names_every_permission_of_the_wires() -> None:
+    named = {
+        *(f"prompt-svc:prompt:{verb}" for verb in ("create", "view", "edit", "delete", "stream")),
+        *(
+            f"chat-svc:{noun}:{verb}"
+            for noun in ("thread", "message")
+            for verb in ("create", "view", "edit", "delete", "stream")
+        ),
+        *(
+            f"file-svc:{noun}:{verb}"
+            for noun in ("upload", "download")
+            for verb in ("create", "view", "edit", "delete")
+        ),
+        *(
+            f"policy-svc:{noun}:{verb}"
+            for noun in ("template", "instance")
+            for verb in ("view", "create", "edit", "delete")
+        ),
+        "policy-svc:check:view",
+        *(f"model-svc:model:{verb}" for verb in ("create", "view", "edit", "delete", "stream")),
+        "model-svc:platform:view",
+        "model-svc:platform:edit",
+        "user-svc:user:password-change",
+        "user-svc:user:password-reset",
+        "user-svc:token:revoke",
+        "user-svc:permit:view",
+    }
+    assert named <= identity.ALL_PERMISSIONS
+    assert {
+        *(f"prompt-svc:prompt:{verb}" for verb in ("create", "view", "edit", "delete", "stream")),
+        *(f"file-svc:upload:{verb}" for verb in ("create", "view", "delete")),
+        "model-svc:model:view",
+    } == identity.USER_PERMISSIONS, "what ordinary native keys may do"

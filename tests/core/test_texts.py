@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Answer, Parameters, Request, Tool, ToolCall, Turn
+from promptd.core.model import Answer, ImageParameters, Parameters, Request, SpeechParameters, Tool, ToolCall, Turn
 from promptd.core.texts import MAX_DEPTH, answer_turns, check_depth, request_turns
 
 WORD = 'say "it"\nloud'
@@ -47,6 +47,11 @@ def nested(depth: int, *, objects: bool = False) -> Any:
         Request(parameters=Parameters(tools=(Tool("f", "x", {"a": [{"default": WORD}]}),))),
         Request(parameters=Parameters(json_schema={"properties": {WORD: {}}})),
         Request(parameters=Parameters(extra={"suffix": {"x": [1, WORD]}})),
+        Request(parameters=Parameters(image=ImageParameters(prompt=WORD))),
+        Request(parameters=Parameters(image=ImageParameters(negative_prompt=WORD))),
+        Request(parameters=Parameters(image=ImageParameters(styles=("x", WORD)))),
+        Request(parameters=Parameters(image=ImageParameters(extra={"hr_prompt": WORD}))),
+        Request(parameters=Parameters(speech=SpeechParameters(voice=WORD))),
     ],
 )
 def test_nothing_that_an_engine_may_see_is_left_out(request_: Request) -> None:

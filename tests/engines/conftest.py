@@ -1,4 +1,4 @@
-"""Fixtures of the tests of local models: an engine, the way out, and its log."""
+"""Fixtures for local models (an engine, the way out, and its log) and for a server with faults."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from promptd.core.engine import Call
 from promptd.core.model import Capability, Parameters, Turn
 from promptd.egress.client import Egress
 from promptd.engines.llamacpp import LlamaCpp, LlamaCppConfig
+from promptd.testing.upstream import Upstream
 from tests.engines.llamacpp_support import Journal, MakeCall
 
 
@@ -61,3 +62,17 @@ def call(egress: Egress) -> MakeCall:
         )
 
     return make
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with Upstream() as server:
+        yield server
+
+
+@pytest.fixture
+async def http(upstream: Upstream) -> AsyncIterator[Egress]:
+    """A way out that leads to `upstream` and nowhere else."""
+    egress = Egress([upstream.base_url])
+    yield egress
+    await egress.close()

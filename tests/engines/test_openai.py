@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from promptd.core.engine import Call, CheckParams
 from promptd.core.errors import AuthenticationFailed, ConfigIncomplete, InvalidOutput
 from promptd.core.model import Capability, Parameters, Turn
+from promptd.dialects.openai_media import MEDIA
 from promptd.egress import Egress
 from promptd.engines.openai import OpenAI, OpenAIConfig
 from promptd.testing.engines import EngineContract
@@ -19,19 +19,6 @@ from promptd.testing.upstream import Upstream
 
 PROMPTLY = 0.1  # seconds
 KEY = "sk-secret-of-the-test"
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    async with Upstream() as server:
-        yield server
-
-
-@pytest.fixture
-async def http(upstream: Upstream) -> AsyncIterator[Egress]:
-    egress = Egress([upstream.base_url])
-    yield egress
-    await egress.close()
 
 
 @pytest.fixture
@@ -56,6 +43,9 @@ class TestContract(EngineContract):
     @pytest.fixture
     def model(self) -> str:
         return "echo"
+
+    def model_for(self, model: str, capability: Capability) -> str:
+        return "maker" if capability in MEDIA else model
 
     @pytest.fixture
     def broken(self, upstream: Upstream, http: Egress) -> OpenAIConfig:

@@ -16,8 +16,19 @@ from pydantic import ValidationError
 
 from promptd.core.engine import Call, Config, Engine, NoConfig, Result, map_error
 from promptd.core.errors import ExecutionFailed, InvalidInput, QuotaExceeded, RateLimited, Timeout
-from promptd.core.model import Capability, Chunk, Parameters, ToolCall, Turn, Usage
+from promptd.core.model import (
+    TEXT,
+    Blob,
+    Capability,
+    Chunk,
+    ImageParameters,
+    Parameters,
+    ToolCall,
+    Turn,
+    Usage,
+)
 from promptd.egress import Egress
+from promptd.testing import media
 from promptd.testing.engines import EngineContract
 from promptd.testing.scripted import Scripted, ScriptedConfig, parse_script
 
@@ -76,11 +87,33 @@ class TwoEnds(Engine[NoConfig]):
         yield Chunk("done", finish_reason="stop", usage=Usage())
 
 
+class Early(Engine[NoConfig]):
+    type_id = "early"
+
+    def __init__(self, first: Chunk) -> None:
+        self.first = first
+
+    async def run(self, call: Call[NoConfig]) -> AsyncGenerator[Chunk, None]:
+        yield self.first
+        yield Chunk("done", finish_reason="stop", usage=Usage())
+
+
+class Paper(Engine[NoConfig]):
+    """Says that it draws and listens; what it gives is no image, and it hears things where nothing is."""
+
+    type_id = "paper"
+    capabilities = frozenset({Capability.IMAGE, Capability.TRANSCRIPTION})
+    kind = "text/html"
+
+    async def execute(self, call: Call[NoConfig]) -> Result:
+        return Result(text="heard", blobs=(Blob("a.png", self.kind, b"<html>"),))
+
+
 class Mixing(Engine[Leaky]):
     """Keeps what belongs to a call in the engine, maps nothing, and promises what it can't do."""
 
     type_id = "Mixing!"
-    capabilities = frozenset(Capability)
+    capabilities = TEXT
     text = ""
 
     async def execute(self, call: Call[Leaky]) -> Result:
@@ -102,6 +135,15 @@ async def test_the_exam_can_be_failed() -> None:
         await exam.test_progress_comes_first_and_then_one_done(TwoEnds(), make)
     with pytest.raises(AssertionError):
         await exam.test_chunks_add_up_to_the_result(TwoEnds(), make)
+    with pytest.raises(AssertionError):
+        await exam.test_declared_capabilities_work(Paper(), make)
+    for wrong in (Chunk("progress", fraction=1.5), Chunk("progress", text="x", blobs=(media.image(),))):
+        with pytest.raises(AssertionError):
+            await exam.test_progress_comes_first_and_then_one_done(Early(wrong), make)
+    with pytest.raises(AssertionError):
+        await exam.test_an_image_is_made_from_an_image(Paper(), make, media.image())
+    with pytest.raises(pytest.fail.Exception):
+        await exam.test_a_transcription_needs_a_sound(Paper(), make)
     with pytest.raises(AssertionError):
         await exam.test_runs_at_the_same_time_do_not_mix(Mixing(), make)
     with pytest.raises(AssertionError):
@@ -210,6 +252,40 @@ async def test_a_wrong_step_is_named(script: list[Any], path: str) -> None:
     assert raised.value.message.startswith(f"{path}: ")
     with pytest.raises(ValidationError, match="script"):
         config(script=script)
+
+
+async def test_images_as_many_as_were_asked_for() -> None:
+    wishes = Parameters(image=ImageParameters(batch_size=2, rounds=2, width=3, height=5))
+    result = await Scripted().execute(call("a cat", capability=Capability.IMAGE, parameters=wishes))
+    assert [(blob.name, blob.media_type) for blob in result.blobs] == [
+        (f"image-{number}.png", "image/png") for number in (1, 2, 3, 4)
+    ]
+    assert len({blob.data for blob in result.blobs}) == 4
+    assert all(blob.data[16:24] == bytes([0, 0, 0, 3, 0, 0, 0, 5]) for blob in result.blobs)
+    again = await Scripted().execute(call("a cat", capability=Capability.IMAGE, parameters=wishes))
+    assert again.blobs == result.blobs
+    other = await Scripted().execute(call("a dog", capability=Capability.IMAGE))
+    assert len(other.blobs) == 1
+    assert other.blobs[0].data != result.blobs[0].data
+
+
+async def test_a_script_makes_files_and_tells_how_far_it_is() -> None:
+    script = [{"fraction": 0.25}, {"say": "here"}, {"images": 2}, {"fraction": 0.75}, {"speech": "hi"}, {"images": 1}]
+    chunks = await collect(call(script, capability=Capability.IMAGE))
+    assert [(chunk.fraction, chunk.text) for chunk in chunks] == [(0.25, ""), (None, "here"), (0.75, ""), (None, "")]
+    names = ["image-1.png", "image-2.png", "speech-3.wav", "image-4.png"]
+    assert [blob.name for blob in chunks[-1].blobs] == names
+    assert len({blob.data for blob in chunks[-1].blobs}) == 4
+
+
+async def test_what_was_spoken_is_heard_again() -> None:
+    spoken = await Scripted().execute(call("grüße an alle", capability=Capability.SPEECH))
+    assert (spoken.text, spoken.blobs[0].media_type) == ("", "audio/wav")
+    heard = await Scripted().execute(call("", capability=Capability.TRANSCRIPTION, files=spoken.blobs))
+    assert heard.text == "grüße an alle"
+    unknown = Blob("a.mp3", "audio/mpeg", b"12345")
+    heard = await Scripted().execute(call("", capability=Capability.TRANSCRIPTION, files=(*spoken.blobs, unknown)))
+    assert heard.text == "grüße an alle 5 bytes"
 
 
 def test_an_empty_script_is_no_script() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import cache, partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from promptd import registry
 from promptd.app import House, build
+from promptd.core.engine import Engine
 from promptd.faces.protocol import Protocol
 from promptd.settings import Settings
 from promptd.testing.scripted import Scripted
@@ -40,14 +42,16 @@ class Server:
 
 
 @cache
-def _installed() -> registry.Registry:
+def installed() -> registry.Registry:
     """Loading plugins takes longer than a test."""
     return registry.load()
 
 
 @asynccontextmanager
-async def run_server(home: Path, **sections: Any) -> AsyncIterator[Server]:
-    """Start a server; settings sections come as keyword arguments."""
+async def run_server(
+    home: Path, *, engines: Mapping[str, Engine[Any]] = MappingProxyType({}), **sections: Any
+) -> AsyncIterator[Server]:
+    """Start a server; settings sections come as keyword arguments. There are the scripted engine and `engines`."""
     settings = Settings.model_validate(
         {
             "home": home,
@@ -58,20 +62,26 @@ async def run_server(home: Path, **sections: Any) -> AsyncIterator[Server]:
         }
         | sections
     )
-    plugins = replace(_installed(), engines={"scripted": Scripted()})
-    async with build(settings, plugins) as house:
-        listener = socket.create_server(("127.0.0.1", 0))
-        server = _Uvicorn(
-            uvicorn.Config(house.front, http=Protocol, lifespan="off", log_config=None, timeout_graceful_shutdown=5)
-        )
-        task = asyncio.create_task(server.serve([listener]))
-        try:
-            _, key = await house.walk.keys.store(name="test", user="ada")
-            yield Server(house, listener.getsockname()[1], key)
-        finally:
-            house.closing.set()
-            server.should_exit = True
-            await task
+    plugins = replace(installed(), engines={"scripted": Scripted(), **engines})
+    async with build(settings, plugins) as house, listening(house) as server:
+        yield server
+
+
+@asynccontextmanager
+async def listening(house: House) -> AsyncIterator[Server]:
+    """Open the doors of a house, until the end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = _Uvicorn(
+        uvicorn.Config(house.front, http=Protocol, lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+    )
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        _, key = await house.walk.keys.store(name="test", user="ada")
+        yield Server(house, listener.getsockname()[1], key)
+    finally:
+        house.closing.set()
+        server.should_exit = True
+        await task
 
 
 class _Uvicorn(uvicorn.Server):

@@ -29,6 +29,7 @@ class Row(NamedTuple):
 
 
 PUBLIC = Row(200, 200, 200)
+FORBIDDEN_URL = "http://127.0.0.1:9/x"  # egress refuses to call it
 RULE = {"rules": [{"status": "canceled", "older_than_seconds": 1e9}], "dry_run": True}
 ROWS = {
     ("POST", f"{BASE}/prompts"): Row(202, 202, 202, body={"prompt": "x"}),
@@ -40,19 +41,32 @@ ROWS = {
     ("GET", f"{BASE}/prompts/{{id}}/events"): Row(404, 200, 403, "final"),
     ("POST", f"{BASE}/prompts/{{id}}/cancel"): Row(404, 200, 200, "waiting"),
     ("POST", f"{BASE}/prompts/{{id}}/retry"): Row(404, 202, 202, "canceled"),
+    ("POST", f"{BASE}/files"): Row(201, 201, 201),
+    ("GET", f"{BASE}/files"): Row(200, 200, 200),
+    ("GET", f"{BASE}/files/{{id}}"): Row(200, 200, 200, "file"),  # its id can't be guessed: who has it was given it
+    ("GET", f"{BASE}/files/{{id}}/content"): Row(200, 200, 200, "file"),
+    ("DELETE", f"{BASE}/files/{{id}}"): Row(403, 204, 204, "file"),
     ("GET", f"{BASE}/threads/{{id}}"): Row(404, 200, 200, "thread"),
     ("GET", f"{BASE}/threads/{{id}}/messages"): Row(404, 200, 403, "thread"),
     ("GET", f"{BASE}/threads/{{id}}/events"): Row(404, 200, 403, "thread"),
     ("GET", f"{BASE}/models"): Row(200, 200, 200),
     ("POST", f"{BASE}/models/{{name}}/start"): Row(403, 403, 200, "demo"),
     ("POST", f"{BASE}/models/{{name}}/stop"): Row(403, 403, 200, "demo"),
+    ("GET", f"{BASE}/models/{{name}}"): Row(200, 200, 200, "demo"),
+    ("POST", f"{BASE}/models/{{name}}/default"): Row(403, 403, 200, "demo"),
+    ("GET", f"{BASE}/catalogue"): Row(200, 200, 200),
     ("GET", f"{BASE}/connections"): Row(403, 403, 200),
     ("POST", f"{BASE}/connections/{{name}}/check"): Row(403, 403, 200, "lab"),
+    ("POST", f"{BASE}/downloads"): Row(403, 403, 202, body={"url": FORBIDDEN_URL}),
+    ("GET", f"{BASE}/downloads"): Row(403, 403, 200),
+    ("GET", f"{BASE}/downloads/{{id}}"): Row(403, 403, 200, "download"),
+    ("POST", f"{BASE}/downloads/{{id}}/pause"): Row(403, 403, 200, "download"),
     ("GET", f"{BASE}/me"): Row(200, 200, 200),
     ("POST", f"{BASE}/keys"): Row(403, 403, 201, body={"name": "x", "permissions": []}),
     ("GET", f"{BASE}/keys"): Row(403, 403, 200),
     ("DELETE", f"{BASE}/keys/{{id}}"): Row(403, 403, 200, "key"),
     ("POST", f"{BASE}/tickets"): Row(201, 201, 201, body={"path": f"{BASE}/prompts/x/events"}),
+    ("POST", f"{BASE}/config/reload"): Row(403, 403, 200),
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,
     ("GET", "/metrics"): Row(403, 403, 200),
@@ -75,6 +89,10 @@ async def made(server: Server, target: str) -> str:
     if target == "thread":
         await server.http.finished("secret", thread_id="talk")
         return "talk"
+    if target == "file":
+        return str((await server.http.post(f"{BASE}/files", raw=b"secret")).json["id"])
+    if target == "download":
+        return (await server.house.walk.downloads.start(FORBIDDEN_URL)).id
     if target == "key":
         return (await server.house.walk.keys.store(name="x", user="ada"))[0].id
     return target

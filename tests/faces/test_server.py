@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
+from promptd.core.model import Capability
 from promptd.faces import Front, Mount
 from tests.faces.client import problem
 from tests.faces.conftest import Serve, Server
@@ -22,7 +23,7 @@ async def test_models(server: Server) -> None:
         ("org/big", False, "ready"),
     ]
     assert listed[0]["connection"] == "lab"
-    assert listed[0]["capabilities"] == ["chat", "completion", "embedding"]
+    assert listed[0]["capabilities"] == sorted(Capability)  # of the scripted engine
     started = await server.admin.post(f"{BASE}/models/org%2Fbig/start")
     assert (started.status, started.json["name"]) == (200, "org/big")
     assert (await server.admin.post(f"{BASE}/models/org%2Fbig/stop")).status == 200

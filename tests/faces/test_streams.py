@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from promptd.core.model import Chunk
+from promptd.core.model import Caller, Chunk
 from promptd.faces.native.events import Frames, event_of
 from tests.faces.client import Event, as_script, text_of
 from tests.faces.conftest import Serve, Server
@@ -330,3 +330,40 @@ def test_a_frame_is_encoded_once_for_all_readers() -> None:
 def test_events_of_a_thread_name_their_prompt() -> None:
     for kind in ("progress", "restart", "done", "error"):
         assert event_of(Chunk(kind, text="x"), "p").prompt_id == "p"
+
+
+# ------------------------------------------------------------------ members of a thread
+
+
+ADA, BOB = (Caller(user, f"key-{user}", "", frozenset()) for user in ("ada", "bob"))
+
+
+@pytest.mark.parametrize("path", [f"{PROMPTS}/shown/events", "/promptd/v1/threads/talk/events"])
+async def test_a_member_who_is_sent_away_reads_no_further(server: Server, tmp_path: Path, path: str) -> None:
+    threads = server.house.walk.threads
+    await threads.save(ADA, "talk", members=("bob",))
+    bob = await server.client("bob")
+    await server.http.submit(gated(tmp_path, ["before", "between", "after"]), id="shown", thread_id="talk")
+    async with bob.stream(path) as theirs, server.http.stream(f"{PROMPTS}/shown/events") as mine:
+        (tmp_path / "0").touch()
+        for stream in (theirs, mine):
+            assert (await stream.event()).data["text"] == "before"
+        await threads.save(ADA, "talk", title="of another name")
+        (tmp_path / "1").touch()
+        for stream in (theirs, mine):
+            assert (await stream.event()).data["text"] == "between", "a change that leaves the members"
+        await threads.save(ADA, "talk", members=())
+        (tmp_path / "2").touch()
+        assert await theirs.next() is None, "nothing more, and the stream ends"
+        assert text_of(await mine.events()) == "after", "its author reads on"
+    assert (await bob.get(path)).status == 404
+
+
+async def test_a_stream_ends_where_its_thread_is_deleted_and_somebody_takes_the_id(server: Server) -> None:
+    bob = await server.client("bob")
+    await bob.finished("mine", thread_id="taken")
+    async with bob.stream("/promptd/v1/threads/taken/events") as stream:
+        await server.house.walk.threads.delete(BOB, "taken")
+        await server.http.finished("secret", thread_id="taken")
+        assert await stream.next() == Event(retry=2000)
+        assert await stream.next() is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.service.crowd import Crowd, Gather, crowds
 from tests.service.house import Clock, House
 
 Build = Callable[..., Awaitable[House]]
@@ -32,6 +33,18 @@ async def build(tmp_path: Path, clock: Clock) -> AsyncIterator[Build]:
     yield make
     for house in houses:
         await house.stop()
+
+
+@pytest.fixture
+async def gather(tmp_path: Path, clock: Clock) -> AsyncIterator[Gather]:
+    """Make people on one database; a second crowd follows the first as after a restart."""
+    async with crowds(tmp_path, clock) as make:
+        yield make
+
+
+@pytest.fixture
+async def crowd(gather: Gather) -> Crowd:
+    return gather()
 
 
 @pytest.fixture

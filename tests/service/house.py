@@ -32,16 +32,22 @@ from promptd.core.policy import Policy
 from promptd.core.routing import Price, Route
 from promptd.egress import Egress
 from promptd.limits.memory import MemoryLimits
+from promptd.service.attachments import Attachments
 from promptd.service.clock import Ids
 from promptd.service.connections import Connection, Connections
+from promptd.service.contents import Contents
+from promptd.service.events import Events
 from promptd.service.execution import Execution, Rules
 from promptd.service.intake import Intake, IntakeRules
 from promptd.service.keys import Keys
 from promptd.service.metrics import Metrics
 from promptd.service.prompts import Prompts
 from promptd.service.streams import Streams
+from promptd.service.threads import Threads
 from promptd.service.tickets import Tickets
+from promptd.service.uploads import Uploads
 from promptd.service.worker import Worker
+from promptd.stores.files import FolderFiles
 from promptd.stores.sqlite import Database
 
 Plan = Callable[[Call[NoConfig]], AsyncGenerator[Chunk, None]]
@@ -148,6 +154,14 @@ class Censor:
         return Verdict(not found, "a bad word" if found else "")
 
 
+async def _text(name: str, media_type: str, data: bytes) -> str:
+    return data.decode()
+
+
+def _is_text(name: str, media_type: str) -> bool:
+    return media_type == "text/plain"
+
+
 class House:
     """Everything between faces and adapters, put together as the application does it."""
 
@@ -187,11 +201,17 @@ class House:
             for name in lanes
         }
         self.connections = Connections(connections, routes, lanes[0])
+        self.events = Events()
+        self.contents = Contents(FolderFiles(path.parent / "files"), self.records)
+        self.uploads = Uploads(contents=self.contents, records=self.records, clock=clock, ids=ids)
+        self.attachments = Attachments(uploads=self.uploads, read_document=_text, readable=_is_text)
         self.execution = Execution(
             queue=self.queue,
             records=self.records,
             bus=self.bus,
             connections=self.connections,
+            attachments=self.attachments,
+            events=self.events,
             output_guard=output_guard,
             clock=clock,
             ids=ids,
@@ -210,6 +230,8 @@ class House:
             records=self.records,
             worker=self.worker,
             connections=self.connections,
+            attachments=self.attachments,
+            events=self.events,
             guard=guard,
             limits=self.limits,
             clock=clock,
@@ -224,8 +246,10 @@ class House:
             worker=self.worker,
             execution=self.execution,
             intake=self.intake,
+            events=self.events,
             clock=clock,
         )
+        self.threads = Threads(records=self.records, events=self.events, clock=clock, ids=ids)
         self.streams = Streams(records=self.records, bus=self.bus)
         self.keys = Keys(records=self.records, clock=clock, ids=ids)
         self.tickets = Tickets(clock=clock, ids=ids)

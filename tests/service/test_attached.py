@@ -102,6 +102,18 @@ async def test_it_is_seen_by_its_author_from_the_answer_on(house: House) -> None
         await house.walk.prompts.get(BOB, prompt.id)
 
 
+async def test_others_may_look_it_up_and_follow_it_while_it_runs(house: House) -> None:
+    async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as (prompt, live):
+        first = await anext(live)
+        assert (await house.walk.prompts.get(ANN, prompt.id)).status is Status.RUNNING
+        followed = house.walk.streams.follow(prompt.id)
+        assert "".join(chunk.text for chunk in await anext(followed)) == "".join(chunk.text for chunk in first)
+        await house.walk.prompts.cancel(ANN, prompt.id)
+        ends = [chunk.kind async for batch in followed for chunk in batch]
+    assert ends == ["error"]
+    assert (await stored(house, prompt)).status is Status.CANCELED
+
+
 @pytest.mark.parametrize(("model", "text_first"), [("stall", True), ("slow-first-byte", False)])
 async def test_a_caller_that_leaves_closes_the_upstream_at_once(
     house: House, upstream: Upstream, model: str, text_first: bool
@@ -213,3 +225,22 @@ async def test_drain_ends_a_call_under_way(house: House) -> None:
         rest: list[Any] = [chunk async for batch in live for chunk in batch]
         assert rest[-1].kind == "error"
     assert (await stored(house, prompt)).status is Status.CANCELED
+
+
+async def test_callers_take_turns_while_they_wait_for_a_slot(tmp_path: Path, upstream: Upstream) -> None:
+    order: list[str] = []
+
+    async def call(house: House, text: str, caller: Caller) -> None:
+        await run(house, ask(text=text, caller=caller))
+        order.append(text)
+
+    async with living(tmp_path, upstream, slots=1) as house, asyncio.timeout(PATIENCE):
+        async with house.walk.attached.open(ask("stall")) as (_, live):
+            await anext(live)
+            calls = []
+            for text, caller in [("a1", ANN), ("a2", ANN), ("a3", ANN), ("b1", BOB)]:
+                calls.append(asyncio.create_task(call(house, text, caller)))
+                while (lane := house.walk.worker.lane("up")) is None or len(lane.attached) < len(calls):
+                    await asyncio.sleep(0)
+        await asyncio.gather(*calls)
+    assert order == ["a1", "b1", "a2", "a3"]

@@ -107,7 +107,9 @@ async def test_cancel_right_behind_submit(build: Build) -> None:
     for number in range(20):
         assert house.worker.reserve("main")
         prompt = (await house.queue.add(make_prompt(f"p{number}", lane="main"), now=house.clock(), start=True)).prompt
-        house.worker.submitted(prompt, reserved=True)
+        run = house.worker.submitted(prompt, reserved=True)
+        assert run is not None
+        house.worker.spawn(house.worker.carry_out(run), prompt.id)
         house.worker.stop(prompt.id, "cancel")
         await house.queue.cancel(prompt.id, now=house.clock())
         await house.settled()
@@ -246,6 +248,7 @@ async def test_who_heard_of_a_cancel_before_the_first_run_hears_the_retry(house:
     gate = asyncio.Event()
     house.engine.plans["hello"] = (hold(gate, " two", before=["one"]),)
     await house.prompts.retry(ANN, prompt.id)
+    house.move(10)
     await house.engine.called()
     reader = asyncio.create_task(read(house, prompt, Position(end.attempt, end.n)))
     await asyncio.sleep(0)

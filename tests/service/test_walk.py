@@ -131,11 +131,15 @@ async def test_a_running_prompt_ends_at_its_deadline(house: House, clock: Clock)
 
 
 async def test_a_waiting_prompt_ends_at_its_deadline(house: House, clock: Clock) -> None:
-    prompt = await house.submit("hello", not_before=clock() + 10, deadline=clock() + 5)
+    gate = asyncio.Event()
+    house.engine.plans["first"] = (hold(gate),)
+    await house.submit("first", thread="t")
+    prompt = await house.submit("hello", thread="t", deadline=clock() + 5)
     house.move(5)
     done = await house.finished(prompt)
     assert (done.status, done.runs) == (Status.ABANDONED, 0)
     assert house.worker.waiting == 0
+    gate.set()
 
 
 async def test_a_waiting_prompt_ends_at_its_deadline_though_every_slot_is_busy(build: Build, clock: Clock) -> None:
@@ -224,11 +228,16 @@ async def test_the_next_of_a_thread_may_be_in_another_lane(build: Build) -> None
 
 
 async def test_an_expired_prompt_frees_its_thread_in_another_lane(build: Build, clock: Clock) -> None:
-    house = await build(lanes=("main", "side"))
-    await house.submit("one", thread="t", model="side", not_before=clock() + 9, deadline=clock() + 5)
+    house = await build(lanes=("main", "side"), slots=1)
+    gate = asyncio.Event()
+    house.engine.plans["busy"] = (hold(gate),)
+    await house.submit("busy", model="side")
+    first = await house.submit("one", thread="t", model="side", deadline=clock() + 5)
     second = await house.submit("two", thread="t")
     house.move(5)
     assert (await house.finished(second)).status is Status.COMPLETED
+    assert (await house.get(first)).status is Status.ABANDONED
+    gate.set()
 
 
 async def test_priorities_and_callers_in_turn(build: Build) -> None:
@@ -291,6 +300,16 @@ async def test_an_idempotency_key_joins_the_first_call(house: House) -> None:
         ({"id": "x" * 129}, "id"),
         ({"thread": ""}, "thread_id"),
         ({"deadline": 1.0}, "deadline"),
+        ({"deadline": 2e9, "not_before": 2e9}, "deadline"),
+        ({"deadline": 2e9, "not_before": 2e9 + 1}, "deadline"),
+        (
+            {"request": Request(messages=(Turn("user", "x"),), parameters=Parameters(template=""))},
+            "parameters.template",
+        ),
+        (
+            {"request": Request(messages=(Turn("user", "x"),), parameters=Parameters(template="{ prompt }"))},
+            "parameters.template",
+        ),
         ({"max_attempts": 0}, "max_attempts"),
         ({"priority": 101}, "priority"),
         ({"idempotency_key": ""}, "Idempotency-Key"),

@@ -184,3 +184,37 @@ async def test_a_large_stream_is_never_whole_in_memory(folder: Path) -> None:
         tracemalloc.stop()
     assert digest == hashlib.sha256(chunk * 512).hexdigest()
     assert peak < 4 * 1024 * 1024
+
+
+async def test_an_adopted_file_is_moved_not_copied_and_private(folder: Path, tmp_path: Path) -> None:
+    files = FolderFiles(folder)
+    finished = tmp_path / "finished"
+    finished.write_bytes(b"moved")
+    finished.chmod(0o644)
+    inode = finished.stat().st_ino
+    path = files.path(await files.adopt(finished))
+    assert path.stat().st_ino == inode
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_file_of_another_file_system_is_copied(folder: Path, tmp_path: Path) -> None:
+    files = FolderFiles(folder)
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system")
+    with tempfile.NamedTemporaryFile(dir=memory, delete=False) as finished:
+        finished.write(b"far away" * 300_000)
+    digest = await files.adopt(Path(finished.name))
+    assert not Path(finished.name).exists()
+    assert contents(folder) == [digest]
+    assert files.path(digest).read_bytes() == b"far away" * 300_000
+
+
+async def test_a_failed_adoption_leaves_the_file_where_it_is(folder: Path, tmp_path: Path) -> None:
+    files = FolderFiles(folder)
+    shutil.rmtree(folder)
+    finished = tmp_path / "finished"
+    finished.write_bytes(b"kept")
+    with pytest.raises(StoreUnavailable):
+        await files.adopt(finished)
+    assert finished.read_bytes() == b"kept"

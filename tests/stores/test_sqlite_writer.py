@@ -207,7 +207,9 @@ async def test_more_work_than_may_wait_is_refused_at_once(tmp_path: Path) -> Non
     migrate(db, tmp_path / "promptd.db")
     writer = Writer(db, most_waiting=5)
     jobs = [
-        writer.submit(lambda db: db.execute("insert into thread values (hex(randomblob(8)), '', '', '', 0, 0, 0)"))
+        writer.submit(
+            lambda db: db.execute("insert into thread values (hex(randomblob(8)), '', '[]', '', 0, 0, 0, null)")
+        )
         for _ in range(5)
     ]
     late = writer.submit(lambda db: None)

@@ -7,13 +7,13 @@ a file the answer is written when it is complete: what was written can't be take
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import click
 
 from promptd.cli.exits import CliError, Exit
-from promptd.cli.output import clean, complain, is_terminal, write_exactly
+from promptd.cli.output import clean, complain, is_terminal, one_line, write_exactly
 from promptd.cli.sse import Event
 
 
@@ -30,6 +30,9 @@ class Sink(Protocol):
 
     def failed(self) -> None:
         """Everything so far is void, and nothing will follow."""
+
+    def saved(self, names: Sequence[str]) -> None:
+        """Behind the complete text: the answer's files are here now."""
 
 
 class Held:
@@ -50,6 +53,11 @@ class Held:
     def failed(self) -> None:
         self._pieces.clear()
 
+    def saved(self, names: Sequence[str]) -> None:
+        if self._pieces and not self._pieces[-1].endswith("\n"):
+            click.echo()
+        _print_names(names)
+
 
 class Silent:
     """For `--json`: the answer is in the prompt that is printed at the end."""
@@ -64,6 +72,9 @@ class Silent:
         pass
 
     def failed(self) -> None:
+        pass
+
+    def saved(self, names: Sequence[str]) -> None:
         pass
 
 
@@ -90,10 +101,18 @@ class Live:
     def failed(self) -> None:
         self._end_line()
 
+    def saved(self, names: Sequence[str]) -> None:
+        _print_names(names)
+
     def _end_line(self) -> None:
         if not self._column_zero:
             click.echo()
             self._column_zero = True
+
+
+def _print_names(names: Sequence[str]) -> None:
+    for name in names:
+        click.echo(one_line(name))
 
 
 class Spinner:
@@ -127,19 +146,26 @@ def sink_for(*, as_json: bool) -> Sink:
     return Live() if is_terminal(sys.stdout) else Held()
 
 
-def show(events: Iterable[Event], sink: Sink, spinner: Spinner) -> None:
-    """Apply `events` to `sink` until the prompt ends. Raises `CliError` where it ended without an answer."""
+def show(events: Iterable[Event], sink: Sink, spinner: Spinner) -> list[str]:
+    """Apply `events` to `sink` until the prompt ends; the ids of the answer's files.
+
+    Raises `CliError` where it ended without an answer.
+    """
+    files: list[str] = []
     spinner.start("waiting for the model")
     try:
         for kind, _, data in events:
             spinner.stop()
             if kind == "progress":
                 sink.progress(str(data.get("text") or ""))
+                if data.get("fraction") is not None:
+                    spinner.start(f"{data['fraction']:.0%} done")
             elif kind == "restart":
                 sink.restart(str(data.get("code") or ""))
                 spinner.start("waiting for the next attempt")
             elif kind == "done":
                 sink.done()
+                files = [file["id"] for file in data.get("files") or ()]
                 if data.get("finish_reason") == "length":
                     complain("the answer was cut by the limit on its tokens", warning=True)
             elif kind == "error":
@@ -147,3 +173,4 @@ def show(events: Iterable[Event], sink: Sink, spinner: Spinner) -> None:
                 raise CliError(f"the prompt failed: {data.get('message')} ({data.get('code')})", Exit.PROMPT_FAILED)
     finally:
         spinner.stop()
+    return files

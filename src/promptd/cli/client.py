@@ -7,10 +7,11 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from errno import EIO
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from promptd.cli.exits import CliError, Exit
@@ -20,6 +21,8 @@ BASE: Final = "/promptd/v1"
 CONNECT_SECONDS: Final = 10.0
 #: Four heartbeats of the server's default; a stream that is silent for longer is dead.
 SILENCE_SECONDS: Final = 60.0
+
+_PIECE: Final = 256 * 1024
 
 _EXITS: Final = {
     400: Exit.USAGE,
@@ -74,6 +77,37 @@ class Reply:
             return b""  # a reset in the middle means the same as an end: the reader asks for the rest
 
 
+class _Unreadable(Exception):
+    """The local file failed, not the connection."""
+
+    def __init__(self, cause: OSError) -> None:
+        self.cause = cause
+
+
+class _Body:
+    """The next `size` bytes of a file as a request's body, in pieces; all of them without a size."""
+
+    def __init__(self, file: BinaryIO, size: int | None) -> None:
+        self._file, self._size = file, size
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._size
+        while left is None or left > 0:
+            piece = self._read(_PIECE if left is None else min(_PIECE, left))
+            if not piece:
+                break
+            left = None if left is None else left - len(piece)
+            yield piece
+        if left:
+            raise _Unreadable(OSError(EIO, "the file became shorter while it was sent"))
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise _Unreadable(error) from error
+
+
 class Client:
     """Calls to the server at `url` with one key. Each call is one connection: commands make few."""
 
@@ -100,11 +134,18 @@ class Client:
         target = f"{path}?{urlencode(given)}" if given else path
         encoded = None if body is None else encode(body)
         with self._request(method, target, encoded, {"Accept": "application/json", **(headers or {})}, timeout) as got:
-            try:
-                raw = got.read()
-            except (OSError, HTTPException) as error:
-                raise Unreachable(f"the answer of {self.url} broke off: {error}", connected=True) from error
+            raw = self._whole(got)
         return self._json(raw) if raw else None
+
+    def pages(self, path: str, query: Mapping[str, str | int | None] | None = None) -> Iterator[list[dict[str, Any]]]:
+        """The items of a list, page by page. Raises what `call` raises."""
+        after: str | None = None
+        while True:
+            page = self.call("GET", path, query={**(query or {}), "after": after})
+            yield page["items"]
+            after = page["after"]
+            if after is None:
+                return
 
     @contextmanager
     def stream(
@@ -118,9 +159,36 @@ class Client:
                 raise CliError(f"{self.url} answered {response.status} with {kind}, not with an event stream")
             yield Reply(response)
 
+    def send_file(self, path: str, file: BinaryIO, size: int | None, headers: Mapping[str, str]) -> Any:
+        """Send the next `size` bytes of `file`, or all of them, as the body, as they are read; the JSON of the answer.
+
+        Raises `Unreachable`, `Refused`, and `OSError` where `file` can't be read.
+        """
+        wanted = {"Accept": "application/json", **headers}
+        if size is not None:
+            wanted["Content-Length"] = str(size)
+        with self._request("POST", path, _Body(file, size), wanted, SILENCE_SECONDS) as response:
+            return self._json(self._whole(response))
+
+    def read_file(self, path: str) -> Iterator[bytes]:
+        """The bytes of an answer piece by piece. Raises `Unreachable`, also where they break off, and `Refused`."""
+        with self._request("GET", path, None, {}, SILENCE_SECONDS) as response:
+            left = response.length
+            while True:
+                try:
+                    piece = response.read(_PIECE)
+                except (OSError, HTTPException) as error:
+                    raise Unreachable(f"the answer of {self.url} broke off: {error}", connected=True) from error
+                if not piece:
+                    break
+                left = None if left is None else left - len(piece)
+                yield piece
+            if left:
+                raise Unreachable(f"the answer of {self.url} broke off {left} bytes before its end", connected=True)
+
     @contextmanager
     def _request(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float
+        self, method: str, path: str, body: bytes | _Body | None, headers: Mapping[str, str], timeout: float
     ) -> Iterator[HTTPResponse]:
         kind = HTTPSConnection if self._parts.scheme == "https" else HTTPConnection
         connection = kind(self._parts.hostname or "", self._parts.port, timeout=CONNECT_SECONDS)
@@ -135,13 +203,20 @@ class Client:
             sent = dict(headers)
             if self._key is not None:
                 sent["Authorization"] = f"Bearer {self._key}"
-            if body is not None:
+            if isinstance(body, bytes):
                 sent["Content-Type"] = "application/json"
             try:
-                connection.request(method, self._parts.path.rstrip("/") + path, body=body, headers=sent)
+                try:
+                    connection.request(method, self._parts.path.rstrip("/") + path, body=body, headers=sent)
+                except (BrokenPipeError, ConnectionResetError):
+                    # a server that refuses a file does not wait for its end: it has said why
+                    if not isinstance(body, _Body):
+                        raise
                 response = connection.getresponse()
                 if response.status >= 300:
                     raise self._problem(response)
+            except _Unreadable as error:
+                raise error.cause from None
             except TimeoutError as error:
                 raise Unreachable(f"{self.url} did not answer within {timeout:.0f} s", connected=True) from error
             except (OSError, HTTPException) as error:
@@ -150,6 +225,12 @@ class Client:
             yield response
         finally:
             connection.close()
+
+    def _whole(self, response: HTTPResponse) -> bytes:
+        try:
+            return response.read()
+        except (OSError, HTTPException) as error:
+            raise Unreachable(f"the answer of {self.url} broke off: {error}", connected=True) from error
 
     def _problem(self, response: HTTPResponse) -> Refused:
         try:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from promptd.cli.options import json_option, settings_options
+from promptd.cli.options import json_option, settings_options, with_client
 from promptd.cli.output import clean, complain, print_json, print_table
 
 if TYPE_CHECKING:
+    from promptd.cli.client import Client
     from promptd.settings import Settings
 
 
 @click.group()
 def config() -> None:
-    """Check the configuration."""
+    """Check the configuration; make a running server read it again."""
 
 
 @config.command()
@@ -30,19 +31,19 @@ def check(as_json: bool, config: Path | None, home: Path | None) -> None:
     Nothing is created or changed. Whether the port is free is not asked: the server itself may be running.
     """
     from promptd import registry
-    from promptd.app import guard_of
+    from promptd.app.parts import make
+    from promptd.egress import Egress
     from promptd.settings import load
 
     settings = load(home, config)
     plugins = registry.load()
-    configs = registry.check_connections(settings, plugins)
-    guard_of(settings, plugins)
+    parts = make(settings, plugins, Egress())
     _check_machine(settings)
     shown: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
     for name, connection in settings.connections.items():
         # engine keys come from the engine's own config class: it knows which of them are secrets
         common = connection.model_dump(mode="json", include=set(type(connection).model_fields))
-        shown["connections"][name] = {**configs[name].model_dump(mode="json"), **common}
+        shown["connections"][name] = {**parts.connections[name].config.model_dump(mode="json"), **common}
     if as_json:
         print_json(shown)
     else:
@@ -51,6 +52,28 @@ def check(as_json: bool, config: Path | None, home: Path | None) -> None:
         click.echo(clean(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)), nl=False)
     for problem in plugins.problems:
         complain(f"{problem.plugin}, {problem.entry}: {problem.reason}", warning=True)
+
+
+@config.command()
+@json_option
+@with_client
+def reload(client: Client, as_json: bool) -> None:
+    """Make the server read its configuration again.
+
+    A configuration that `config check` would refuse changes nothing. What can't change while the server runs is named.
+    """
+    from promptd.cli.client import at
+
+    done = client.call("POST", at("config", "reload"))
+    if as_json:
+        print_json(done)
+        return
+    for key in done["changed"]:
+        click.echo(f"changed  {key}")
+    for key in done["restart_required"]:
+        click.echo(f"needs a restart  {key}")
+    if not (done["changed"] or done["restart_required"]):
+        click.echo("nothing has changed", err=True)
 
 
 def _check_machine(settings: Settings) -> None:

@@ -54,14 +54,7 @@ def list_(client: Client, as_json: bool) -> None:
     """List the keys that you may see; their secrets are gone."""
     from promptd.cli.client import at
 
-    items: list[dict[str, Any]] = []
-    after: str | None = None
-    while True:
-        page = client.call("GET", at("keys"), query={"after": after})
-        items += page["items"]
-        after = page["after"]
-        if after is None:
-            break
+    items = [key for page in client.pages(at("keys")) for key in page]
     if as_json:
         print_json({"items": items})
         return

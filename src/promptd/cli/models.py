@@ -8,7 +8,8 @@ import click
 
 from promptd.cli.exits import Exit
 from promptd.cli.options import json_option, with_client
-from promptd.cli.output import complain, print_json, print_table
+from promptd.cli.output import complain, one_line, print_json, print_table
+from promptd.cli.pull import pull
 
 if TYPE_CHECKING:
     from promptd.cli.client import Client
@@ -18,16 +19,23 @@ _LOADING_SECONDS: Final = 600.0  # a large model takes minutes to load
 
 @click.group()
 def models() -> None:
-    """List models; start and stop local ones."""
+    """List, fetch, start and stop models, and choose the default one."""
+
+
+models.add_command(pull)
 
 
 @models.command("list")
+@click.option("--catalogue", is_flag=True, help="List the models that promptd knows where to fetch.")
 @json_option
 @with_client
-def list_models(client: Client, as_json: bool) -> None:
+def list_models(client: Client, catalogue: bool, as_json: bool) -> None:
     """List the models that can be asked."""
     from promptd.cli.client import at
 
+    if catalogue:
+        _list_catalogue(client, as_json=as_json)
+        return
     found = client.call("GET", at("models"))
     if as_json:
         print_json(found)
@@ -48,6 +56,77 @@ def list_models(client: Client, as_json: bool) -> None:
             for model in found["items"]
         ),
     )
+
+
+def _list_catalogue(client: Client, *, as_json: bool) -> None:
+    from promptd.cli.client import at
+
+    found = client.call("GET", at("catalogue"))
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("name", "title", "quality", "file GB", "memory GB", "ready"),
+        (
+            (
+                item["name"],
+                " ".join(filter(None, (item["title"], item["parameters"], item["flavour"], item["version"]))),
+                item["quality"],
+                item["size"] or "",
+                item["memory"] or "",
+                "yes" if item["ready"] else "",
+            )
+            for item in found["items"]
+        ),
+    )
+
+
+@models.command()
+@click.argument("name")
+@json_option
+@with_client
+def show(client: Client, name: str, as_json: bool) -> None:
+    """Show all about one model, also about one that is not fetched yet."""
+    from promptd.cli.client import at
+
+    found = client.call("GET", at("models", name))
+    if as_json:
+        print_json(found)
+        return
+    served, known = found["served"] or {}, found["catalogue"] or {}
+    status = served.get("status") or ("not served" if found["ready"] else "not fetched")
+    members = {
+        "name": found["name"],
+        "status": status,
+        "reason": served.get("reason"),
+        "default": "yes" if found["default"] else None,
+        "engine": served.get("engine") or known.get("engine"),
+        "connection": served.get("connection"),
+        "capabilities": ", ".join(served.get("capabilities", ())),
+        "context": served.get("context"),
+        "quality": known.get("quality"),
+        "file GB": known.get("size"),
+        "memory GB": known.get("memory"),
+        "url": known.get("url"),
+    }
+    for label, value in members.items():
+        if value:
+            click.echo(f"{label + ':':<14}{one_line(str(value))}")
+
+
+@models.command()
+@click.argument("name")
+@json_option
+@with_client
+def default(client: Client, name: str, as_json: bool) -> None:
+    """Make a model the one of prompts that name none, from now on and after a restart."""
+    from promptd.cli.client import at
+
+    found = client.call("POST", at("models", name, "default"))
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{found['name']}  default")
 
 
 @models.command()

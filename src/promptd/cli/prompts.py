@@ -59,7 +59,7 @@ def list_(
         else:
             click.echo(page["count"])
     elif everything:
-        _print_all(_pages(client, query), as_json=as_json)
+        _print_all(client.pages(at("prompts"), {**query, "limit": _PAGE}), as_json=as_json)
     else:
         page = client.call("GET", at("prompts"), query={**query, "limit": limit})
         if as_json:
@@ -81,18 +81,6 @@ def _row(prompt: dict[str, Any]) -> tuple[Any, ...]:
         prompt["attempts"],
         (prompt["error"] or {}).get("code"),
     )
-
-
-def _pages(client: Client, query: dict[str, str | int | None]) -> Iterator[list[dict[str, Any]]]:
-    from promptd.cli.client import at
-
-    after: str | None = None
-    while True:
-        page = client.call("GET", at("prompts"), query={**query, "limit": _PAGE, "after": after})
-        yield page["items"]
-        after = page["after"]
-        if after is None:
-            return
 
 
 def _print_all(pages: Iterator[list[dict[str, Any]]], *, as_json: bool) -> None:
@@ -134,8 +122,10 @@ def show(client: Client, id_: str, attempts: bool, as_json: bool) -> None:
         _print_text(message["role"], message["content"])
     for text in prompt["request"]["texts"]:
         _print_text("text", text)
+    _print_text("files", _names(prompt["request"]["files"]))
     if answer:
         _print_text("answer", answer["text"])
+        _print_text("files of the answer", _names(answer["files"]))
     if ledger is not None:
         click.echo()
         print_table((*_LEDGER, "tokens", "cost"), map(_entry, ledger))
@@ -152,6 +142,10 @@ def _entry(entry: dict[str, Any]) -> list[Any]:
     usage = entry["usage"] or {}
     tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
     return [*(entry[name] for name in _LEDGER), tokens, entry["cost"]]
+
+
+def _names(files: list[dict[str, str]]) -> str:
+    return "\n".join(file["id"] for file in files)
 
 
 def _print_text(title: str, text: str | None) -> None:

@@ -36,7 +36,7 @@ class Reader:
         self._client, self._patience, self._notice = client, patience, notice
         self.prompt_id: str | None = None
         self._last_id = ""
-        self._acknowledged = False
+        self.acknowledged = False  #: whether the server has the prompt for sure
         self._away_since: float | None = None
         self._tries = 0
 
@@ -51,7 +51,7 @@ class Reader:
 
     def follow(self, prompt_id: str) -> Iterator[Event]:
         """Follow a prompt that exists. Raises `Refused`, `Unreachable`."""
-        self.prompt_id, self._acknowledged = prompt_id, True
+        self.prompt_id, self.acknowledged = prompt_id, True
         return self._events(self._resume)
 
     def _resume(self) -> AbstractContextManager[Reply]:
@@ -61,13 +61,13 @@ class Reader:
     def _events(self, first: Opening) -> Iterator[Event]:
         connected = False
         while True:
-            opening = self._resume if self._acknowledged else first
+            opening = self._resume if self.acknowledged else first
             opened = time.monotonic()
             hint: float | None = None
             cause: CliError
             try:
                 with opening() as reply:
-                    connected = self._acknowledged = True
+                    connected = self.acknowledged = True
                     self.prompt_id = reply.prompt_id or self.prompt_id
                     if reply.status == 204:
                         yield self._stored_end()
@@ -111,7 +111,7 @@ class Reader:
     def _given_up(self, cause: CliError) -> CliError:
         if isinstance(cause, _Broken):
             cause = Unreachable(cause.message, connected=True)
-        if self._acknowledged and self.prompt_id:
+        if self.acknowledged and self.prompt_id:
             return CliError(
                 f"{cause.message}; the prompt runs on: `promptd prompts follow {self.prompt_id}`", cause.exit_code
             )
@@ -122,5 +122,6 @@ class Reader:
         prompt = self._client.call("GET", at("prompts", self.prompt_id or ""))
         answer, error = prompt.get("answer"), prompt.get("error")
         if answer is not None:
-            return Event("done", self._last_id, {"finish_reason": answer.get("finish_reason")})
+            kept = {name: answer.get(name) for name in ("finish_reason", "files")}
+            return Event("done", self._last_id, kept)
         return Event("error", self._last_id, error or {"code": "cancelled", "message": "The prompt was cancelled"})

@@ -15,6 +15,7 @@ from promptd.cli.ask import ask
 from promptd.cli.completion import completion
 from promptd.cli.config import config, plugins, version
 from promptd.cli.exits import CliError, Exit
+from promptd.cli.files import files
 from promptd.cli.keys import keys
 from promptd.cli.models import connections, models
 from promptd.cli.output import complain
@@ -33,7 +34,7 @@ def root() -> None:
 
 
 for _command in (
-    *(serve, ask, prompts, models, connections, keys),
+    *(serve, ask, prompts, files, models, connections, keys),
     *(migrate, backup, restore, config, plugins, completion, version),
 ):
     root.add_command(_command)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from promptd.cli.options import settings_options
 
@@ -25,6 +27,12 @@ _CONNECTION: Final = "gguf"
 @click.option("--gguf", type=_FILE, help="Serve this model file, by its name, as the default model.")
 @click.option("--tls-cert", type=_FILE, help="PEM certificate chain; needs --tls-key.")
 @click.option("--tls-key", type=_FILE, help="PEM private key; needs --tls-cert.")
+@click.option(
+    "--compat-onebackend",
+    "compat",
+    is_flag=True,
+    help="Be a stand-in for a 1Backend server: its documented first user, GET /health on port 8001, its OB_* variables.",
+)
 @settings_options
 def serve(
     host: str | None,
@@ -32,31 +40,53 @@ def serve(
     gguf: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
+    compat: bool,
     config: Path | None,
     home: Path | None,
 ) -> None:
     """Run the server until Ctrl-C or SIGTERM.
 
-    Running attempts get time to finish; a second signal cuts that short, and nothing is lost by it. Options override
-    PROMPTD_* variables, and these the configuration file.
+    Running attempts get time to finish; a second signal cuts that short, and nothing is lost by it. SIGHUP reads the
+    configuration again. Options override PROMPTD_* variables, and these the configuration file. With --compat-onebackend,
+    OB_SELF_URL, OB_FOLDER, OB_LLM_HOST, OB_TOKEN_EXPIRATION and OB_TOKEN_AUTO_REFRESH_OFF count too, below PROMPTD_*
+    variables; OB_TEST=true gives the server an empty home folder for as long as it runs, unless --home names one.
     """
-    from promptd.core.errors import SettingsError
-    from promptd.settings import load
+    from promptd.cli import onebackend
+    from promptd.serving import run
 
     given = {"HOST": host, "PORT": port, "TLS_CERT": tls_cert, "TLS_KEY": tls_key}
     overrides = {f"PROMPTD_SERVER__{name}": str(value) for name, value in given.items() if value is not None}
+
+    below = onebackend.variables(os.environ) if compat else {}
+    named = click.get_current_context().get_parameter_source("home") is ParameterSource.COMMANDLINE
+    temporary = onebackend.empty_home(os.environ) if compat and not named else None
+
+    def read() -> Settings:
+        settings = _load(temporary or home, config, {**below, **os.environ, **overrides}, overrides)
+        if compat:
+            settings = onebackend.with_health_port(settings)
+        return settings if gguf is None else _with_model(settings, gguf)
+
     try:
-        settings = load(home, config, {**os.environ, **overrides})
+        run(read, onebackend.announce if compat else None)
+    finally:
+        onebackend.discard(temporary)
+
+
+def _load(
+    home: Path | None, config: Path | None, environment: Mapping[str, str], overrides: Mapping[str, str]
+) -> Settings:
+    """The settings under the options of the command. Raises `SettingsError` in the words of its caller."""
+    from promptd.core.errors import SettingsError
+    from promptd.settings import load
+
+    try:
+        return load(home, config, environment)
     except SettingsError as error:
         said = error.message
         for variable in overrides:
             said = said.replace(variable, "--" + variable.removeprefix("PROMPTD_SERVER__").lower().replace("_", "-"))
         raise SettingsError(said, key=error.key) from None
-    if gguf is not None:
-        settings = _with_model(settings, gguf)
-    from promptd.serving import run
-
-    run(settings)
 
 
 def _with_model(settings: Settings, gguf: Path) -> Settings:

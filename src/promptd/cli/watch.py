@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from promptd.cli.answer import Spinner, show, sink_for
 from promptd.cli.client import Client, at
@@ -11,17 +12,38 @@ from promptd.cli.output import complain, print_json
 from promptd.cli.reader import Reader
 from promptd.cli.sse import Event
 
+Keep = Callable[[Sequence[str]], list[Path]]
+"""Saves files by their ids; where they are."""
 
-def watch(client: Client, reader: Reader, events: Iterator[Event], spinner: Spinner, *, as_json: bool) -> Exit:
-    """Print the answer, or with `as_json` the final prompt. Raises `CliError` where the stream can't be read."""
-    outcome = Exit.OK
+
+def watch(
+    client: Client,
+    reader: Reader,
+    events: Iterator[Event],
+    spinner: Spinner,
+    *,
+    as_json: bool,
+    keep: Keep | None = None,
+) -> Exit:
+    """Print the answer, or with `as_json` the final prompt. Its files are kept and their names printed, or only named.
+
+    Raises `CliError` where the stream can't be read or a file can't be saved.
+    """
+    outcome, files, saved = Exit.OK, [], None
+    sink = sink_for(as_json=as_json)
     try:
-        show(events, sink_for(as_json=as_json), spinner)
+        files = show(events, sink, spinner)
     except CliError as error:
         if error.exit_code is not Exit.PROMPT_FAILED:
             raise
         complain(error.message)
         outcome = error.exit_code
+    if files and keep is not None:
+        saved = [str(path) for path in keep(files)]
+        sink.saved(saved)
     if as_json:
-        print_json(client.call("GET", at("prompts", reader.prompt_id or "")))
+        prompt = client.call("GET", at("prompts", reader.prompt_id or ""))
+        print_json(prompt if saved is None else {**prompt, "saved": saved})
+    elif files and saved is None:
+        complain(f"the answer has files: `promptd files get {' '.join(files)}`")
     return outcome

@@ -71,6 +71,7 @@ def merge(chunks: Sequence[Chunk]) -> list[Chunk]:
                     tool_calls=tuple(call for chunk in run for call in chunk.tool_calls),
                     attempt=run[-1].attempt,
                     n=run[-1].n,
+                    fraction=next((chunk.fraction for chunk in reversed(run) if chunk.fraction is not None), None),
                 )
             )
         run.clear()
@@ -135,4 +136,5 @@ def done(answer: Answer, attempt: int, n: int) -> Chunk:
         usage=answer.usage,
         finish_reason=answer.finish_reason,
         value=answer.value,
+        files=answer.files,
     )

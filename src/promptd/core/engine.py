@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from promptd.core.chunks import join_tool_calls
 from promptd.core.errors import ExecutionFailed, NetworkError, PromptExecutionError, Timeout
-from promptd.core.model import Capability, Chunk, Parameters, ToolCall, Turn, Usage
+from promptd.core.model import Blob, Capability, Chunk, Parameters, ToolCall, Turn, Usage
 from promptd.core.ports import HttpClient
 
 
@@ -57,17 +57,19 @@ class Call(Struct, Generic[C], frozen=True, kw_only=True):
     capability: Capability = Capability.CHAT
     messages: tuple[Turn, ...] = ()
     texts: tuple[str, ...] = ()  #: inputs of an embedding
+    files: tuple[Blob, ...] = ()  #: what came with the last message: images and audio (documents are text by now)
     parameters: Parameters = Parameters()
     deadline: float | None = None  #: UTC seconds
     user_ref: str | None = None  #: opaque and stable per user, for services that take a safety identifier
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What `execute` returns: text, tool calls or any JSON value."""
+    """What `execute` returns: text, tool calls, files or any JSON value."""
 
     text: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     value: Any = None
+    blobs: tuple[Blob, ...] = ()
     finish_reason: str = "stop"
     usage: Usage = Usage()
 
@@ -133,7 +135,9 @@ class Engine(Generic[C]):
         result = await self.execute(call)
         if result.text or result.tool_calls:
             yield Chunk("progress", text=result.text, tool_calls=result.tool_calls)
-        yield Chunk("done", finish_reason=result.finish_reason, usage=result.usage, value=result.value)
+        yield Chunk(
+            "done", finish_reason=result.finish_reason, usage=result.usage, value=result.value, blobs=result.blobs
+        )
 
     async def execute(self, call: Call[C]) -> Result:
         """Run the prompt and return the whole result."""
@@ -148,6 +152,7 @@ class Engine(Generic[C]):
                         text="".join(text),
                         tool_calls=join_tool_calls(tool_calls),
                         value=chunk.value,
+                        blobs=chunk.blobs,
                         finish_reason=chunk.finish_reason or "stop",
                         usage=chunk.usage or Usage(),
                     )
@@ -162,6 +167,20 @@ class Engine(Generic[C]):
     def standing(self, name: str, connection: C) -> Standing:
         """How the model of connection `name` stands; cheap, no I/O."""
         return Standing(state="ready")
+
+    def memory(self, connection: C) -> int | None:
+        """Bytes of this machine's memory that one replica of the connection's model takes; cheap.
+
+        None, the default: the model is somewhere else. An engine that says a number is asked to run a prompt only while
+        there is memory for it, and `stop` must not return before that memory is free.
+        """
+        return None
+
+    async def scale(self, name: str, connection: C, count: int, http: HttpClient) -> None:
+        """Have `count` replicas of the model, all of them ready, and none besides. One that leaves ends its calls first.
+
+        Asked only of an engine whose `memory` is a number. Default: there is only ever one.
+        """
 
     async def close(self) -> None:
         """The server is leaving: end every child and connection."""

@@ -7,6 +7,7 @@ PromptdError
 │   ├── PayloadTooLarge
 │   ├── Unauthenticated
 │   ├── Forbidden
+│   ├── Blocked                 an address is shut out
 │   ├── NotFound
 │   ├── Conflict                the object is in a state that forbids the change
 │   │   └── StaleVersion
@@ -96,6 +97,14 @@ class Forbidden(Refusal):
     code = "forbidden"
     http_status = 403
     title = "The key lacks a permission"
+
+
+class Blocked(Refusal):
+    """A rule on the endpoint shuts this caller's address out."""
+
+    code = "blocked"
+    http_status = 403
+    title = "The address is blocked"
 
 
 class NotFound(Refusal):

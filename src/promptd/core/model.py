@@ -6,7 +6,7 @@ Nothing here knows a wire or a database; faces and stores translate.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
@@ -21,6 +21,14 @@ class Capability(StrEnum):
     CHAT = "chat"  #: messages in, one message out
     COMPLETION = "completion"  #: raw text in, its continuation out
     EMBEDDING = "embedding"  #: texts in, `value = {"embeddings": [[float, …], …]}` out
+    VISION = "vision"  #: chat whose messages come with images
+    IMAGE = "image"  #: text, and an image where there is one, in; image files out
+    SPEECH = "speech"  #: text in, an audio file out
+    TRANSCRIPTION = "transcription"  #: an audio file in, its text out
+
+
+#: What any engine for language models may do.
+TEXT: Final = frozenset({Capability.CHAT, Capability.COMPLETION, Capability.EMBEDDING})
 
 
 class Mode(StrEnum):
@@ -55,6 +63,36 @@ class Tool(Struct, frozen=True, omit_defaults=True):
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
+class ImageParameters(Struct, frozen=True, omit_defaults=True):
+    """How to draw. Absent means the engine's own default; sizes in pixels."""
+
+    prompt: str | None = None  #: what is drawn, where it is not the prompt's own text
+    negative_prompt: str | None = None
+    styles: tuple[str, ...] = ()
+    seed: int | None = None
+    batch_size: int | None = None  #: images per round
+    rounds: int | None = None  #: how often a batch is drawn
+    steps: int | None = None
+    guidance_scale: float | None = None
+    width: int | None = None
+    height: int | None = None
+    denoising_strength: float | None = None  #: how far image-to-image may go from its image, 0 … 1
+    upscale: bool | None = None
+    restore_faces: bool | None = None
+    scheduler: str | None = None
+    format: str | None = None  #: `png`, `jpg` or `webp`
+    extra: dict[str, Any] = field(default_factory=dict)  #: fields that only the engine knows
+
+
+class SpeechParameters(Struct, frozen=True, omit_defaults=True):
+    """How to speak. Absent means the engine's own default."""
+
+    voice: str | None = None
+    speed: float | None = None  #: 1 is the voice's own
+    format: str | None = None  #: `wav`, `mp3`, `flac`, `opus` …
+    language: str | None = None  #: of a transcription's audio: ISO 639-1
+
+
 class Parameters(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """How to generate. Absent means the engine's own default."""
 
@@ -68,6 +106,8 @@ class Parameters(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     template: str | None = None  #: raw text around `{prompt}`; makes the prompt a completion
     tools: tuple[Tool, ...] = ()
     tool_choice: str | None = None  #: `auto`, `none`, `required` or a tool's name
+    image: ImageParameters | None = None
+    speech: SpeechParameters | None = None
     extra: dict[str, Any] = field(default_factory=dict)  #: fields that only the engine knows
 
 
@@ -78,6 +118,10 @@ class Request(Struct, frozen=True, omit_defaults=True):
     parameters: Parameters = Parameters()
     texts: tuple[str, ...] = ()  #: inputs of an embedding
     metadata: dict[str, str] = field(default_factory=dict)  #: the caller's own labels
+    files: tuple[str, ...] = ()  #: ids of the uploads that belong to the last message
+    echo: dict[str, Any] = field(
+        default_factory=dict
+    )  #: what its face shows again as it was given; no text of the prompt
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
@@ -97,6 +141,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     value: Any = None
     finish_reason: str = "stop"
     usage: Usage = Usage()
+    files: tuple[str, ...] = ()  #: ids of the uploads that the engine made
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
@@ -176,22 +221,39 @@ class Thread(Struct, frozen=True, kw_only=True):
     created: float
     updated: float
     title: str = ""
+    topics: tuple[str, ...] = ()
     version: int = 0
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """One stored turn of a thread."""
+    """One stored turn of a thread, or a note that a member wrote there without a prompt.
+
+    The last turn that a prompt brought has the prompt's id.
+    """
 
     id: str
     thread: str
-    prompt: str
+    prompt: str  #: empty for a note
     role: Role
     created: float
     text: str = ""
+    updated: float = 0.0
+    files: tuple[str, ...] = ()  #: ids of uploads
+    model: str = ""  #: that the prompt ran on
+    engine: str = ""  #: type of the engine that ran it
+    labels: dict[str, Any] = field(default_factory=dict)  #: what the writer of a note put beside it
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
     user: str | None = None  #: absent for an assistant's message
     no: int = 0  #: order inside the store
+
+
+class Blob(Struct, frozen=True):
+    """Bytes with a name, on their way from or to an engine. `media_type` such as `image/png`."""
+
+    name: str
+    media_type: str
+    data: bytes
 
 
 ChunkKind = Literal["progress", "restart", "done", "error"]
@@ -212,11 +274,14 @@ class Chunk(Struct, frozen=True, omit_defaults=True):
     usage: Usage | None = None
     finish_reason: str | None = None
     value: Any = None
+    blobs: tuple[Blob, ...] = ()  #: files that the engine made; on its `done` only, never on the bus
+    files: tuple[str, ...] = ()  #: their ids, once execution stored them
     code: str | None = None
     message: str | None = None
     retry_at: float | None = None
     raw: bytes | None = None  #: the engine's own bytes …
     dialect: str | None = None  #: … and the dialect they are in
+    fraction: float | None = None  #: how much of the work is done, 0 … 1; on a `progress` without text
 
 
 class Caller(Struct, frozen=True):
@@ -227,6 +292,7 @@ class Caller(Struct, frozen=True):
     team: str = ""
     permissions: frozenset[str] = frozenset()
     admin: bool = False
+    everyone: bool = False  #: its permissions reach other users' prompts too (never their text)
 
     def may(self, permission: str) -> bool:
         return self.admin or permission in self.permissions

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from msgspec import Struct
@@ -29,6 +30,7 @@ from promptd.core.model import (
     Turn,
     Verdict,
 )
+from promptd.core.people import Claims
 from promptd.core.policy import Charge, Held, Level
 
 R = TypeVar("R")
@@ -151,10 +153,16 @@ class Records(Protocol):
     async def find(self, kind: type[R], query: Query) -> Page[R]: ...
 
     async def put(self, *records: Struct) -> None:
-        """Store records, all or none. A record whose `version` is not the stored one plus one raises `StaleVersion`."""
+        """Store records, all or none. A record whose `version` is not the stored one plus one raises `StaleVersion`.
+
+        A message of a thread that is not there raises `NotFound`.
+        """
 
     async def delete(self, kind: type[Struct], identifier: str) -> bool:
-        """Whether there was such a record. A prompt must be final (else `Conflict`) and takes its attempts along."""
+        """Whether there was such a record. A prompt must be final (else `Conflict`) and takes its attempts along.
+
+        A thread's prompts must be final too; they belong to no thread afterwards, and its messages go.
+        """
 
 
 class Files(Protocol):
@@ -163,10 +171,22 @@ class Files(Protocol):
     async def save(self, chunks: AsyncIterator[bytes]) -> str:
         """Store a stream; its SHA-256 in hex."""
 
+    async def adopt(self, path: Path, digest: str | None = None) -> str:
+        """Take over a finished local file, which is gone from `path` then; its SHA-256 in hex.
+
+        A caller that gives the `digest` answers for it: reading a large file once more takes minutes.
+        """
+
     def open(self, digest: str) -> BinaryIO:
         """Raises `NotFound`."""
 
+    def path(self, digest: str) -> Path:
+        """Where the content lies, for programs that open files themselves. It must not be changed. Raises `NotFound`."""
+
     async def delete(self, digest: str) -> bool: ...
+
+    async def digests(self) -> Sequence[str]:
+        """Everything that is stored, in no order."""
 
 
 # ------------------------------------------------------------------ Bus
@@ -236,6 +256,28 @@ class Vault(Protocol):
 
     def open(self, sealed: bytes) -> bytes:
         """Raises `ConfigUnusable` where the key is not the one that sealed it."""
+
+
+class Passwords(Protocol):
+    """Slow hashes of passwords."""
+
+    async def hash(self, password: str) -> str:
+        """Raises `Overloaded` where too many wait for their turn."""
+
+    async def verify(self, hashed: str | None, password: str) -> bool:
+        """Whether this is the password. Without a hash the answer is no, and takes as long. Raises `Overloaded`."""
+
+
+class Signer(Protocol):
+    """Tokens that carry their claims; anybody with the public key can check them."""
+
+    async def sign(self, claims: Claims) -> str: ...
+
+    async def verify(self, token: str) -> Claims:
+        """Whatever their time is. Raises `Unauthenticated` where it is not a token or another key's."""
+
+    async def public_key(self) -> str:
+        """PEM of a SubjectPublicKeyInfo."""
 
 
 # ------------------------------------------------------------------ Decisions

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from promptd.core.errors import UnknownModel
-from promptd.core.model import Usage
+from promptd.core.model import Capability, Usage
 
 
 class Price(Struct, frozen=True):
@@ -26,6 +26,8 @@ class Route(Struct, frozen=True, kw_only=True):
     upstream: str  #: the name the connection is asked for
     context: int | None = None  #: tokens that fit, where the operator says so
     price: Price = Price()
+    template: str | None = None  #: raw text around `{prompt}`, for faces that ask for it
+    capabilities: frozenset[Capability] | None = None  #: what the model does, where it is less than its engine
 
 
 def resolve(routes: Mapping[str, Route], default: str | None, name: str | None) -> Route:
@@ -35,7 +37,7 @@ def resolve(routes: Mapping[str, Route], default: str | None, name: str | None) 
         raise UnknownModel("no model was named and there is no default model", field="model", expected="a model's name")
     route = routes.get(wanted)
     if route is None:
-        near = get_close_matches(wanted, routes, 1)
+        near = get_close_matches(wanted[:200], routes, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UnknownModel(f"there is no model {wanted[:200]!r}{hint}", field="model", expected="a model's name")
     return route
@@ -59,6 +61,7 @@ def bounded(usage: Usage | None) -> Usage:
 
 
 def add(one: Usage, other: Usage) -> Usage:
+    """The sum of two usages."""
     return Usage(
         one.input_tokens + other.input_tokens,
         one.output_tokens + other.output_tokens,

@@ -61,6 +61,13 @@ def _written(parameters: Parameters) -> Iterator[str]:
         yield _lines(tool.parameters)
     if parameters.json_schema is not None:
         yield _lines(parameters.json_schema)
+    if parameters.image is not None:
+        yield parameters.image.prompt or ""
+        yield parameters.image.negative_prompt or ""
+        yield from parameters.image.styles
+        yield _lines(parameters.image.extra)
+    if parameters.speech is not None:
+        yield parameters.speech.voice or ""
     yield _lines(parameters.extra)
 
 

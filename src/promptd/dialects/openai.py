@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,7 +26,9 @@ from promptd.core.model import Capability, Chunk, ToolCall, Usage
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 from promptd.dialects import sse
 from promptd.dialects.errors import error_from_object, error_from_response
+from promptd.dialects.openai_media import decode_media, encode_media
 from promptd.dialects.openai_request import capability_of, encode_request
+from promptd.dialects.responses import error_body
 
 __all__ = [
     "MAX_BYTES",
@@ -37,16 +40,17 @@ __all__ = [
     "encode_request",
     "list_models",
     "raise_for_status",
+    "run_media",
     "run_openai",
 ]
 
-_ERROR_BODY = 64 * 1024
 _DONE = b"[DONE]"
 _DRAIN = 0.02  # seconds
 _DEFAULT_TIMEOUTS = Timeouts()
 MAX_BYTES = 64 * 1024 * 1024  #: of one answer, decoded
 _PATHS = {
     Capability.CHAT: "/chat/completions",
+    Capability.VISION: "/chat/completions",
     Capability.COMPLETION: "/completions",
     Capability.EMBEDDING: "/embeddings",
 }
@@ -221,15 +225,8 @@ async def raise_for_status(response: HttpResponse, *, secrets: Iterable[str] = (
     """Raise what a response that is not a success means; at most 64 KiB of its body are read."""
     if 200 <= response.status < 300:
         return
-    body = bytearray()
-    try:
-        async for packet in response.chunks():
-            body += packet
-            if len(body) > _ERROR_BODY:
-                break
-    except (NetworkError, Timeout, InvalidOutput):
-        body.clear()  # the status alone says enough
-    raise error_from_response(response.status, response.headers, bytes(body), now=time.time(), secrets=secrets)
+    body = await error_body(response)
+    raise error_from_response(response.status, response.headers, body, now=time.time(), secrets=secrets)
 
 
 async def chat_stream(response: HttpResponse, *, secrets: Iterable[str] = ()) -> AsyncGenerator[Chunk, None]:
@@ -302,7 +299,10 @@ async def run_openai(
     Values of `headers` are taken for secrets: they are blotted out of messages.
     """
     capability = capability_of(call)
-    body = encode_request(call, stream_usage=stream_usage, max_tokens_field=max_tokens_field, grammar=grammar)
+    encode = partial(
+        encode_request, call, stream_usage=stream_usage, max_tokens_field=max_tokens_field, grammar=grammar
+    )
+    body = await asyncio.to_thread(encode) if call.files else encode()  # megabytes must not hold up the loop
     secrets = _secrets(headers)
     sent = {**headers, "content-type": "application/json"}
     url = base_url.rstrip("/") + _PATHS[capability]
@@ -319,6 +319,37 @@ async def run_openai(
                         yield chunk
     # only now, so that the connection is free for the next call before anybody acts on the answer
     yield done
+
+
+async def run_media(
+    http: HttpClient,
+    base_url: str,
+    headers: Mapping[str, str],
+    call: Call[Any],
+    *,
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+    max_bytes: int = MAX_BYTES,
+    voice: str = "",
+    ask_for_base64: bool = True,
+) -> tuple[Chunk, ...]:
+    """Run a call for an image, a speech or a transcription; the chunks, the `done` last.
+
+    Encoding and decoding are work in proportion to the files, so a thread does it. `headers` as in `run_openai`.
+    """
+    request = await asyncio.to_thread(encode_media, call, voice=voice, ask_for_base64=ask_for_base64)
+    secrets = _secrets(headers)
+    async with http.request(
+        "POST",
+        base_url.rstrip("/") + request.path,
+        headers={**headers, "content-type": request.content_type},
+        body=request.body,
+        timeouts=timeouts,
+        max_bytes=max_bytes,
+    ) as response:
+        await raise_for_status(response, secrets=secrets)
+        content_type = response.headers.get("content-type", "")
+        body = await response.read()
+    return await asyncio.to_thread(decode_media, call, content_type, body, secrets=secrets)
 
 
 async def list_models(

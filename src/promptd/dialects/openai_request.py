@@ -1,17 +1,28 @@
-"""Calls as the OpenAI API's request bodies: chat, legacy completions and embeddings."""
+"""Calls as the OpenAI API's request bodies: chat, legacy completions and embeddings (others: `openai_media.py`)."""
 
 from __future__ import annotations
 
-from typing import Any
+from base64 import b64encode
+from typing import Any, Final
 
 import msgspec
 
 from promptd.core.engine import Call
 from promptd.core.errors import InvalidInput, UnsupportedInput
-from promptd.core.model import Capability, Parameters, Turn
+from promptd.core.model import Blob, Capability, Parameters, Turn
+from promptd.dialects.media import data_uri
 
 #: fields that `parameters.extra` must not touch: the answer's shape hangs on them
 _RESERVED = frozenset({"model", "messages", "prompt", "input", "stream", "n"})
+
+#: sounds that chat messages may hold, and what the API calls their form
+_SOUNDS: Final = {
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/wave": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+}
 
 
 def capability_of(call: Call[Any]) -> Capability:
@@ -35,12 +46,16 @@ def encode_request(
         body["input"] = call.texts
     else:
         if capability is Capability.COMPLETION:
+            if call.files:
+                raise UnsupportedInput("files: a raw text takes none")
             body["prompt"] = _raw_prompt(call)
             max_tokens_field = "max_tokens"
         else:
             if not call.messages:
                 raise InvalidInput("messages: expected at least one message")
-            body["messages"] = [_message(turn) for turn in call.messages]
+            if call.capability is Capability.VISION and call.parameters.template is not None:
+                raise UnsupportedInput("parameters.template: images go with messages, not with a raw text")
+            body["messages"] = _messages(call)
             body |= _tools(call.parameters)
         body |= _sampling(call.parameters, max_tokens_field, grammar=grammar)
         body["stream"] = True
@@ -63,6 +78,27 @@ def _raw_prompt(call: Call[Any]) -> str:
         raise InvalidInput("messages: expected a user's message")
     template = call.parameters.template
     return asked if template is None else template.replace("{prompt}", asked)
+
+
+def _messages(call: Call[Any]) -> list[dict[str, Any]]:
+    """The conversation; files that came along are parts of the last user's message."""
+    messages = [_message(turn) for turn in call.messages]
+    if call.files:
+        last = next((message for message in reversed(messages) if message["role"] == "user"), None)
+        if last is None:
+            raise InvalidInput("messages: expected a user's message for the files to go with")
+        text = [{"type": "text", "text": last["content"]}] if last["content"] else []
+        last["content"] = [*text, *[_part(index, blob) for index, blob in enumerate(call.files)]]
+    return messages
+
+
+def _part(index: int, blob: Blob) -> dict[str, Any]:
+    if blob.media_type.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": data_uri(blob)}}
+    if blob.media_type in _SOUNDS:
+        sound = {"data": b64encode(blob.data).decode(), "format": _SOUNDS[blob.media_type]}
+        return {"type": "input_audio", "input_audio": sound}
+    raise UnsupportedInput(f"files[{index}]: a chat can't hold {blob.media_type}")
 
 
 def _message(turn: Turn) -> dict[str, Any]:

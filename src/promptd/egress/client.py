@@ -2,6 +2,7 @@
 
 HTTP/1.1 on the event loop itself. A client with threads of its own can't close a socket that still waits for the first
 byte when its caller leaves, and that is where an abandoned model call spends most of its time and money.
+A request that a pooled connection lost, closed by its server before a byte came back, is sent once more on a new one.
 Redirects are answers like any other, and the environment's proxies are not looked at.
 """
 
@@ -94,10 +95,10 @@ class Egress:
         self._idle.clear()
         self._idle_count = 0
 
-    async def acquire(self, origin: Origin, timeout: float) -> Connection:
+    async def acquire(self, origin: Origin, timeout: float, *, pooled: bool = True) -> Connection:
         """A pooled or a new connection. Raises `PermissionDenied`, `NetworkError`, `Timeout`."""
         named = self._policy.named(origin)
-        idle = self._idle.get(origin)
+        idle = self._idle.get(origin) if pooled else None
         while idle:
             connection = idle.pop()
             self._forget(origin, connection)
@@ -213,14 +214,26 @@ class Exchange(contextlib.AbstractAsyncContextManager[HttpResponse]):
 
     async def __aenter__(self) -> Response:
         connection = await self._egress.acquire(self._origin, self._timeouts.connect)
+        since = asyncio.get_running_loop().time()
         try:
-            await connection.exchange(self._request, self._timeouts, head=self._head)
+            await self._ask(connection, since)
+        except NetworkError:
+            if not connection.reused or connection.heard:
+                raise
+            # The service closed a connection that had rested, while the request was on its way. Once more, and on a new
+            # one: where that ends without an answer too, the request itself may be the reason.
+            connection = await self._egress.acquire(self._origin, self._timeouts.connect, pooled=False)
+            await self._ask(connection, since)
+        self._connection = connection
+        return Response(connection, self._max_bytes)
+
+    async def _ask(self, connection: Connection, since: float) -> None:
+        try:
+            await connection.exchange(self._request, self._timeouts, since=since, head=self._head)
         except BaseException:
             # also a cancelled caller: the upstream must not go on working for nobody
             connection.abort()
             raise
-        self._connection = connection
-        return Response(connection, self._max_bytes)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -15,7 +15,6 @@ from promptd.core.ports import Timeouts
 #: bytes of headers, chunk heads and trailers that may come without a byte of body between them
 _OVERHEAD = 64 * 1024
 _HIGH_WATER = 256 * 1024
-_LOW_WATER = 64 * 1024
 
 
 class Connection(asyncio.Protocol):
@@ -32,6 +31,7 @@ class Connection(asyncio.Protocol):
         self._idle = True
         self._lost = False
         self._begin(Timeouts(), head=False)
+        self.reused = False  #: has served an exchange before
         self.idle_timer: asyncio.TimerHandle | None = None  #: belongs to the pool …
         self.on_lost: Callable[[], None] | None = None  #: … as does this: the end of an idle connection
 
@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         self._framed = False
         self._complete = False
         self._keep_alive = False
+        self.heard = False  #: something has come since the request was sent
         self._surplus = False
         self._error: PromptExecutionError | None = None
         self.status = 0
@@ -54,13 +55,18 @@ class Connection(asyncio.Protocol):
 
     # -------------------------------------------------------------- verbs
 
-    async def exchange(self, request: bytes, timeouts: Timeouts, *, head: bool = False) -> None:
-        """Send a request and wait for status and headers. `head`: the answer has no body whatever its headers say."""
+    async def exchange(
+        self, request: bytes, timeouts: Timeouts, *, since: float | None = None, head: bool = False
+    ) -> None:
+        """Send a request and wait for status and headers. `head`: the answer has no body whatever its headers say.
+
+        `since` is when the caller's wait began, in the loop's time, where that was before now.
+        """
         self._begin(timeouts, head=head)
         self._idle = False
         if self._transport is None or self._lost:
             raise NetworkError("the service closed the connection")
-        self._since = self._loop.time()
+        self._since = self._loop.time() if since is None else since
         self._limit = timeouts.first_byte
         self._timer = self._loop.call_at(self._since + self._limit, self._tick)
         self._transport.write(request)
@@ -104,7 +110,7 @@ class Connection(asyncio.Protocol):
     def rest(self) -> None:
         """The exchange is over and the connection waits for the next one."""
         self._stop_timer()
-        self._idle = True
+        self._idle = self.reused = True
 
     def abort(self) -> None:
         """Close the socket now, whatever is under way."""
@@ -161,6 +167,7 @@ class Connection(asyncio.Protocol):
             self._surplus = True
             self.abort()
             return
+        self.heard = True
         self._overhead += len(data)
         try:
             self._parser.feed_data(data)

@@ -1,4 +1,5 @@
-"""Engine for any server that speaks the OpenAI API: chat, legacy completions with a raw template, embeddings."""
+"""Engine for any server that speaks the OpenAI API: chat (with images and sounds), legacy completions with a raw
+template, embeddings, images, speech, transcription."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from promptd.core.errors import ConfigIncomplete
 from promptd.core.model import Capability, Chunk
 from promptd.core.ports import Timeouts
 from promptd.dialects import openai as dialect
+from promptd.dialects.openai_media import MEDIA
 
 
 class OpenAIConfig(Config):
@@ -26,6 +28,10 @@ class OpenAIConfig(Config):
     stream_usage: bool = Field(True, description="Ask for token counts on streams; off for servers that refuse it")
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = Field(
         "max_tokens", description="What the server calls the bound of a chat answer"
+    )
+    voice: str = Field("alloy", description="Speaks where a prompt names no voice; empty to leave it to the server")
+    ask_for_base64: bool = Field(
+        True, description="Ask for images in the answer itself; off for servers that refuse the field and do so anyway"
     )
     connect_timeout: float = Field(10.0, gt=0, description="Seconds to reach the server")
     first_byte_timeout: float = Field(120.0, gt=0, description="Seconds until the answer begins")
@@ -55,16 +61,29 @@ class OpenAIConfig(Config):
 
 
 class OpenAI(Engine[OpenAIConfig]):
-    """Answers are always streamed from the server, so that a stalled or cancelled one is noticed at once."""
+    """Texts are always streamed from the server, so that a stalled or cancelled one is noticed at once."""
 
     type_id = "openai"
     display_name = "OpenAI-compatible server"
-    display_description = "Any server with the OpenAI API: chat, completions, embeddings"
+    display_description = "Any server with the OpenAI API: chat, completions, embeddings, images, speech, transcription"
     capabilities = frozenset(Capability)
 
     async def run(self, call: Call[OpenAIConfig]) -> AsyncGenerator[Chunk, None]:
         config = call.connection
         _require_address(config)
+        if call.capability in MEDIA:
+            for chunk in await dialect.run_media(
+                call.http,
+                config.base_url,
+                config.request_headers(),
+                call,
+                timeouts=config.timeouts(),
+                max_bytes=config.max_response_bytes,
+                voice=config.voice,
+                ask_for_base64=config.ask_for_base64,
+            ):
+                yield chunk
+            return
         chunks = dialect.run_openai(
             call.http,
             config.base_url,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -15,6 +15,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from promptd.faces.asgi import not_found
 
 
+class Reloaded(Struct, frozen=True):
+    """Dotted keys of the settings: those that are in effect now, and those that wait for a restart."""
+
+    changed: tuple[str, ...]
+    restart_required: tuple[str, ...]
+
+
 class FaceOptions(Struct, frozen=True, kw_only=True):
     """What the composition root tells every face."""
 
@@ -22,11 +29,14 @@ class FaceOptions(Struct, frozen=True, kw_only=True):
     retry_hint_ms: int = 2000  #: when a closed reader should come back
     stuck_reader_seconds: float = 60.0  #: a reader that takes nothing for this long is closed
     max_body_bytes: int = 16 * 1024 * 1024
+    max_upload_bytes: int = 1024 * 1024 * 1024  #: of one file
     open_metrics: bool = False  #: `/metrics` needs no key
     version: str = ""
+    given: Mapping[str, Mapping[str, Any]] = {}  #: the operator's words for each compatible face: `compat`
     closing: asyncio.Event  #: set when streams shall end because the server leaves
     ready: Callable[[], str | None]  #: None, or why the server takes no prompts now
     registry: CollectorRegistry  #: what `/metrics` shows
+    reload: Callable[[], Awaitable[Reloaded]]  #: raises `SettingsError`, and then nothing has changed
 
 
 class Mount(NamedTuple):
@@ -73,4 +83,4 @@ class Front:
         await self._router(scope, receive, send)
 
 
-__all__ = ["FaceOptions", "Front", "Mount"]
+__all__ = ["FaceOptions", "Front", "Mount", "Reloaded"]

@@ -175,9 +175,13 @@ def problem_of(error: PromptdError) -> Problem:
     )
 
 
-async def send_crash(send: Send, error: Exception, scope: Scope) -> None:
+def log_crash(error: Exception, scope: Scope) -> None:
     """An error that nobody foresaw: the log gets everything, the caller nothing."""
     _log.error("%s %s failed", scope["method"], scope["path"], exc_info=error, extra={"action": "request_failed"})
+
+
+async def send_crash(send: Send, error: Exception, scope: Scope) -> None:
+    log_crash(error, scope)
     await send_error(send, PromptdError())
 
 

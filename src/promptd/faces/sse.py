@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
+from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from promptd.core.errors import PromptdError
+from promptd.core.model import Caller
 from promptd.faces.asgi import ABORT, Headers
+from promptd.service.callers import Callers
+from promptd.service.changes import Changes
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -26,22 +30,45 @@ _HEADERS: Final[Headers] = [
     (b"x-accel-buffering", b"no"),
 ]
 _LOOKS = 4  # per heartbeat or stuck time
-_SLOWEST_LOOK = 0.25  # seconds; also how late a stream may notice that the server leaves
+_SLOWEST_LOOK = 0.25  # seconds; also how late a stream may notice that the server leaves, or its reader's power
+_STANDING_SECONDS = 60.0  # until a reader's power is looked up anew though nobody told of a change
+_HOLDER: Final = "promptd.holder"
+
+
+class Holder(Struct, frozen=True):
+    """Whom a stream was opened for. It ends when `may` is no longer true of what the caller may do then."""
+
+    caller: Caller
+    may: Callable[[Caller], bool]
+    changes: int  #: how many there had been before the caller was let in
+
+
+def hold(scope: Scope, holder: Holder) -> None:
+    """Tell who asks, before the request is answered; a stream that does not tell stays open whatever happens."""
+    scope[_HOLDER] = holder
 
 
 class Readers:
     """Every open stream of a face, and every request that waits for a prompt's end."""
 
     def __init__(
-        self, *, heartbeat_seconds: float, stuck_seconds: float, retry_hint_ms: int, closing: asyncio.Event
+        self,
+        *,
+        heartbeat_seconds: float,
+        stuck_seconds: float,
+        retry_hint_ms: int | None,
+        closing: asyncio.Event,
+        callers: Callers,
     ) -> None:
         self._heartbeat, self._stuck = heartbeat_seconds, stuck_seconds
-        self._closing = closing
+        self._closing, self._callers = closing, callers
+        self._check: asyncio.Task[None] | None = None
         self._look_every = min(heartbeat_seconds / _LOOKS, stuck_seconds / _LOOKS, _SLOWEST_LOOK)
         self._open: set[_Reader] = set()
         self._waits: set[asyncio.Future[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self.hint = b"retry: %d\n\n" % retry_hint_ms
+        #: what tells a reader when to come back; None: a wire that has no such line
+        self.hint = b"" if retry_hint_ms is None else b"retry: %d\n\n" % retry_hint_ms
 
     @property
     def count(self) -> int:
@@ -99,12 +126,36 @@ class Readers:
                 reader.leave()
             elif reader.silent_for(now) + self._look_every > self._heartbeat:
                 reader.beat()
+        if self._check is None or self._check.done():
+            changes = self._callers.changes
+            doubted = [reader for reader in self._open if reader.is_doubted(changes, now)]
+            if doubted:
+                self._check = asyncio.create_task(self._send_away(doubted, changes.count, now))
         if closing:
             for wait in self._waits:
                 if not wait.done():
                     wait.set_result(None)
         if self._open or self._waits:
             self._arm()
+
+    async def _send_away(self, readers: list[_Reader], changes: int, now: float) -> None:
+        """End the streams of those whose session or key is over, or who may not read them any more."""
+        standing: dict[tuple[str, str], Caller | None] = {}
+        for reader in readers:
+            holder = reader.holder
+            if holder is None:
+                continue
+            who = holder.caller.user, holder.caller.key
+            if who not in standing:
+                try:
+                    standing[who] = await self._callers.renew(holder.caller)
+                except PromptdError as error:  # asked again at the next look
+                    _log.warning("a reader's power is not known: %s", error, extra={"action": "renew_failed"})
+                    return
+            current = standing[who]
+            if current is None or not holder.may(current):
+                reader.leave()
+            reader.trust(changes, now)
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -122,8 +173,20 @@ class _Reader:
         self._writing = 0
         self._since = self._time()  #: when the last write ended, or the one under way began
         self._started = self._leaving = False
+        self.holder: Holder | None = scope.get(_HOLDER)
+        self._changes = self.holder.changes if self.holder is not None else 0
+        self._trusted = self._since
         self._beat: asyncio.Task[None] | None = None
         self.pump: asyncio.Task[None] | None = None
+
+    def is_doubted(self, changes: Changes, now: float) -> bool:
+        """Whether the holder's power may have gone since it was last looked up."""
+        if self.holder is None or self._leaving:
+            return False
+        return changes.since(self._changes, self.holder.caller.user) or now - self._trusted >= _STANDING_SECONDS
+
+    def trust(self, changes: int, now: float) -> None:
+        self._changes, self._trusted = changes, now
 
     def blocked_for(self, now: float) -> float:
         """Seconds that the client has not taken what is being written."""

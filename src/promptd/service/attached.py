@@ -68,7 +68,7 @@ class Attached:
         prompt = await self._intake.admit(submission)
         run: Run | None = None
         try:
-            await self._worker.slot(prompt.lane)
+            await self._worker.slot(prompt.lane, prompt.user, prompt.priority)
             run = self._begin(prompt)
             async with self._bus.follow(prompt.id, START) as live:
                 run.task = asyncio.create_task(self._drive(run), name=prompt.id)

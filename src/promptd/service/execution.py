@@ -9,22 +9,31 @@ settle    one transaction, and word to the readers (settling.py)
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from typing import Any
 
 from msgspec import Struct
 
 from promptd.core import chunks, history
 from promptd.core.engine import Call
-from promptd.core.errors import ContentFiltered, ExecutionFailed, HandlerUnavailable, InvalidOutput
+from promptd.core.errors import (
+    ContentFiltered,
+    ExecutionFailed,
+    HandlerUnavailable,
+    InvalidOutput,
+    StoreUnavailable,
+)
 from promptd.core.filters import Filter, Order, Query
-from promptd.core.model import Answer, Capability, Chunk, Message, Prompt, ToolCall, Turn, Usage
+from promptd.core.model import Answer, Blob, Capability, Chunk, Message, Prompt, ToolCall, Turn, Usage
 from promptd.core.output import check_json
 from promptd.core.ports import Bus, Guard, Queue, Records
 from promptd.core.routing import bounded
 from promptd.core.texts import answer_turns
+from promptd.service.attachments import Attachments
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connection, Connections
+from promptd.service.events import Event, Events
 from promptd.service.metrics import Metrics
 from promptd.service.runs import Run
 from promptd.service.settling import Settling
@@ -51,6 +60,8 @@ class Execution:
         records: Records,
         bus: Bus,
         connections: Connections,
+        attachments: Attachments,
+        events: Events,
         output_guard: Guard | None,
         clock: Clock,
         ids: Ids,
@@ -58,17 +69,24 @@ class Execution:
         metrics: Metrics,
     ) -> None:
         self._records, self._bus = records, bus
+        self._attachments, self._events = attachments, events
         self._connections, self._output_guard = connections, output_guard
         self._clock, self._ids, self._rules = clock, ids, rules
         self.settling = Settling(
             queue=queue,
             bus=bus,
             connections=connections,
+            events=events,
             clock=clock,
             metrics=metrics,
             base_seconds=rules.base_seconds,
             max_exponent=rules.max_exponent,
         )
+
+    def configure(self, rules: Rules, output_guard: Guard | None) -> None:
+        """Other rules from now on; an attempt under way keeps its guard."""
+        self._rules, self._output_guard = rules, output_guard
+        self.settling.configure(rules.base_seconds, rules.max_exponent)
 
     def begin(self, prompt: Prompt) -> Run:
         route = self._connections.route(prompt.model)
@@ -83,8 +101,12 @@ class Execution:
                 raise
             return await self.settling.failed(run, error)
         try:
-            return await self.settling.completed(run, answer)
+            settled = await self.settling.completed(run, answer)
+            if settled is None and answer.files:
+                await self._discard_unless_stored(run.prompt, answer)
+            return settled
         except Exception as error:  # no store can hold what a stranger's engine put into its answer
+            await self._attachments.discard(run.prompt.user, answer.files)
             run.usage = Usage()
             return await self.settling.failed(run, InvalidOutput("the answer can't be stored", detail=repr(error)))
 
@@ -93,8 +115,14 @@ class Execution:
         run.begun = True
         if run.stopped is not None:
             raise asyncio.CancelledError
-        answer = await self._stream(run, await self._prepare(run))
-        await self._judge(run, answer)
+        self._events.tell(Event("prompt_started", prompt=run.prompt.id))
+        call, guard = await self._prepare(run), self._output_guard
+        answer = await self._stream(run, call, hold=guard is not None)
+        try:
+            await self._judge(run, answer, guard)
+        except BaseException:  # a cancel too: nobody will ever name these files
+            await self._attachments.discard(run.prompt.user, answer.files)
+            raise
         return answer
 
     # ---------------------------------------------------------------- steps
@@ -106,6 +134,13 @@ class Execution:
         turns = prompt.request.messages
         if prompt.thread is not None and prompt.capability is Capability.CHAT:
             turns = history.cut(await self._earlier(prompt), turns, self._budget(run, connection))
+        image = prompt.request.parameters.image
+        if image is not None and image.prompt is not None:
+            turns = (*turns[:-1], Turn("user", image.prompt))
+        blobs: tuple[Blob, ...] = ()
+        if prompt.request.files:
+            inputs = await self._attachments.load(prompt.request.files, prompt.capability, turns)
+            turns, blobs = inputs.messages, inputs.blobs
         return Call(
             connection=connection.config,
             connection_name=connection.name,
@@ -116,6 +151,7 @@ class Execution:
             capability=prompt.capability,
             messages=turns,
             texts=prompt.request.texts,
+            files=blobs,
             parameters=prompt.request.parameters,
             deadline=prompt.deadline,
             user_ref=prompt.user,
@@ -130,7 +166,10 @@ class Execution:
         return context - min(run.prompt.request.parameters.max_tokens or context // 4, context // 2)
 
     async def _earlier(self, prompt: Prompt) -> list[Turn]:
-        """The thread's turns before this prompt, oldest first, without questions that never got an answer."""
+        """The thread's turns before this prompt, oldest first, without questions that never got an answer in words.
+
+        What was drawn or spoken is not text, and an empty turn is more than most models take.
+        """
         page = await self._records.find(
             Message,
             Query(
@@ -141,17 +180,18 @@ class Execution:
         )
         messages = list(reversed(page.items))
         answered = {message.prompt for message in messages if message.role == "assistant" and message.user is None}
+        answered -= {message.prompt for message in messages if _is_silent(message)}
         return [
             Turn(message.role, message.text, tool_calls=message.tool_calls, tool_call_id=message.tool_call_id)
             for message in messages
             if message.prompt in answered
         ]
 
-    async def _stream(self, run: Run, call: Call[Any]) -> Answer:
+    async def _stream(self, run: Run, call: Call[Any], *, hold: bool) -> Answer:
+        """Run the engine. `hold` keeps its text back until somebody has judged it."""
         connection, prompt = run.connection, run.prompt
         if connection is None:
             raise HandlerUnavailable
-        hold = self._output_guard is not None
         size, n, attempt = 0, 0, prompt.runs
         end: Chunk | None = None
         async with aclosing(connection.engine.run(call)) as stream:
@@ -161,10 +201,13 @@ class Execution:
                     break
                 if run.stopped is not None:
                     raise asyncio.CancelledError  # the engine swallowed the first one
-                if not (chunk.text or chunk.tool_calls):
+                speaks = bool(chunk.text or chunk.tool_calls)
+                if not speaks and chunk.fraction is None:
                     continue
-                if run.first_token is None:
+                if speaks and run.first_token is None:
                     run.first_token = self._clock()
+                # how far the work is has a number and a place in the trace as text has, an empty one: a reader that
+                # comes back with its event id must not be taken for one that has seen more than there is
                 for piece in chunks.pieces(chunk):
                     n += 1
                     numbered = Chunk(
@@ -175,6 +218,7 @@ class Execution:
                         n=n,
                         raw=piece.raw,
                         dialect=piece.dialect,
+                        fraction=None if piece.fraction is None else min(1.0, max(0.0, piece.fraction)),
                     )
                     # half a surrogate pair stops here, before anybody has to send or store it
                     size += len(piece.text.encode()) + sum(
@@ -196,11 +240,26 @@ class Execution:
             value=end.value,
             finish_reason=end.finish_reason or "stop",
             usage=run.usage,
+            files=await self._keep(prompt.user, end.blobs) if end.blobs else (),
         )
 
-    async def _judge(self, run: Run, answer: Answer) -> None:
-        if self._output_guard is not None:
-            verdict = await self._output_guard.inspect(answer_turns(answer))
+    async def _keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:
+        """Store what the engine made. While that can't be, it waits here: drawing it again would cost more."""
+        kept = await self.settling.persist(lambda: self._attachments.keep(user, blobs))
+        if kept is None:
+            raise StoreUnavailable("the server leaves before the answer's files can be stored")
+        return kept
+
+    async def _discard_unless_stored(self, prompt: Prompt, answer: Answer) -> None:
+        """The lease was lost; or the store failed and had written the answer all the same, and then its files must stay."""
+        with suppress(StoreUnavailable):
+            found = await self._records.get(Prompt, prompt.id)
+            if found is None or found.answer is None or found.answer.message_id != answer.message_id:
+                await self._attachments.discard(prompt.user, answer.files)
+
+    async def _judge(self, run: Run, answer: Answer, guard: Guard | None) -> None:
+        if guard is not None:
+            verdict = await guard.inspect(answer_turns(answer))
             if not verdict.allowed:
                 raise ContentFiltered(f"the answer was refused by a guard: {verdict.reason}", stage="output")
             for chunk in run.chunks:
@@ -211,6 +270,11 @@ class Execution:
                 await asyncio.to_thread(check_json, answer, schema)
             else:
                 check_json(answer, schema)
+
+
+def _is_silent(message: Message) -> bool:
+    """Whether a speaker said nothing; the result of a tool may well be empty."""
+    return message.role in ("user", "assistant") and not (message.text or message.tool_calls)
 
 
 def _torn_down(run: Run, error: BaseException) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from promptd.core import identity
 from promptd.core.errors import (
+    Conflict,
     ContentRefused,
     Forbidden,
     InvalidRequest,
@@ -22,20 +23,21 @@ from promptd.core.errors import (
 )
 from promptd.core.history import tokens
 from promptd.core.model import Caller, Capability, Message, Prompt, Request, Submission, Thread, Usage
-from promptd.core.output import check_schema, encode_schema
 from promptd.core.policy import Charge, Metric, Policy
 from promptd.core.ports import Added, Guard, Idempotency, Limits, Queue, Records, Reservation
 from promptd.core.routing import Price, Route, cost
-from promptd.core.texts import check_depth, request_turns
+from promptd.core.texts import request_turns
+from promptd.service.attachments import Attachments
+from promptd.service.checks import check_parameters, check_submission
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connections
+from promptd.service.events import Event, Events
 from promptd.service.metrics import Metrics
+from promptd.service.runs import Run
 from promptd.service.worker import Worker
 
 _DAY = 86400.0
-_ID_LENGTH = 128
 _ASSUMED_OUTPUT = 1024  # tokens reserved where the caller names no maximum
-_LARGE_SCHEMA = 8 * 1024  # bytes; larger ones are checked in a thread
 _NO_LIMIT = 2**53
 
 
@@ -55,6 +57,8 @@ class Intake:
         records: Records,
         worker: Worker,
         connections: Connections,
+        attachments: Attachments,
+        events: Events,
         guard: Guard | None,
         limits: Limits,
         clock: Clock,
@@ -64,27 +68,37 @@ class Intake:
     ) -> None:
         self._metrics = metrics
         self._queue, self._records, self._worker = queue, records, worker
-        self._connections, self._guard, self._limits = connections, guard, limits
+        self._connections, self._attachments, self._events = connections, attachments, events
+        self._guard, self._limits = guard, limits
         self._clock, self._ids, self._rules = clock, ids, rules
         #: of every prompt that is not final: the admission's, and one for each readmission while it was open
         self._reservations: dict[str, tuple[Reservation, ...]] = {}
 
+    def configure(self, rules: IntakeRules, guard: Guard | None) -> None:
+        """Other rules from now on; what was admitted stays admitted."""
+        self._rules, self._guard = rules, guard
+
     async def submit(self, submission: Submission) -> Added:
         """Store a prompt; when this returns, it is on disk. Raises a `Refusal`."""
+        now = self._clock()
         try:
-            # a caller that leaves while the row is written must not leave a running row without a run behind
-            added = await asyncio.shield(self._submit(submission))
+            prompt, thread, charges = await self._decide(submission, now)
+            idempotency = self._idempotency(submission, now)
+            receipt: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
+            # A task of its own, which is the run's too: a caller that leaves while the row is written must not leave a
+            # running row without a run behind, nor a reservation without a prompt.
+            self._worker.spawn(self._take_in(prompt, thread, idempotency, charges, receipt), prompt.id)
+            return await receipt
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
-        if added.created:
-            self._metrics.submitted(added.prompt.model)
-        return added
 
     async def admit(self, submission: Submission) -> Prompt:
         """Decide on an attached prompt without storing it. Raises a `Refusal`."""
         try:
-            prompt, _, reservation = await self._decide(submission, self._clock())
+            now = self._clock()
+            prompt, _, charges = await self._decide(submission, now)
+            reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
@@ -135,41 +149,69 @@ class Intake:
             with suppress(Overloaded):  # more callers than can be counted: this one runs uncounted
                 self._hold(prompt.id, await self._limits.reserve(charges, now=self._clock()))
 
-    async def _decide(self, submission: Submission, now: float) -> tuple[Prompt, Thread | None, Reservation | None]:
+    async def _decide(self, submission: Submission, now: float) -> tuple[Prompt, Thread | None, list[Charge]]:
         identity.require(submission.caller, identity.PROMPT_CREATE)
         self._refuse_work()
+        if submission.capability is Capability.VISION:
+            submission = replace(submission, capability=Capability.CHAT)  # images or none: the files will tell
         route = self._connections.resolve(submission.model)
-        self._check(submission, route, now)
-        await self._check_parameters(submission.request)
+        check_submission(submission, now)
+        await self._check_capability(submission, route)
+        await check_parameters(submission.request.parameters)
         if self._guard is not None:
             await self._inspect(submission.request)
         thread = await self._thread(submission, now) if submission.thread is not None else None
         charges = self._charges(submission.caller, route.model, submission.request)
-        reservation = await self._limits.reserve(charges, now=now) if charges else None
-        return self._prompt(submission, route, now), thread, reservation
+        return self._prompt(submission, route, now), thread, charges
 
-    async def _submit(self, submission: Submission) -> Added:
-        now = self._clock()
-        prompt, thread, reservation = await self._decide(submission, now)
-        reserved = self._worker.reserve(prompt.lane)
+    async def _take_in(
+        self,
+        prompt: Prompt,
+        thread: Thread | None,
+        idempotency: Idempotency | None,
+        charges: list[Charge],
+        receipt: asyncio.Future[Added],
+    ) -> None:
+        """Charge and store a prompt, tell by `receipt` how that went, and run it where it has a slot."""
         try:
+            added, run = await self._store(prompt, thread, idempotency, charges)
+        except BaseException as error:
+            heard = not receipt.done()
+            if heard:
+                receipt.set_exception(error)
+            if heard and isinstance(error, Exception):
+                return
+            raise
+        if not receipt.done():
+            receipt.set_result(added)
+        if run is not None:
+            await self._worker.carry_out(run)
+
+    async def _store(
+        self, prompt: Prompt, thread: Thread | None, idempotency: Idempotency | None, charges: list[Charge]
+    ) -> tuple[Added, Run | None]:
+        reserved, reservation = False, None
+        try:
+            reservation = await self._limits.reserve(charges, now=prompt.created) if charges else None
+            reserved = self._worker.reserve(prompt.lane)
             added = await self._queue.add(
                 prompt,
-                now=now,
+                now=prompt.created,
                 start=reserved,
                 thread=thread,
-                messages=self._messages(prompt, now) if prompt.thread is not None else (),
-                idempotency=self._idempotency(submission, now),
+                messages=self._messages(prompt) if prompt.thread is not None else (),
+                idempotency=idempotency,
             )
         except BaseException:  # a row that no store can hold must not cost the lane its slot
-            await self._take_back(prompt.lane, reserved, reservation, now)
+            await self._take_back(prompt, reserved, reservation)
             raise
         if not added.created:
-            await self._take_back(prompt.lane, reserved, reservation, now)
-            return added
+            await self._take_back(prompt, reserved, reservation)
+            return added, None
+        self._metrics.submitted(added.prompt.model)
+        self._events.tell(Event("prompt_added", prompt=added.prompt.id))
         self._hold(added.prompt.id, reservation)
-        self._worker.submitted(added.prompt, reserved=reserved)
-        return added
+        return added, self._worker.submitted(added.prompt, reserved=reserved)
 
     async def settle(self, prompt: Prompt, usage: Usage | None = None, cost: int = 0) -> None:
         """A prompt is final: replace what was reserved for it by what its attempts used, failed ones included.
@@ -201,11 +243,11 @@ class Intake:
         if reservation is not None:
             self._reservations[prompt_id] = (*self._reservations.get(prompt_id, ()), reservation)
 
-    async def _take_back(self, lane: str, reserved: bool, reservation: Reservation | None, now: float) -> None:
+    async def _take_back(self, prompt: Prompt, reserved: bool, reservation: Reservation | None) -> None:
         if reserved:
-            self._worker.release(lane)
+            self._worker.release(prompt.lane)
         if reservation is not None:
-            await self._limits.release(reservation, now=now)
+            await self._limits.release(reservation, now=prompt.created)
 
     # ---------------------------------------------------------------- decisions
 
@@ -216,36 +258,17 @@ class Intake:
         if self._worker.waiting >= self._rules.max_waiting:
             raise Overloaded("too many prompts are waiting", retry_after=10)
 
-    def _check(self, submission: Submission, route: Route, now: float) -> None:
-        request = submission.request
-        if submission.capability is Capability.EMBEDDING:
-            if not request.texts:
-                raise InvalidRequest(field="texts", expected="at least one text")
-        elif not any(turn.content or turn.tool_calls for turn in request.messages):
-            raise InvalidRequest(field="messages", expected="at least one message with text")
-        if not self._connections.supports(route, submission.capability):
+    async def _check_capability(self, submission: Submission, route: Route) -> None:
+        """Whether the model does what is asked, files included."""
+        needed, files = submission.capability, submission.request.files
+        if files:
+            needed = await self._attachments.check(files, needed)
+        if not self._connections.supports(route, needed):
             raise InvalidRequest(
-                f"the model {route.model!r} does not do {submission.capability}",
-                field="capability",
+                f"the model {route.model!r} does not do {needed}",
+                field="files" if needed is Capability.VISION else "capability",
                 expected="something the model can do",
             )
-        if submission.id is not None and not 1 <= len(submission.id) <= _ID_LENGTH:
-            raise InvalidRequest(field="id", expected=f"1 to {_ID_LENGTH} characters")
-        if submission.deadline is not None and submission.deadline <= now:
-            raise InvalidRequest(field="deadline", expected="a time in the future")
-        if submission.max_attempts is not None and not 1 <= submission.max_attempts <= 100:
-            raise InvalidRequest(field="max_attempts", expected="a whole number from 1 to 100")
-        if not -100 <= submission.priority <= 100:
-            raise InvalidRequest(field="priority", expected="a whole number from -100 to 100")
-
-    async def _check_parameters(self, request: Request) -> None:
-        """What a caller may nest and engines and stores walk recursively, and the form of the answer."""
-        parameters = request.parameters
-        check_depth(parameters.extra, "parameters.extra")
-        for index, tool in enumerate(parameters.tools):
-            check_depth(tool.parameters, f"parameters.tools[{index}].parameters")
-        if parameters.json_schema is not None:
-            await _check_schema(parameters.json_schema, "parameters.json_schema")
 
     async def _inspect(self, request: Request) -> None:
         guard = cast(Guard, self._guard)
@@ -257,17 +280,15 @@ class Intake:
             raise ContentRefused(f"refused by a guard: {verdict.reason}", reason=verdict.reason)
 
     async def _thread(self, submission: Submission, now: float) -> Thread:
-        identifier = cast(str, submission.thread)
-        if not 1 <= len(identifier) <= _ID_LENGTH:
-            raise InvalidRequest(field="thread_id", expected=f"1 to {_ID_LENGTH} characters")
-        thread = await self._records.get(Thread, identifier)
-        if thread is None:
-            user = submission.caller.user
-            title = next((turn.content for turn in submission.request.messages if turn.role == "user"), "")[:100]
-            return Thread(id=identifier, user=user, members=(user,), created=now, updated=now, title=title)
-        if submission.caller.user not in thread.members:
+        """The thread as it begins with this prompt, where it is not there yet; the store looks again when it adds."""
+        identifier, user = cast(str, submission.thread), submission.caller.user
+        known = await self._records.get(Thread, identifier)
+        if known is not None and user not in known.members:
             raise Forbidden(f"the thread {identifier} is somebody else's")
-        return thread
+        if known is not None and identifier == submission.id and user != known.user:
+            raise Conflict(f"the id {identifier} is that of somebody else's thread")
+        title = next((turn.content for turn in submission.request.messages if turn.role == "user"), "")[:100]
+        return Thread(id=identifier, user=user, members=(user,), created=now, updated=now, title=title)
 
     def _charges(
         self, caller: Caller, model: str, request: Request, metrics: tuple[Metric, ...] | None = None
@@ -312,20 +333,27 @@ class Intake:
             max_attempts=submission.max_attempts or self._rules.max_attempts,
         )
 
-    def _messages(self, prompt: Prompt, now: float) -> tuple[Message, ...]:
+    def _messages(self, prompt: Prompt) -> tuple[Message, ...]:
+        """The turns as messages of the thread; the last one has the prompt's id and files."""
+        route = self._connections.route(prompt.model)
+        engine = self._connections.engine_of(route) if route is not None else ""
+        last = len(prompt.request.messages) - 1
         return tuple(
             Message(
-                id=self._ids.make("msg"),
+                id=prompt.id if index == last else self._ids.make("msg"),
                 thread=cast(str, prompt.thread),
                 prompt=prompt.id,
                 role=turn.role,
-                created=now,
+                created=prompt.created,
                 text=turn.content,
                 tool_calls=turn.tool_calls,
                 tool_call_id=turn.tool_call_id,
                 user=prompt.user,  # of the caller's assistant turns too: only an answer has none
+                files=prompt.request.files if index == last else (),
+                model=prompt.model,
+                engine=engine,
             )
-            for turn in prompt.request.messages
+            for index, turn in enumerate(prompt.request.messages)
         )
 
     def _idempotency(self, submission: Submission, now: float) -> Idempotency | None:
@@ -339,11 +367,3 @@ class Intake:
 def _input_tokens(request: Request) -> int:
     """A rough size of the input."""
     return sum(map(tokens, request.messages)) + sum(len(text.encode()) // 4 for text in request.texts)
-
-
-async def _check_schema(schema: dict[str, Any], field: str) -> None:
-    check_depth(schema, field)
-    if len(encode_schema(schema, field)) > _LARGE_SCHEMA:
-        await asyncio.to_thread(check_schema, schema, field)
-    else:
-        check_schema(schema, field)

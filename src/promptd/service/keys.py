@@ -11,6 +11,7 @@ from promptd.core.errors import Forbidden, InvalidRequest, NotFound, Unauthentic
 from promptd.core.filters import Filter, Page, Query
 from promptd.core.model import Caller, Key
 from promptd.core.ports import Records
+from promptd.service.changes import Changes
 from promptd.service.clock import Clock, Ids
 
 _CACHE_SECONDS = 60.0
@@ -23,6 +24,7 @@ class Keys:
     def __init__(self, *, records: Records, clock: Clock, ids: Ids) -> None:
         self._records, self._clock, self._ids = records, clock, ids
         self._known: OrderedDict[bytes, tuple[Key, Caller, float]] = OrderedDict()
+        self.changes = Changes()
 
     async def authenticate(self, secret: str | None) -> Caller:
         """Raises `Unauthenticated`."""
@@ -147,6 +149,11 @@ class Keys:
             return False
         return True
 
+    async def renew(self, identifier: str) -> Caller | None:
+        """What the holder of a key may do now; None where it can't be used any more."""
+        key = await self._records.get(Key, identifier)
+        return identity.caller_of(key) if key is not None and identity.is_open(key, self._clock()) else None
+
     async def find(self, caller: Caller, query: Query) -> Page[Key]:
         """All keys for admins, else the caller's own."""
         identity.require(caller, identity.KEY_EDIT)
@@ -160,9 +167,25 @@ class Keys:
         key = await self._records.get(Key, identifier)
         if key is None or not (caller.admin or key.user == caller.user):
             raise NotFound(f"no key {identifier[:200]}")
+        return await self._revoke(key)
+
+    async def revoke_all(self, user: str, *, admin: bool = False) -> None:
+        """Revoke every key of a user because it is gone, or its admin keys (`admin`) because it is none any more."""
+        query = Query(filters=(Filter("user", "eq", user),), limit=1000)
+        while True:
+            page = await self._records.find(Key, query)
+            for key in page.items:
+                if key.admin or not admin:
+                    await self._revoke(key)
+            if page.after is None:
+                return
+            query = replace(query, after=page.after)
+
+    async def _revoke(self, key: Key) -> Key:
         if key.revoked is None:
             key = replace(key, revoked=self._clock(), version=key.version + 1)
             await self._records.put(key)
-        for digest in [digest for digest, (known, _, _) in self._known.items() if known.id == identifier]:
+        for digest in [digest for digest, (known, _, _) in self._known.items() if known.id == key.id]:
             del self._known[digest]
+        self.changes.note(key.user)
         return key

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 
 from msgspec.structs import replace
@@ -14,6 +15,7 @@ from promptd.core.lifecycle import WAITING, Move, target
 from promptd.core.model import Attempt, Caller, Message, Mode, Prompt, Request, Thread
 from promptd.core.ports import Queue, Records, Retention
 from promptd.service.clock import Clock
+from promptd.service.events import Event, Events
 from promptd.service.execution import Execution
 from promptd.service.intake import Intake
 from promptd.service.worker import Worker
@@ -21,8 +23,9 @@ from promptd.service.worker import Worker
 
 def hide_text(prompt: Prompt) -> Prompt:
     """The prompt as somebody sees it who may not read it: no question, no answer, usage stays."""
-    answer = prompt.answer and replace(prompt.answer, text="", tool_calls=(), value=None)
-    return replace(prompt, request=Request(metadata=prompt.request.metadata), answer=answer, trace=b"")
+    answer = prompt.answer and replace(prompt.answer, text="", tool_calls=(), value=None, files=())
+    request = Request(metadata=prompt.request.metadata, echo=prompt.request.echo)
+    return replace(prompt, request=request, answer=answer, trace=b"")
 
 
 class Prompts:
@@ -36,12 +39,13 @@ class Prompts:
         worker: Worker,
         execution: Execution,
         intake: Intake,
+        events: Events,
         clock: Clock,
         unwritten: Mapping[str, Prompt] = MappingProxyType({}),
     ) -> None:
         """`unwritten` holds attached prompts that are not on disk yet; look-ups see them first."""
         self._unwritten = unwritten
-        self._intake = intake
+        self._intake, self._events = intake, events
         self._queue, self._records = queue, records
         self._worker, self._execution, self._clock = worker, execution, clock
 
@@ -55,6 +59,15 @@ class Prompts:
         identity.require(caller, identity.PROMPT_VIEW)
         if not caller.admin:
             query = replace(query, filters=(*query.filters, Filter("user", "eq", caller.user)))
+        page = await self._records.find(Prompt, query)
+        items = [prompt if identity.may_read(caller, prompt) else hide_text(prompt) for prompt in page.items]
+        return Page(items=tuple(items), after=page.after, count=page.count)
+
+    async def find_shared(self, caller: Caller, query: Query) -> Page[Prompt]:
+        """Like `find`, over everybody's prompts where the caller's permissions reach that far."""
+        if not caller.everyone:
+            return await self.find(caller, query)
+        identity.require(caller, identity.PROMPT_VIEW)
         page = await self._records.find(Prompt, query)
         items = [prompt if identity.may_read(caller, prompt) else hide_text(prompt) for prompt in page.items]
         return Page(items=tuple(items), after=page.after, count=page.count)
@@ -88,16 +101,19 @@ class Prompts:
         """Stop a prompt, whatever it is doing. Raises `Conflict` where it is final already."""
         identity.require(caller, identity.PROMPT_EDIT)
         prompt = await self._owned(caller, identifier)
-        run = self._worker.running(identifier)
+        return await self._shown(caller, await self._cancel(prompt))
+
+    async def _cancel(self, prompt: Prompt) -> Prompt:
+        run = self._worker.running(prompt.id)
         if prompt.mode is Mode.ATTACHED and run is not None:
             run.stop("cancel")
-            return await self._shown(caller, prompt)
-        moved = await self._queue.cancel(identifier, now=self._clock())
+            return prompt
+        moved = await self._queue.cancel(prompt.id, now=self._clock())
         self._worker.canceled(moved.prompt, moved.was)
         self._execution.settling.announce_failure(moved.prompt)
         await self._worker.finished(moved.prompt)
         self._worker.poke_all()
-        return await self._shown(caller, moved.prompt)
+        return moved.prompt
 
     async def retry(self, caller: Caller, identifier: str) -> Prompt:
         """Start an errored, abandoned or canceled prompt afresh; a new prompt as far as limits go.
@@ -125,6 +141,26 @@ class Prompts:
         if identifier in self._unwritten:
             raise Conflict(f"the prompt is {prompt.status}; it can be deleted once it is stored")
         await self._records.delete(Prompt, identifier)
+
+    async def remove(self, caller: Caller, identifier: str) -> None:
+        """Cancel a prompt that is not final, delete one that is. For its author, and for whoever may delete everyone's.
+
+        Raises `NotFound`, `Forbidden`.
+        """
+        prompt = self._unwritten.get(identifier) or await self._records.get(Prompt, identifier)
+        if prompt is None:
+            raise NotFound(f"no prompt {identifier[:200]}")
+        if caller.user != prompt.user and not (caller.everyone or caller.admin):
+            raise Forbidden("only the author may remove this prompt")
+        if caller.user != prompt.user:
+            identity.require(caller, identity.PROMPT_DELETE)
+        if not prompt.status.final:
+            with suppress(Conflict):  # it became final just now: then it was too late to cancel it
+                await self._cancel(prompt)
+                self._events.tell(Event("prompt_removed", prompt=identifier))
+                return
+        await self._records.delete(Prompt, identifier)
+        self._events.tell(Event("prompt_removed", prompt=identifier))
 
     async def prune(self, caller: Caller, rules: Sequence[Retention], *, dry_run: bool) -> int:
         """Delete old final prompts, or count them. Admins only."""

@@ -16,6 +16,7 @@ class Run:
     """A prompt that is running here. `stop` asks its attempt to end, and says why."""
 
     __slots__ = (
+        "_waiters",
         "attempt",
         "begun",
         "chunks",
@@ -27,7 +28,6 @@ class Run:
         "task",
         "upstream",
         "usage",
-        "waiter",
     )
 
     def __init__(self, prompt: Prompt, connection: Connection | None, upstream: str) -> None:
@@ -42,22 +42,28 @@ class Run:
         self.usage = Usage()
         self.attempt: Attempt | None = None  #: its ledger row, once it has ended
         self.chunks: list[Chunk] = []
-        self.waiter: asyncio.Future[Prompt | None] | None = None
+        self._waiters: set[asyncio.Future[Prompt | None]] = set()
 
     async def settlement(self, seconds: float | None = None) -> Prompt | None:
         """Wait for this attempt's end, at most `seconds`: the prompt as it then is.
 
         None where the time is up, or the store knows better.
         """
-        if self.waiter is None:
-            self.waiter = asyncio.get_running_loop().create_future()
-        # unlike a shield or a time limit around it, this makes no task
-        await asyncio.wait((self.waiter,), timeout=seconds)
-        return self.waiter.result() if self.waiter.done() else None
+        loop = asyncio.get_running_loop()
+        # one future and one timer for each: a time limit around a common one costs thrice that
+        waiter: asyncio.Future[Prompt | None] = loop.create_future()
+        self._waiters.add(waiter)
+        timer = loop.call_later(seconds, _answer, waiter, None) if seconds is not None else None
+        try:
+            return await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
 
     def finish(self, settled: Prompt | None) -> None:
-        if self.waiter is not None:
-            self.waiter.set_result(settled)
+        for waiter in self._waiters:
+            _answer(waiter, settled)
 
     def stop(self, why: Stop) -> None:
         if self.stopped is None and not self.settled:
@@ -67,7 +73,12 @@ class Run:
 
     def spent(self) -> Usage:
         """What the attempt used: as the engine counted it, else by the size of what went in and came out."""
-        if self.usage != Usage() or not self.chunks:
+        if self.usage != Usage() or not any(chunk.text or chunk.tool_calls for chunk in self.chunks):
             return self.usage
         output = sum(len(chunk.text.encode()) for chunk in self.chunks)
         return Usage(input_tokens=sum(map(tokens, self.prompt.request.messages)), output_tokens=output // 4)
+
+
+def _answer(waiter: asyncio.Future[Prompt | None], settled: Prompt | None) -> None:
+    if not waiter.done():
+        waiter.set_result(settled)

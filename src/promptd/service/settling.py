@@ -17,6 +17,7 @@ from promptd.core.ports import Bus, Queue, Settlement
 from promptd.core.routing import Price, cost
 from promptd.service.clock import Clock
 from promptd.service.connections import Connections
+from promptd.service.events import Event, Events
 from promptd.service.metrics import Metrics
 from promptd.service.runs import Run
 
@@ -35,15 +36,20 @@ class Settling:
         queue: Queue,
         bus: Bus,
         connections: Connections,
+        events: Events,
         clock: Clock,
         metrics: Metrics,
         base_seconds: float,
         max_exponent: int,
     ) -> None:
         self._queue, self._bus, self._connections = queue, bus, connections
-        self._clock, self._metrics = clock, metrics
-        self._base_seconds, self._max_exponent = base_seconds, max_exponent
+        self._events, self._clock, self._metrics = events, clock, metrics
         self.leaving = asyncio.Event()
+        self.configure(base_seconds, max_exponent)
+
+    def configure(self, base_seconds: float, max_exponent: int) -> None:
+        """How long failed attempts wait for the next one, from now on."""
+        self._base_seconds, self._max_exponent = base_seconds, max_exponent
 
     async def completed(self, run: Run, answer: Answer) -> Prompt | None:
         prompt, now = run.prompt, self._clock()
@@ -58,6 +64,9 @@ class Settling:
                     created=now,
                     text=answer.text,
                     tool_calls=answer.tool_calls,
+                    files=answer.files,
+                    model=prompt.model,
+                    engine=run.connection.engine.type_id if run.connection is not None else "",
                 ),
             )
         settled = await self._settle(
@@ -186,6 +195,8 @@ class Settling:
         run.attempt = settlement.attempt
         settled = await self.persist(lambda: self._queue.settle(settlement))
         self._metrics.attempt(settlement.attempt)
+        error = settlement.error.code if settlement.error is not None else ""  # a message may quote the prompt
+        self._events.tell(Event("prompt_finished", prompt=run.prompt.id, error=error))
         return settled
 
     async def persist(self, write: Callable[[], Awaitable[T]]) -> T | None:

@@ -6,8 +6,9 @@ the last event id it saw.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from types import MappingProxyType
 
 from promptd.core.chunks import END_OF_FAILED, Position, merge, replay
 from promptd.core.errors import EXECUTION_CODES, Cancelled, NotFound
@@ -60,10 +61,18 @@ class Streams:
     """Readers of prompts and threads."""
 
     def __init__(
-        self, *, records: Records, bus: Bus, running: Callable[[str], Run | None] = lambda identifier: None
+        self,
+        *,
+        records: Records,
+        bus: Bus,
+        running: Callable[[str], Run | None] = lambda identifier: None,
+        unwritten: Mapping[str, Prompt] = MappingProxyType({}),
     ) -> None:
-        """`running` finds the run of a prompt in this process, whose end is known here before it can be read."""
-        self._running = running
+        """`running` finds the run of a prompt in this process, whose end is known here before it can be read.
+
+        `unwritten` holds attached prompts that are not on disk yet.
+        """
+        self._running, self._unwritten = running, unwritten
         self._records, self._bus = records, bus
 
     async def follow(self, identifier: str, after: Position = START) -> AsyncGenerator[Sequence[Chunk], None]:
@@ -73,7 +82,7 @@ class Streams:
         """
         async with self._bus.follow(identifier, after) as live:
             # the log was joined first, so nothing can end unseen between this look and the loop
-            prompt = await self._records.get(Prompt, identifier)
+            prompt = self._unwritten.get(identifier) or await self._records.get(Prompt, identifier)
             if prompt is None:
                 raise NotFound(f"no prompt {identifier}")
             if known_position(prompt, after) != after:
@@ -134,9 +143,10 @@ class Streams:
                     await anext(wakes)
                     continue
                 position = after[1] if after is not None and after[0] == prompt.no else START
-                async with aclosing(self.follow(prompt.id, position)) as batches:
-                    async for batch in batches:
-                        yield prompt, batch
+                with suppress(NotFound):  # it was deleted since it was found
+                    async with aclosing(self.follow(prompt.id, position)) as batches:
+                        async for batch in batches:
+                            yield prompt, batch
                 passed = prompt.no
 
     async def thread_passed(self, thread: str) -> int:

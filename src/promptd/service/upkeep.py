@@ -30,24 +30,35 @@ class Upkeep:
         self._queue, self._clock = queue, clock
         self._lease = lease_seconds
         self._retention = tuple(retention)
-        self._chores: list[tuple[str, float, Callable[[], Awaitable[object]]]] = [
-            ("beat", beat_seconds, self._beat),
-            ("prune", prune_seconds, self._prune),  # without retention too: expired idempotency keys go
-        ]
+        self._chores: dict[str, tuple[float, Callable[[], Awaitable[object]]]] = {
+            "beat": (beat_seconds, self._beat),
+            "prune": (prune_seconds, self._prune),  # without retention too: expired idempotency keys go
+        }
         if flush is not None:
-            self._chores.append(("flush limits", 1.0, lambda: flush(clock())))
-        self._tasks: list[asyncio.Task[None]] = []
+            self._chores["flush limits"] = (1.0, lambda: flush(clock()))
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
-        self._tasks = [
-            asyncio.create_task(self._every(name, seconds, chore), name=name) for name, seconds, chore in self._chores
-        ]
+        for name in self._chores:
+            self._begin(name)
 
     async def stop(self) -> None:
-        tasks, self._tasks = self._tasks, []
+        tasks, self._tasks = list(self._tasks.values()), {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def configure(self, retention: Sequence[Retention], prune_seconds: float) -> None:
+        """Other rules from now on; the time to the next round of deleting begins anew."""
+        self._retention = tuple(retention)
+        self._chores["prune"] = (prune_seconds, self._prune)
+        if (task := self._tasks.get("prune")) is not None:
+            task.cancel()
+            self._begin("prune")
+
+    def _begin(self, name: str) -> None:
+        seconds, chore = self._chores[name]
+        self._tasks[name] = asyncio.create_task(self._every(name, seconds, chore), name=name)
 
     async def _every(self, name: str, seconds: float, chore: Callable[[], Awaitable[object]]) -> None:
         while True:

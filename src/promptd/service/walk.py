@@ -5,12 +5,21 @@ from __future__ import annotations
 from msgspec import Struct
 
 from promptd.service.attached import Attached
+from promptd.service.callers import Callers
+from promptd.service.catalogue import KnownModels
+from promptd.service.clock import Ids
 from promptd.service.connections import Connections
+from promptd.service.downloads import Downloads
+from promptd.service.events import Events
 from promptd.service.intake import Intake
 from promptd.service.keys import Keys
+from promptd.service.people import People
+from promptd.service.policies import Policies
 from promptd.service.prompts import Prompts
 from promptd.service.streams import Streams
+from promptd.service.threads import Threads
 from promptd.service.tickets import Tickets
+from promptd.service.uploads import Uploads
 from promptd.service.worker import Worker
 
 
@@ -21,7 +30,16 @@ class Walk(Struct, frozen=True, kw_only=True):
     attached: Attached  #: run while the caller waits
     prompts: Prompts  #: look up, list, cancel, retry, delete
     streams: Streams  #: follow
-    keys: Keys  #: who is it
+    threads: Threads  #: conversations and their messages
+    uploads: Uploads  #: files that callers sent and engines made
+    downloads: Downloads  #: files that the server fetches
+    models: KnownModels  #: the catalogue, and the default model
+    policies: Policies  #: rate limits and blocklists on endpoints
+    events: Events  #: what happens
+    callers: Callers  #: who is it
+    people: People  #: users, tokens, permits
+    keys: Keys  #: native keys
     tickets: Tickets  #: one stream without a header
     connections: Connections  #: models and what serves them
     worker: Worker  #: lanes and their load
+    ids: Ids

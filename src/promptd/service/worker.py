@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -16,16 +16,17 @@ from typing import Any
 from promptd.core.errors import ShuttingDown, StoreUnavailable
 from promptd.core.lifecycle import WAITING, Status
 from promptd.core.model import Prompt, Usage
-from promptd.core.ports import Bus, Claimed, Queue
-from promptd.core.routing import add
+from promptd.core.ports import Bus, Queue
+from promptd.service.claims import take
 from promptd.service.clock import Clock
+from promptd.service.connections import Connection
 from promptd.service.execution import Execution
 from promptd.service.lanes import Lane
 from promptd.service.runs import Run, Stop
+from promptd.service.spent import Spent
 from promptd.service.streams import thread_topic
 
 _log = logging.getLogger(__name__)
-_FAIR_EVERY = 10  # one claim in ten looks at turns only, not at priority
 _SWEEP_SECONDS = 0.1
 _SWEEPS_PER_LOOK = 10
 _MOST_AT_ONCE = 32  # prompts per claim, so that none holds the loop for long
@@ -58,7 +59,7 @@ class Worker:
         self.draining = False
         self.waiting = waiting  #: prompts that wait in the store
         self._canceled: set[tuple[int, int]] = set()  #: runs canceled before this process heard of their claim
-        self._spent: dict[str, tuple[Usage, int]] = {}  #: what earlier attempts of unfinished prompts used
+        self._spent = Spent()
         self.on_final: Callable[[Prompt, Usage, int], Awaitable[None]] = _nothing  #: with usage and cost in all
 
     # ---------------------------------------------------------------- life
@@ -68,7 +69,7 @@ class Worker:
         self._sweeper = asyncio.create_task(self._sweep(), name="deadline sweep")
         if suspects:
             self._alone = True
-            self._spawn(self._run_suspects(), "suspects")
+            self.spawn(self._run_suspects(), "suspects")
         self.poke_all()
 
     async def drain(self, grace: float) -> None:
@@ -92,12 +93,36 @@ class Worker:
         if self._sweeper is not None:
             self._sweeper.cancel()
 
+    # ---------------------------------------------------------------- lanes
+
+    def set_lanes(self, lanes: Mapping[str, int]) -> None:
+        """Lanes and their slots from now on. A lane that is gone keeps one free: what waits there is told."""
+        for name, lane in self._lanes.items():
+            lane.slots = lanes[name] if name in lanes else lane.busy + 1
+        # a new table, because others may be walking through the old one
+        self._lanes = self._lanes | {name: Lane(name, lanes[name]) for name in lanes if name not in self._lanes}
+        self.poke_all()
+
+    async def ended(self, former: Callable[[Connection], bool]) -> None:
+        """Wait until no attempt holds a connection that is a `former` one."""
+        while runs := [run for run in self._runs.values() if run.connection and former(run.connection)]:
+            # an attached one may be about to get its task
+            await asyncio.wait([run.task or asyncio.create_task(asyncio.sleep(0)) for run in runs])
+
+    def lane(self, name: str) -> Lane | None:
+        return self._lanes.get(name)
+
+    def resize(self, lane: Lane, slots: int) -> None:
+        """So many slots from now on; running prompts keep theirs."""
+        lane.slots = slots
+        self._pump(lane)
+
     # ---------------------------------------------------------------- slots
 
     def reserve(self, lane_name: str) -> bool:
         """Take a slot for a prompt about to be submitted, if one is free and nobody waits in front."""
         lane = self._lanes.get(lane_name)
-        if lane is None or self._held or lane.backlog or lane.claiming or lane.attached or lane.free <= 0:
+        if lane is None or self._held or not lane.open:
             return False
         lane.busy += 1
         return True
@@ -106,40 +131,47 @@ class Worker:
         """Give a slot back; whoever is next gets it."""
         lane = self._lanes[lane_name]
         lane.busy -= 1
+        if lane.gate is not None:
+            lane.gate.ended += 1
         self._pump(lane)
 
-    async def slot(self, lane_name: str) -> None:
-        """Wait for a slot for an attached prompt. Raises `Overloaded`."""
+    async def slot(self, lane_name: str, user: str = "", priority: int = 0) -> None:
+        """Wait for a slot for an attached prompt of `user`, or for the house itself. Raises `Overloaded`."""
         lane = self._lanes[lane_name]
         if self.draining:
             raise ShuttingDown(retry_after=5)
-        if lane.free > 0 and not lane.attached and not self._held:
+        if lane.free > 0 and not lane.attached and not self._held and not lane.shut:
             lane.busy += 1
             return
-        waiter = lane.queue_up()
+        place = lane.queue_up(user, priority)
         self._pump(lane)
         try:
-            await waiter
+            await place
         except asyncio.CancelledError:
-            if lane.leave(waiter):
+            if lane.leave(place):
                 self.release(lane_name)
             raise
 
-    def submitted(self, prompt: Prompt, *, reserved: bool) -> None:
-        """A prompt was stored: run it in its reserved slot, or let the lane look for it."""
+    def submitted(self, prompt: Prompt, *, reserved: bool) -> Run | None:
+        """A prompt was stored: its run in the reserved slot, to be carried out, or None where the lane looks for it."""
         if reserved and prompt.runs == 1:
-            self._launch(prompt)
-            return
+            return self._begin(prompt)
         self.waiting += 1
-        self.poke(prompt.lane)
-        if reserved:
-            self.release(prompt.lane)
+        if (lane := self._lanes.get(prompt.lane)) is not None:
+            lane.arrive()
+            lane.busy -= reserved
+            self._pump(lane)
+        return None
+
+    async def carry_out(self, run: Run) -> None:
+        """Run what `submitted` gave, in the present task."""
+        run.task = asyncio.current_task()
+        await self._run(run)
 
     def poke(self, lane_name: str) -> None:
         """Something of this lane may have become claimable."""
-        lane = self._lanes.get(lane_name)
-        if lane is not None:
-            lane.backlog = True
+        if (lane := self._lanes.get(lane_name)) is not None:
+            lane.look()
             self._pump(lane)
 
     def poke_all(self) -> None:
@@ -150,13 +182,15 @@ class Worker:
         return self._runs.get(identifier)
 
     def stop(self, identifier: str, why: Stop) -> None:
-        run = self._runs.get(identifier)
-        if run is not None:
+        if (run := self._runs.get(identifier)) is not None:
             run.stop(why)
 
     def load(self) -> dict[str, tuple[int, int]]:
         """Slots and busy slots per lane."""
-        return {lane.name: (lane.slots, lane.busy) for lane in self._lanes.values()}
+        return {
+            lane.name: (lane.slots if lane.gate is None else lane.gate.slots, lane.busy)
+            for lane in self._lanes.values()
+        }
 
     @property
     def resting(self) -> bool:
@@ -170,29 +204,24 @@ class Worker:
     # ---------------------------------------------------------------- claiming
 
     def _pump(self, lane: Lane) -> None:
+        if lane.gate is not None:
+            lane.gate.changed()
         if self._held:
             return
         lane.admit_attached()
-        if not lane.backlog:
-            return
-        if lane.claiming:  # asked first: a claim under way holds the free slots, and must look once more
-            lane.again = True
-            return
-        if lane.free <= 0:
+        if lane.claiming or not lane.backlog or lane.free <= 0:
             return
         lane.claiming = True
-        self._spawn(self._claim(lane), f"claim {lane.name}")
+        self.spawn(self._claim(lane), f"claim {lane.name}")
 
     async def _claim(self, lane: Lane) -> None:
         try:
             while lane.backlog and lane.free > 0 and not self._held:
-                lane.again = False
-                wanted = 1 if lane.attached else min(lane.free, _MOST_AT_ONCE)
-                lane.held = wanted  # nobody else may take these slots while the store looks
+                wanted = lane.ask(_MOST_AT_ONCE)
                 try:
-                    found = await self._take(lane, wanted)
+                    found = await take(self._queue, lane, wanted, self._clock())
                 except StoreUnavailable:
-                    lane.held = 0
+                    lane.held, lane.waiting = 0, None
                     self._look_again(lane, self._clock() + _STORE_PAUSE)
                     break
                 lane.held = 0
@@ -203,35 +232,16 @@ class Worker:
                 for prompt in found.prompts:
                     self._launch(prompt)
                 await self._announce(found.expired)
-                if len(found.prompts) < wanted and not lane.again:
-                    lane.backlog = False
-                    if found.next_due is not None:
-                        self._look_again(lane, found.next_due)
+                # a claim that met many expired ones may have stopped before it came to the others
+                if lane.took(wanted, len(found.prompts) + len(found.expired)) and found.next_due is not None:
+                    self._look_again(lane, found.next_due)
                 lane.admit_attached()
         finally:
             lane.claiming = False
-        if lane.again:
+        if lane.gate is not None:
+            lane.gate.changed()
+        if lane.again or lane.arrived:
             self._pump(lane)
-
-    async def _take(self, lane: Lane, wanted: int) -> Claimed:
-        """Claim by priority, and one in ten by turn alone; both in one batch of the store."""
-        now = self._clock()
-        fair = (lane.claimed + wanted) // _FAIR_EVERY - lane.claimed // _FAIR_EVERY
-        claims = [self._queue.claim(lane.name, wanted - fair, now=now)]
-        if fair:
-            claims.append(self._queue.claim(lane.name, fair, now=now, fair_only=True))
-        results = await asyncio.gather(*claims, return_exceptions=True)
-        found = [result for result in results if isinstance(result, Claimed)]
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, StoreUnavailable):
-                _log.error("claim of %s failed", lane.name, exc_info=result, extra={"action": "claim_failed"})
-        if not found:  # where only one of them failed, what the other one took must run
-            raise StoreUnavailable
-        return Claimed(
-            tuple(prompt for part in found for prompt in part.prompts),
-            tuple(prompt for part in found for prompt in part.expired),
-            found[-1].next_due,
-        )
 
     async def _expire(self, lane: Lane) -> None:
         """Abandon what waited too long in a lane whose slots are all taken."""
@@ -286,32 +296,36 @@ class Worker:
     # ---------------------------------------------------------------- running
 
     def _launch(self, prompt: Prompt) -> None:
+        run = self._begin(prompt)
+        run.task = self.spawn(self._run(run), prompt.id)
+
+    def _begin(self, prompt: Prompt) -> Run:
         run = self._execution.begin(prompt)
         self.enter(run)
         if prompt.thread is not None:
             self._bus.wake(thread_topic(prompt.thread))
-        run.task = self._spawn(self._run(run), prompt.id)
         if (prompt.no, prompt.runs) in self._canceled:
             self._canceled.discard((prompt.no, prompt.runs))
             run.stop("cancel")
         if self._leaving:
             run.stop("drain")
+        return run
 
     def enter(self, run: Run) -> None:
         """The run is under way: it can be found, stopped, and counts for drain and deadline."""
+        if (gate := self._lanes[run.prompt.lane].gate) is not None:
+            gate.meet(run)
         self._runs[run.prompt.id] = run
         self._under_way += 1
         self._empty.clear()
-        if run.prompt.deadline is not None:
-            self._deadlines += 1
+        self._deadlines += run.prompt.deadline is not None
 
     def leave(self, run: Run) -> None:
         """The run is over; whoever is next gets its slot."""
         if self._runs.get(run.prompt.id) is run:  # a retry may have taken the place of a run that was slow to stop
             del self._runs[run.prompt.id]
         self._under_way -= 1
-        if run.prompt.deadline is not None:
-            self._deadlines -= 1
+        self._deadlines -= run.prompt.deadline is not None
         if not self._under_way:
             self._empty.set()
         self.release(run.prompt.lane)
@@ -321,12 +335,14 @@ class Worker:
         lane = self._lanes[prompt.lane]
         settled = None
         try:
+            if lane.gate is not None:
+                await lane.gate.let_in(run)
             settled = await self._execution.attempt(run)
         finally:
             if settled is not None and settled.status in WAITING:
                 self.waiting += 1
-                lane.backlog = True
-            self._note(run)
+                lane.look()
+            self._spent.note(run)
             self.leave(run)
             if prompt.thread is not None:
                 self.poke_all()  # the next of the thread came forward, maybe in another lane
@@ -334,17 +350,9 @@ class Worker:
         if settled is not None and settled.status.final:
             await self.finished(settled)
 
-    def _note(self, run: Run) -> None:
-        """Remember what the attempt used, until its prompt is final."""
-        attempt = run.attempt
-        if attempt is not None and (attempt.usage != Usage() or attempt.cost):
-            usage, cost = self._spent.get(run.prompt.id, (Usage(), 0))
-            self._spent[run.prompt.id] = (add(usage, attempt.usage), cost + attempt.cost)
-
     async def finished(self, prompt: Prompt) -> None:
         """A prompt is final: tell who wants to know what it used in all."""
-        usage, cost = self._spent.pop(prompt.id, (Usage(), 0))
-        await self.on_final(prompt, usage, cost)
+        await self.on_final(prompt, *self._spent.pop(prompt.id))
 
     def canceled(self, prompt: Prompt, was: Status) -> None:
         """The store canceled a prompt that stood at `was`. Its claim may still be on its way to this process."""
@@ -355,7 +363,8 @@ class Worker:
         else:
             self._canceled.add((prompt.no, prompt.runs))
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """A task that a drain waits for."""
         task = asyncio.create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -374,7 +383,7 @@ class Worker:
                 for lane in self._lanes.values():
                     if lane.backlog and lane.free <= 0 and not lane.claiming:
                         lane.claiming = True
-                        self._spawn(self._expire(lane), f"expire {lane.name}")
+                        self.spawn(self._expire(lane), f"expire {lane.name}")
             if self._deadlines:
                 now = self._clock()
                 for run in list(self._runs.values()):

@@ -1,27 +1,28 @@
-"""Every setting in one frozen object, read once at start from defaults, `promptd.yaml` and `PROMPTD_*`."""
+"""Every setting in one frozen object, read from defaults, `promptd.yaml` and `PROMPTD_*` at the start and by a reload."""
 
+from promptd.settings.changes import LIVE, Changes, compare
 from promptd.settings.explain import explain, suggestion
 from promptd.settings.load import load
-from promptd.settings.model import (
-    ConnectionSettings,
+from promptd.settings.model import Settings
+from promptd.settings.sections import (
     GuardSettings,
     HistorySettings,
     KeysSettings,
     LimitSettings,
     LogSettings,
-    ModelSettings,
     PatternSettings,
-    PriceSettings,
     QueueSettings,
     RetentionSettings,
     RetrySettings,
     ServerSettings,
-    Settings,
     StoreSettings,
     StreamsSettings,
 )
+from promptd.settings.sources import ConnectionSettings, ModelSettings, PriceSettings
 
 __all__ = [
+    "LIVE",
+    "Changes",
     "ConnectionSettings",
     "GuardSettings",
     "HistorySettings",
@@ -38,6 +39,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "StreamsSettings",
+    "compare",
     "explain",
     "load",
     "suggestion",

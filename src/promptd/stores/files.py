@@ -6,11 +6,12 @@ A file appears under its name only when all of it is on disk. The same content t
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -58,6 +59,48 @@ class FolderFiles:
         finally:
             await _in_thread(upload.discard)
 
+    async def adopt(self, path: Path, digest: str | None = None) -> str:
+        """Take over a finished file without copying it, where it lies on the same file system; its SHA-256 in hex.
+
+        `path` must not be changed meanwhile; a given `digest` is believed. Raises `NotFound`, `ValueError` for what is
+        no digest; on any failure the file stays where it is.
+        """
+        if digest is not None and not _DIGEST.fullmatch(digest):
+            raise ValueError("the digest is no SHA-256 in lower-case hex")
+        return await _in_thread(self._adopt, path, digest)
+
+    def _adopt(self, path: Path, digest: str | None) -> str:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise NotFound("no such file") from None
+        with file:
+            if digest is None:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fchmod(file.fileno(), 0o600)
+            os.fsync(file.fileno())
+        target = _made(self._path(digest))
+        try:
+            path.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            return self._copy(path)
+        _sync_folder(target.parent)
+        return digest
+
+    def _copy(self, path: Path) -> str:
+        upload = _Upload(self._temporary)
+        try:
+            with path.open("rb") as file:
+                while batch := file.read(_BATCH):
+                    upload.write([batch])
+            digest = upload.finish([], self._path)
+        finally:
+            upload.discard()
+        path.unlink()
+        return digest
+
     def open(self, digest: str) -> BinaryIO:
         """The content, to be closed by the caller. Raises `NotFound`, also for anything that is not a digest."""
         if not _DIGEST.fullmatch(digest):
@@ -68,9 +111,23 @@ class FolderFiles:
             except FileNotFoundError:
                 raise NotFound("no such file") from None
 
+    def path(self, digest: str) -> Path:
+        """Where the content lies. Raises `NotFound`."""
+        path = self._path(digest)
+        if not _DIGEST.fullmatch(digest) or not path.is_file():
+            raise NotFound("no such file")
+        return path
+
     async def delete(self, digest: str) -> bool:
         """Whether there was such a file. Open readers keep what they read."""
         return bool(_DIGEST.fullmatch(digest)) and await _in_thread(_remove, self._path(digest))
+
+    async def digests(self) -> Sequence[str]:
+        """Everything that is stored, in no order."""
+        return await _in_thread(self._all)
+
+    def _all(self) -> list[str]:
+        return [path.name for path in self._folder.glob("[0-9a-f][0-9a-f]/*") if _DIGEST.fullmatch(path.name)]
 
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
@@ -103,10 +160,7 @@ class _Upload:
         self.write(batch)
         os.fsync(self._opened().fileno())
         digest = self._hash.hexdigest()
-        target = path_of(digest)
-        if not target.parent.is_dir():
-            target.parent.mkdir(mode=0o700, exist_ok=True)
-            _sync_folder(target.parent.parent)
+        target = _made(path_of(digest))
         Path(self._name).replace(target)
         _sync_folder(target.parent)
         return digest
@@ -116,6 +170,14 @@ class _Upload:
         if self._file is not None:
             self._file.close()
             Path(self._name).unlink(missing_ok=True)
+
+
+def _made(target: Path) -> Path:
+    """The same path, its folder made."""
+    if not target.parent.is_dir():
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(target.parent.parent)
+    return target
 
 
 def _remove(path: Path) -> bool:

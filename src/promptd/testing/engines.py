@@ -13,8 +13,8 @@
         @pytest.fixture
         def model(self): return "echo"
 
-Two more are optional: `broken`, a connection whose calls fail, and `model_for` where a capability needs its own model.
-Answers must be the same each time at temperature 0.
+More are optional: `broken`, a connection whose calls fail; `image` and `sound`, files that the engine can read;
+`model_for` where a capability needs its own model. Answers must be the same each time at temperature 0.
 """
 
 from __future__ import annotations
@@ -31,11 +31,15 @@ from pydantic import SecretStr
 
 from promptd.core.engine import Call, Config, Engine, Result, map_error
 from promptd.core.errors import ExecutionFailed, PromptExecutionError
-from promptd.core.model import Capability, Chunk, Parameters, Turn
+from promptd.core.model import Blob, Capability, Chunk, Parameters, Turn
 from promptd.core.ports import HttpClient
+from promptd.testing import media
 
 _PROMPTLY = 1.0  # seconds that closing may take
 _SECRET = "the-secret-of-the-exam"  # noqa: S105 - it is one
+
+#: what comes out, by capability; all others give text
+_FILES = {Capability.IMAGE: "image/", Capability.SPEECH: "audio/"}
 
 MakeCall = Callable[..., Call[Any]]
 
@@ -48,14 +52,29 @@ class EngineContract:
         """A connection whose calls fail, or None where that can't be arranged."""
         return None
 
+    @pytest.fixture
+    def image(self) -> Blob:
+        """What engines for images and vision are given."""
+        return media.image()
+
+    @pytest.fixture
+    def sound(self) -> Blob:
+        """What engines for transcription are given."""
+        return media.sound("hello world")
+
     def model_for(self, model: str, capability: Capability) -> str:
         return model
 
     @pytest.fixture
-    def make_call(self, connection: Config, http: HttpClient, model: str) -> MakeCall:
+    def make_call(
+        self, engine: Engine[Any], connection: Config, http: HttpClient, model: str, image: Blob, sound: Blob
+    ) -> MakeCall:
+        files = {Capability.VISION: (image,), Capability.TRANSCRIPTION: (sound,)}
+
         def make(text: str = "Say hello to the world", **changes: Any) -> Call[Any]:
-            capability = changes.get("capability", Capability.CHAT)
+            capability = changes.setdefault("capability", usual(engine))
             fields: dict[str, Any] = {
+                "files": files.get(capability, ()),
                 "connection": connection,
                 "connection_name": "exam",
                 "model": self.model_for(model, capability),
@@ -96,7 +115,9 @@ class EngineContract:
     async def test_progress_comes_first_and_then_one_done(self, engine: Engine[Any], make_call: MakeCall) -> None:
         chunks = await _collect(engine.run(make_call()))
         assert [chunk.kind for chunk in chunks] == ["progress"] * (len(chunks) - 1) + ["done"]
-        assert all(chunk.text or chunk.tool_calls for chunk in chunks[:-1])
+        assert all(chunk.text or chunk.tool_calls or chunk.fraction is not None for chunk in chunks[:-1])
+        assert all(0 <= chunk.fraction <= 1 for chunk in chunks if chunk.fraction is not None)
+        assert not any(chunk.blobs for chunk in chunks[:-1])
         done = chunks[-1]
         assert not done.text
         assert done.finish_reason
@@ -108,18 +129,37 @@ class EngineContract:
         chunks = await _collect(engine.run(make_call()))
         result = await engine.execute(make_call())
         assert result.text == "".join(chunk.text for chunk in chunks)
-        assert result.text
+        assert result.blobs == chunks[-1].blobs
+        assert result.text or result.blobs
         assert result.finish_reason == chunks[-1].finish_reason
 
     @pytest.mark.asyncio
     async def test_declared_capabilities_work(self, engine: Engine[Any], make_call: MakeCall) -> None:
         assert engine.capabilities
         assert engine.capabilities <= set(Capability)
-        for capability in engine.capabilities - {Capability.EMBEDDING}:
-            assert (await engine.execute(make_call(capability=capability))).text
+        for capability in sorted(engine.capabilities - {Capability.EMBEDDING}):
+            result = await engine.execute(make_call(capability=capability))
+            if capability in _FILES:
+                check_blobs(result.blobs, _FILES[capability])
+            else:
+                assert result.text
         if Capability.EMBEDDING in engine.capabilities:
             result = await engine.execute(make_call(capability=Capability.EMBEDDING, texts=("red", "blue", "red")))
             _check_embeddings(result)
+
+    @pytest.mark.asyncio
+    async def test_an_image_is_made_from_an_image(self, engine: Engine[Any], make_call: MakeCall, image: Blob) -> None:
+        if Capability.IMAGE not in engine.capabilities:
+            return
+        made = await engine.execute(make_call(capability=Capability.IMAGE, files=(image,)))
+        check_blobs(made.blobs, "image/")
+
+    @pytest.mark.asyncio
+    async def test_a_transcription_needs_a_sound(self, engine: Engine[Any], make_call: MakeCall) -> None:
+        if Capability.TRANSCRIPTION not in engine.capabilities:
+            return
+        with pytest.raises(PromptExecutionError, match="files"):
+            await engine.execute(make_call(capability=Capability.TRANSCRIPTION, files=()))
 
     @pytest.mark.asyncio
     async def test_closing_ends_a_run_promptly(self, engine: Engine[Any], make_call: MakeCall) -> None:
@@ -160,14 +200,33 @@ class EngineContract:
     @pytest.mark.asyncio
     async def test_runs_at_the_same_time_do_not_mix(self, engine: Engine[Any], make_call: MakeCall) -> None:
         texts = [f"Repeat the word number {number} please" for number in range(8)]
-        alone = [(await engine.execute(make_call(text))).text for text in texts]
+        alone = [_given(await engine.execute(make_call(text))) for text in texts]
         together = await asyncio.gather(*[engine.execute(make_call(text)) for text in texts])
-        assert [result.text for result in together] == alone
+        assert [_given(result) for result in together] == alone
 
     @pytest.mark.asyncio
     async def test_stopping_what_never_started_is_fine(self, engine: Engine[Any]) -> None:
         await engine.stop("no-such-connection")
         await engine.stop("no-such-connection")
+
+
+def usual(engine: Engine[Any]) -> Capability:
+    """What an engine is asked for where it does not matter: text, if it makes any."""
+    return next(capability for capability in Capability if capability in engine.capabilities)
+
+
+def check_blobs(blobs: tuple[Blob, ...], kind: str) -> None:
+    """At least one file, each with bytes, a name and a media type that begins with `kind`."""
+    assert blobs
+    for blob in blobs:
+        assert blob.data
+        assert blob.name
+        assert "/" not in blob.name
+        assert blob.media_type.startswith(kind), blob.media_type
+
+
+def _given(result: Result) -> tuple[str, tuple[bytes, ...]]:
+    return result.text, tuple(blob.data for blob in result.blobs)
 
 
 async def _collect(chunks: AsyncGenerator[Chunk, None]) -> list[Chunk]:

@@ -109,8 +109,11 @@ def _fault(name: str) -> Callable[[Fault], Fault]:
 
 
 def prompt_of(body: dict[str, Any]) -> str:
-    """The raw prompt of a completion, or the last message of a chat."""
-    return str(body["prompt"] if "prompt" in body else body["messages"][-1]["content"])
+    """The raw prompt of a completion, or the last message of a chat with the kinds of what it holds besides text."""
+    content = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+    if isinstance(content, list):
+        return " ".join(part["text"] if part["type"] == "text" else part["type"] for part in content)
+    return str(content)
 
 
 # ------------------------------------------------------------------ what works

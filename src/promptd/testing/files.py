@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 
 import pytest
 
@@ -66,6 +67,15 @@ class FilesContract:
             files.open(digest)
         assert not await files.delete(digest)
 
+    async def test_lists_what_it_has(self, files: Files) -> None:
+        assert list(await files.digests()) == []
+        kept = {await files.save(stream([text])) for text in (b"a", b"b", b"a")}
+        assert set(await files.digests()) == kept
+        assert len(await files.digests()) == 2
+        for digest in kept:
+            await files.delete(digest)
+        assert list(await files.digests()) == []
+
     async def test_unknown_digest(self, files: Files) -> None:
         with pytest.raises(NotFound):
             files.open("0" * 64)
@@ -80,3 +90,40 @@ class FilesContract:
             await files.save(broken())
         with pytest.raises(NotFound):
             files.open(hashlib.sha256(b"half of it").hexdigest())
+
+    @pytest.mark.parametrize("content", [b"", b"a model", bytes(range(256)) * 20_000], ids=["empty", "small", "5 MB"])
+    @pytest.mark.parametrize("known", [False, True])
+    async def test_adopts_a_finished_file(self, files: Files, tmp_path: Path, content: bytes, known: bool) -> None:
+        finished = tmp_path / "finished"
+        finished.write_bytes(content)
+        expected = hashlib.sha256(content).hexdigest()
+        digest = await files.adopt(finished, expected if known else None)
+        assert digest == expected
+        assert not finished.exists()
+        with files.open(digest) as file:
+            assert file.read() == content
+
+    async def test_adopts_what_it_has_already(self, files: Files, tmp_path: Path) -> None:
+        digest = await files.save(stream([b"same"]))
+        finished = tmp_path / "finished"
+        finished.write_bytes(b"same")
+        assert await files.adopt(finished) == digest
+        assert not finished.exists()
+        assert files.path(digest).read_bytes() == b"same"
+
+    async def test_cannot_adopt_what_is_not_there(self, files: Files, tmp_path: Path) -> None:
+        with pytest.raises(NotFound):
+            await files.adopt(tmp_path / "absent")
+        finished = tmp_path / "finished"
+        finished.touch()
+        with pytest.raises(ValueError, match="digest"):
+            await files.adopt(finished, "../../outside")
+        assert finished.exists()
+
+    async def test_says_where_the_content_lies(self, files: Files) -> None:
+        digest = await files.save(stream([b"here"]))
+        assert files.path(digest).read_bytes() == b"here"
+        await files.delete(digest)
+        for unknown in (digest, "", "../../etc/passwd", "a" * 64 + "\n"):
+            with pytest.raises(NotFound):
+                files.path(unknown)

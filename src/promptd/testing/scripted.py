@@ -1,7 +1,8 @@
 """`Scripted`: an engine that does what a script says, for tests of everything above it, kill tests included.
 
 A script is a JSON list of steps, or a list of such lists: then the n-th attempt runs the n-th, and the last one repeats.
-It stands in the prompt's last user message or in the connection; without one the engine repeats that message.
+It stands in the prompt's last user message or in the connection; without one the engine repeats that message, draws as
+many images of it as were asked for, speaks it, or tells what was spoken in the sounds that came along.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from pydantic import Field, JsonValue, field_validator
 
 from promptd.core.engine import Call, Config, Engine
 from promptd.core.errors import EXECUTION_CODES, InvalidInput
-from promptd.core.model import Capability, Chunk, ToolCall, Usage
+from promptd.core.model import Blob, Capability, Chunk, ImageParameters, ToolCall, Usage
+from promptd.testing import media
 
 _POLL = 0.01  # seconds between two looks for a file
 _CRASH_STATUS = 70
@@ -90,6 +92,26 @@ class Finish(_Step, frozen=True, forbid_unknown_fields=True):
     finish: str
 
 
+class Images(_Step, frozen=True, forbid_unknown_fields=True):
+    """So many PNG images."""
+
+    images: int
+    width: int = 8
+    height: int = 8
+
+
+class Speech(_Step, frozen=True, forbid_unknown_fields=True):
+    """A WAV sound, from which a transcription gets this text back."""
+
+    speech: str
+
+
+class Fraction(_Step, frozen=True, forbid_unknown_fields=True):
+    """Progress without text: how much is done, 0 … 1."""
+
+    fraction: float
+
+
 _STEPS: dict[str, type[_Step]] = {
     "say": Say,
     "wait": Wait,
@@ -100,6 +122,9 @@ _STEPS: dict[str, type[_Step]] = {
     "hang": Hang,
     "tool": Tool,
     "finish": Finish,
+    "images": Images,
+    "speech": Speech,
+    "fraction": Fraction,
 }
 
 
@@ -141,10 +166,9 @@ class Scripted(Engine[ScriptedConfig]):
             return
         script = _script_in(text) if config.prompt_scripts else None
         steps = parse_script(config.script if script is None else script, call.attempt)
-        if not steps:
-            echo = call.parameters.template.replace("{prompt}", text) if call.parameters.template else text
-            steps = [Say(echo, config.pieces)]
+        steps = steps or [_unscripted(call, text, config.pieces)]
         said, reason = 0, "stop"
+        blobs: list[Blob] = []
         for step in steps:
             if isinstance(step, Finish):
                 reason = step.finish
@@ -158,13 +182,44 @@ class Scripted(Engine[ScriptedConfig]):
                 reason = "tool_calls"
                 arguments = json.dumps(step.arguments)
                 yield Chunk("progress", tool_calls=(ToolCall(0, step.id, step.tool, arguments),))
+            elif isinstance(step, Fraction):
+                yield Chunk("progress", fraction=step.fraction)
+                await asyncio.sleep(0)
+            elif isinstance(step, Images | Speech):
+                blobs += _files(step, text, len(blobs))
             else:
                 await _act(step)
-        yield Chunk("done", finish_reason=reason, usage=Usage(len(text.split()), said))
+        yield Chunk("done", finish_reason=reason, usage=Usage(len(text.split()), said), blobs=tuple(blobs))
 
 
 def asked_text(call: Call[Any]) -> str:
     return next((turn.content for turn in reversed(call.messages) if turn.role == "user"), "")
+
+
+def _unscripted(call: Call[Any], text: str, pieces: int) -> _Step:
+    """What a prompt without a script gets."""
+    if call.capability is Capability.IMAGE:
+        asked = call.parameters.image or ImageParameters()
+        return Images((asked.batch_size or 1) * (asked.rounds or 1), asked.width or 8, asked.height or 8)
+    if call.capability is Capability.SPEECH:
+        return Speech(text)
+    if call.capability is Capability.TRANSCRIPTION:
+        if not call.files:
+            raise InvalidInput("files: expected a sound")
+        text = " ".join(media.comment_of(blob.data) or f"{len(blob.data)} bytes" for blob in call.files)
+    elif call.parameters.template:
+        text = call.parameters.template.replace("{prompt}", text)
+    return Say(text, pieces)
+
+
+def _files(step: Images | Speech, text: str, made: int) -> list[Blob]:
+    """`made` is how many files the attempt has already: none looks like another."""
+    if isinstance(step, Speech):
+        return [media.sound(step.speech, f"speech-{made + 1}.wav")]
+    return [
+        Blob(f"image-{number}.png", "image/png", media.png(f"{text}|{number}", step.width, step.height))
+        for number in range(made + 1, made + 1 + step.images)
+    ]
 
 
 def parse_script(script: Sequence[Any], attempt: int) -> list[_Step]:

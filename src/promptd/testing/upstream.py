@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from promptd.testing.faults import FAULTS, Fault, Presence, Wire
+from promptd.testing.makers import MAKERS, is_form, read_form
 
 
 class Received(NamedTuple):
@@ -67,12 +68,15 @@ class Upstream:
         method, path, _ = first.split(" ")
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         data = await wire.reader.readexactly(int(headers.get("content-length", "0")))
-        body = json.loads(data) if data else {}
+        body = read_form(headers, data) if is_form(headers) else json.loads(data) if data else {}
         self.calls.append(Received(method, path, headers, body))
         if path.endswith("/models"):
             wire.whole(200, {"data": [{"id": "echo"}, {"id": "other"}]})
         elif path.endswith("/embeddings"):
             await EMBEDDERS.get(body["model"], _embed)(wire, body)
+        elif body["model"] in MAKERS:
+            make = next(make for end, make in MAKERS[body["model"]].items() if path.endswith(end))
+            await make(wire, body)
         else:
             await FAULTS[body["model"]](wire, body)
         await wire.writer.drain()

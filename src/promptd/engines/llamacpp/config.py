@@ -35,6 +35,9 @@ class LlamaCppConfig(Config):
     gpu_layers: int = Field(-1, ge=-1, description="layers on a GPU; -1: as many as fit")
     prompt_cache_mb: int = Field(256, ge=0, description="memory for the state of earlier prompts; 0: off")
     idle_stop_seconds: float = Field(0, ge=0, description="unload the model after this time without a call; 0: never")
+    memory_mb: int = Field(
+        0, ge=0, description="memory that a replica takes, as `fleet.memory_mb` counts it; 0: estimated from the file"
+    )
     memory_limit_mb: int = Field(
         0, ge=0, description="resident memory of the model's process beyond which it is ended (Linux); 0: no limit"
     )

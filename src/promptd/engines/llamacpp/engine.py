@@ -1,4 +1,4 @@
-"""`LlamaCpp`: GGUF files served by llama.cpp, each in a child process of its own.
+"""`LlamaCpp`: GGUF files served by llama.cpp, each in a child process of its own, or in several.
 
 The server itself never loads the library: a crash or an out-of-memory kill takes one model, not the service.
 """
@@ -16,12 +16,13 @@ from typing import ClassVar
 
 from promptd.core.engine import Call, CheckParams, CheckResult, Engine, Standing
 from promptd.core.errors import EngineLost, HandlerUnavailable, NetworkError, ServiceUnavailable, UnsupportedInput
-from promptd.core.model import Capability, Chunk
+from promptd.core.model import TEXT, Capability, Chunk
 from promptd.core.ports import HttpClient, Timeouts
 from promptd.dialects.openai import capability_of, run_openai
 from promptd.engines.llamacpp.bounds import require_bounded
 from promptd.engines.llamacpp.config import LlamaCppConfig, model_file
-from promptd.engines.llamacpp.serving import Serving
+from promptd.engines.llamacpp.memory import estimate
+from promptd.engines.llamacpp.replicas import Replicas
 from promptd.engines.llamacpp.supervisor import Supervisor
 
 #: a long prompt on a slow machine is read for minutes before the first token; deadlines are the prompt's business
@@ -35,14 +36,14 @@ class LlamaCpp(Engine[LlamaCppConfig]):
     type_id = "llamacpp"
     display_name = "llama.cpp"
     display_description = "Models in GGUF files, run on this machine by llama.cpp."
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
+    capabilities: ClassVar[frozenset[Capability]] = TEXT
 
     def __init__(self, library: str = "xllamacpp") -> None:
         self._missing = ""
         if importlib.util.find_spec(library) is None:
             self._missing = f"llama.cpp is not available on this platform ({sys.platform}, {platform.machine()})"
-        self._supervisors: dict[str, Supervisor] = {}
-        self._replaced: list[Supervisor] = []  #: their settings were changed, their last calls still run
+        self._models: dict[str, Replicas] = {}
+        self._replaced: list[Replicas] = []  #: their settings were changed, their last calls still run
 
     async def check(self, params: CheckParams[LlamaCppConfig]) -> CheckResult:
         """Load the model in a child of its own, unless it is loaded with the very same settings already.
@@ -50,10 +51,12 @@ class LlamaCpp(Engine[LlamaCppConfig]):
         Raises what the first call would raise, and `ServiceUnavailable` where a loaded model does not answer.
         """
         self._require_library()
-        running = self._supervisors.get(params.connection_name)
+        known = self._models.get(params.connection_name)
         trial = None
-        if running is None or running.config != params.connection:
+        if known is None or known.config != params.connection:
             running = trial = Supervisor(params.connection_name, params.connection)
+        else:
+            running = known.choose()
         try:
             async with running.serving() as child:
                 child.open_door(params.http)
@@ -76,10 +79,13 @@ class LlamaCpp(Engine[LlamaCppConfig]):
         if capability_of(call) is Capability.EMBEDDING and not call.connection.embedding:
             raise UnsupportedInput("embedding: this connection serves no embeddings, its setting is off")
         require_bounded(call.parameters)
-        supervisor = self._supervisor(call.connection_name, call.connection)
+        supervisor = self._replicas(call.connection_name, call.connection).choose()
         async with supervisor.serving() as child:
+            headers = {"authorization": f"Bearer {child.key}"}
+            answer = run_openai(call.http, f"{child.origin}/v1", headers, call, timeouts=_TIMEOUTS, grammar=True)
             try:
-                async with aclosing(_answer(child, call)) as chunks:
+                child.open_door(call.http)
+                async with aclosing(answer) as chunks:
                     async for chunk in chunks:
                         child.spoke = True
                         yield chunk
@@ -94,64 +100,53 @@ class LlamaCpp(Engine[LlamaCppConfig]):
     async def start(self, name: str, connection: LlamaCppConfig, http: HttpClient) -> None:
         """Load the model. Raises what `run` raises; a model once found unusable gets another chance."""
         self._require_library()
-        supervisor = self._supervisor(name, connection)
-        supervisor.forgive()
-        async with supervisor.serving():
+        replicas = self._replicas(name, connection)
+        replicas.forgive()
+        async with replicas.choose().serving():
             return
 
     async def stop(self, name: str) -> None:
-        await self._stop([supervisor for supervisor in self._all() if supervisor.name == name])
+        await self._stop([replicas for replicas in self._all() if replicas.name == name])
 
     def standing(self, name: str, connection: LlamaCppConfig) -> Standing:
         if self._missing:
             return Standing(state="unavailable", reason=self._missing)
-        supervisor = self._supervisors.get(name)
-        if supervisor is None or supervisor.config != connection:
+        replicas = self._models.get(name)
+        if replicas is None or replicas.config != connection:
             return Standing(state="stopped")
-        return supervisor.standing
+        return replicas.standing
+
+    def memory(self, connection: LlamaCppConfig) -> int | None:
+        return estimate(connection)
+
+    async def scale(self, name: str, connection: LlamaCppConfig, count: int, http: HttpClient) -> None:
+        """Raises what `run` raises where another process can't be started."""
+        self._require_library()
+        await self._replicas(name, connection).scale(count)
 
     async def close(self) -> None:
         """End every child; takes a few seconds at most."""
         await self._stop(self._all())
 
-    def _all(self) -> list[Supervisor]:
-        return [*self._supervisors.values(), *self._replaced]
+    def _all(self) -> list[Replicas]:
+        return [*self._models.values(), *self._replaced]
 
-    async def _stop(self, supervisors: list[Supervisor]) -> None:
-        for supervisor in supervisors:
-            if self._supervisors.get(supervisor.name) is supervisor:
-                del self._supervisors[supervisor.name]
-        await asyncio.gather(*(supervisor.stop() for supervisor in supervisors))
+    async def _stop(self, models: list[Replicas]) -> None:
+        for replicas in models:
+            if self._models.get(replicas.name) is replicas:
+                del self._models[replicas.name]
+        await asyncio.gather(*(replicas.stop() for replicas in models))
 
     def _require_library(self) -> None:
         if self._missing:
             raise HandlerUnavailable(self._missing)
 
-    def _supervisor(self, name: str, connection: LlamaCppConfig) -> Supervisor:
-        known = self._supervisors.get(name)
+    def _replicas(self, name: str, connection: LlamaCppConfig) -> Replicas:
+        known = self._models.get(name)
         if known is not None and known.config == connection:
             return known
         if known is not None:
             known.replace()
-            self._replaced = [supervisor for supervisor in (*self._replaced, known) if not supervisor.gone]
-        self._supervisors[name] = Supervisor(name, connection)
-        return self._supervisors[name]
-
-
-async def _answer(child: Serving, call: Call[LlamaCppConfig]) -> AsyncGenerator[Chunk, None]:
-    """The child's answer. Raises `NetworkError` where the child is gone."""
-    headers = {"authorization": f"Bearer {child.key}"}
-    # llama.cpp says keep-alive and yet closes the connection behind a stream: any that is pooled may end in our hands
-    for spare in range(call.connection.slots, -1, -1):
-        child.open_door(call.http)
-        heard = False
-        answer = run_openai(call.http, f"{child.origin}/v1", headers, call, timeouts=_TIMEOUTS, grammar=True)
-        try:
-            async with aclosing(answer) as chunks:
-                async for chunk in chunks:
-                    heard = True
-                    yield chunk
-            return
-        except NetworkError:
-            if heard or not spare:
-                raise
+            self._replaced = [replicas for replicas in (*self._replaced, known) if not replicas.gone]
+        self._models[name] = Replicas(name, connection)
+        return self._models[name]

@@ -150,6 +150,19 @@ class ChildProcess:
             _log.debug("%s: %s", self._name, line)
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a child of this process has ended, also where nobody has waited for it yet.
+
+    Where the system can't be asked without taking the child's status, it is taken to live.
+    """
+    if sys.platform == "win32" or not hasattr(os, "waitid"):
+        return False
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
 def _resident(pid: int) -> int:
     """Bytes of memory that a process holds, 0 where it is gone."""
     try:

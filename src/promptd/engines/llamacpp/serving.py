@@ -15,7 +15,6 @@ from promptd.core.ports import HttpClient, Timeouts
 _log = logging.getLogger(__name__)
 
 _NOTICE: Final = 1.0  # seconds that the end of a process may lag behind the end of its sockets
-_ASKS: Final = 4  # as many pooled connections may have been closed behind our back
 _PROBES: Final = 5  # unanswered in a row, they make a process a hung one
 _SLOT_PAUSE: Final = 0.25  # seconds between two looks at the slots
 _SLOTS_BYTES: Final = 4 * 1024 * 1024
@@ -74,16 +73,11 @@ class Serving:
         limits = Timeouts(seconds, seconds, seconds)
         try:
             async with asyncio.timeout(seconds):
-                for _ in range(_ASKS):
-                    try:
-                        async with http.request("GET", f"{self.origin}/health", timeouts=limits) as said:
-                            await said.read()
-                    except NetworkError:  # llama.cpp closes connections that it said it would keep
-                        continue
-                    return True
-        except (TimeoutError, Timeout, InvalidOutput, PermissionDenied):
+                async with http.request("GET", f"{self.origin}/health", timeouts=limits) as said:
+                    await said.read()
+        except (TimeoutError, Timeout, InvalidOutput, PermissionDenied, NetworkError):
             return False
-        return False
+        return True
 
     async def hang(self, patience: float, calls: asyncio.Event) -> None:
         """Return once the process has been silent for `patience` seconds while `calls` was set: it will not answer.

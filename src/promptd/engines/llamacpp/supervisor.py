@@ -22,12 +22,13 @@ from promptd.core.errors import (
 )
 from promptd.engines.llamacpp.child import UNLOADABLE, Orders
 from promptd.engines.llamacpp.config import LlamaCppConfig, ModelFile, model_file
-from promptd.engines.llamacpp.process import ChildProcess
+from promptd.engines.llamacpp.process import ChildProcess, has_ended
 from promptd.engines.llamacpp.serving import Serving
 
 _log = logging.getLogger(__name__)
 
 _STABLE: Final = 60.0  # seconds after which a crash counts as the first one again
+_FORGIVEN: Final = 2  # failures in a row that cost the prompts which wait for a start nothing
 _SHORT: Final = 2.0  # seconds that a call waits for a restart; it would cost the prompt an attempt to be refused
 _CLEAR: Final = 10.0  # seconds that a process may take to see that its last call was cancelled
 #: signals that a program brings upon itself: the same file would end the same way again
@@ -44,19 +45,33 @@ class Supervisor:
 
     def __init__(self, name: str, config: LlamaCppConfig) -> None:
         self.config = config
-        self.standing = Standing(state="stopped")
         self.name = name
+        self.calls = 0
+        self._standing = Standing(state="stopped")
         self._task: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._up: asyncio.Future[Serving]  #: the child that is, or the next one; made by `_begin`
         self._serving: Serving | None = None
         self._retry_at = 0.0  #: loop time before which no child will be started
         self._refused: tuple[ModelFile, PromptExecutionError] | None = None
-        self._calls = 0
         self._busy = asyncio.Event()  #: there are calls
+        self._free = asyncio.Event()  #: there are none
+        self._free.set()
         self._abandoned = asyncio.Event()  #: the last call was cancelled
         self._replaced = False
         self._idle: asyncio.TimerHandle | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """How the model stands; a process that has just died is not ready, even if nobody has been told yet."""
+        serving = self._serving
+        if self._standing.state == "ready" and (serving is None or has_ended(serving.pid)):
+            return Standing(state="starting")
+        return self._standing
+
+    @property
+    def ready(self) -> bool:
+        return self.standing.state == "ready"
 
     @property
     def held_back(self) -> float | None:
@@ -70,8 +85,9 @@ class Supervisor:
         Raises `ResourceNotFound`, `ConfigUnusable`, `HandlerUnavailable` (these stand until the file or the settings
         change), `ServiceUnavailable` with `retry_after` while a restart is held back.
         """
-        self._calls += 1
+        self.calls += 1
         self._busy.set()
+        self._free.clear()
         if self._idle is not None:
             self._idle.cancel()
         try:
@@ -79,13 +95,14 @@ class Supervisor:
             try:
                 yield serving
             except (asyncio.CancelledError, GeneratorExit):
-                if self._calls == 1 and serving is self._serving:
+                if self.calls == 1 and serving is self._serving:
                     self._abandoned.set()
                 raise
         finally:
-            self._calls -= 1
-            if not self._calls:
+            self.calls -= 1
+            if not self.calls:
                 self._busy.clear()
+                self._free.set()
                 if self._task is not None:
                     self._rest()
 
@@ -98,8 +115,14 @@ class Supervisor:
     def replace(self) -> None:
         """Stop as soon as the calls under way have ended: others get a supervisor with other settings."""
         self._replaced = True
-        if not self._calls:
+        if not self.calls:
             self.retire()
+
+    async def leave(self) -> None:
+        """Stop once the calls under way have ended, and wait until the child is gone. It must get no other calls."""
+        self.replace()
+        await self._free.wait()
+        await self.stop()
 
     @property
     def gone(self) -> bool:
@@ -117,7 +140,7 @@ class Supervisor:
         self._task.cancel()
         self._task = None
         self._retry_at = 0.0
-        self.standing = Standing(state="stopped", reason=reason)
+        self._standing = Standing(state="stopped", reason=reason)
         _log.info("model %s is stopped%s", self.name, f": {reason}" if reason else "")
         self._fail(EngineLost(f"the model {self.name} was stopped"))
         self._part("was stopped")
@@ -150,10 +173,10 @@ class Supervisor:
             if self.config.memory_limit_mb and sys.platform != "linux":
                 raise ConfigUnusable("memory_limit_mb: can't be enforced on this platform, set it to 0")
         except PromptExecutionError as error:
-            self.standing = Standing(state="unavailable", reason=_whole(error))
+            self._standing = Standing(state="unavailable", reason=_whole(error))
             raise
         self._refused = None
-        self.standing = Standing(state="starting")
+        self._standing = Standing(state="starting")
         self._up = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._supervise(file), name=f"llamacpp {self.name}")
 
@@ -176,20 +199,22 @@ class Supervisor:
             failures = 1 if loop.time() - began > _STABLE else failures + 1
             delay = restart_delay(failures)
             _log.warning("model %s: its process %s; restart in %g s", self.name, reason, delay)
-            self._fail(ServiceUnavailable(f"the model's process {reason}", retry_after=delay or None))
+            # whoever waited for it has done nothing wrong; but a model that never comes up costs attempts in the end
+            kind = EngineLost if failures <= _FORGIVEN else ServiceUnavailable
+            self._fail(kind(f"the model's process {reason}", retry_after=delay or None))
             self._up = loop.create_future()
             if delay:
                 self._retry_at = loop.time() + delay
-                self.standing = Standing(state="unavailable", reason=f"the model's process {reason}; it will restart")
+                self._standing = Standing(state="unavailable", reason=f"the model's process {reason}; it will restart")
             else:
-                self.standing = Standing(state="starting")
+                self._standing = Standing(state="starting")
             self._part(reason)
             await asyncio.sleep(delay)
             self._retry_at = 0.0
 
     async def _live(self, file: ModelFile) -> str:
         """One child from start to end; how it ended. Raises `ConfigUnusable`, `HandlerUnavailable`."""
-        self.standing = Standing(state="starting")
+        self._standing = Standing(state="starting")
         key = secrets.token_urlsafe(32)
         try:
             process = await ChildProcess.spawn(self.name, _orders(file, self.config, key))
@@ -201,7 +226,7 @@ class Supervisor:
         try:
             serving = await self._started(process, file, key)
             detail = {"pid": serving.pid, "origin": serving.origin, "slots": self.config.slots}
-            self.standing = Standing(state="ready", context=serving.context, detail=detail)
+            self._standing = Standing(state="ready", context=serving.context, detail=detail)
             self._serving = serving
             self._abandoned.clear()
             watches.append(asyncio.create_task(self._end_hung(process, serving)))
@@ -265,7 +290,7 @@ class Supervisor:
     def _refuse(self, file: ModelFile, error: PromptExecutionError) -> None:
         self._task = None
         self._refused = file, error
-        self.standing = Standing(state="unavailable", reason=_whole(error))
+        self._standing = Standing(state="unavailable", reason=_whole(error))
         self._fail(error)
         self._part(error.message)
 

@@ -25,6 +25,7 @@ def face(walk: Walk, options: FaceOptions) -> Mount:
             stuck_seconds=options.stuck_reader_seconds,
             retry_hint_ms=options.retry_hint_ms,
             closing=options.closing,
+            callers=walk.callers,
         ),
         frames=Frames(),
         document=encode(openapi.document(operations, options.version)),

@@ -9,11 +9,12 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, UnsetType
 
 from promptd.core.chunks import Position, event_id, parse_event_id
-from promptd.core.model import Chunk, Prompt, ToolCall
+from promptd.core.model import Caller, Chunk, Prompt, ToolCall
 from promptd.faces.asgi import encode
-from promptd.faces.native.show import rfc3339, usage_view
-from promptd.faces.native.views import Time, UsageView
-from promptd.service.streams import START, Streams, known_position
+from promptd.faces.native.show import file_views, rfc3339, usage_view
+from promptd.faces.native.views import FileView, Time, UsageView
+from promptd.service.streams import START, known_position
+from promptd.service.walk import Walk
 
 _HELD: Final = 1024  # frames kept for other readers of the same chunk
 _LONGEST_HELD: Final = 8192  # bytes; merged text of slow readers is theirs alone
@@ -29,9 +30,10 @@ class ToolCallPiece(Struct, frozen=True):
 
 
 class ProgressEvent(Struct, frozen=True, tag="progress"):
-    """`text` is appended to what is there."""
+    """`text` is appended to what is there. `fraction` (0 … 1) is how much of the work is done, where the engine tells."""
 
     text: str
+    fraction: float | UnsetType = UNSET
     tool_calls: tuple[ToolCallPiece, ...] | UnsetType = UNSET
     prompt_id: str | UnsetType = UNSET  #: in the events of a thread
 
@@ -52,6 +54,7 @@ class DoneEvent(Struct, frozen=True, tag="done"):
     finish_reason: str | None
     usage: UsageView | None
     value: Any | UnsetType = UNSET  #: what is not text, such as embeddings
+    files: tuple[FileView, ...] | UnsetType = UNSET  #: that the engine made
     prompt_id: str | UnsetType = UNSET
 
 
@@ -68,14 +71,17 @@ StreamEvent = ProgressEvent | RestartEvent | DoneEvent | ErrorEvent
 
 def event_of(chunk: Chunk, prompt_id: str | UnsetType = UNSET) -> StreamEvent:
     if chunk.kind == "progress":
-        return ProgressEvent(chunk.text, tuple(map(_piece, chunk.tool_calls)) if chunk.tool_calls else UNSET, prompt_id)
+        fraction = UNSET if chunk.fraction is None else chunk.fraction
+        calls = tuple(map(_piece, chunk.tool_calls)) if chunk.tool_calls else UNSET
+        return ProgressEvent(chunk.text, fraction, calls, prompt_id)
     if chunk.kind == "restart":
         retry_at = None if chunk.retry_at is None else rfc3339(chunk.retry_at)
         return RestartEvent(chunk.code, chunk.message, retry_at, prompt_id)
     if chunk.kind == "done":
         usage = None if chunk.usage is None else usage_view(chunk.usage)
         value = UNSET if chunk.value is None else chunk.value
-        return DoneEvent(chunk.message_id, chunk.finish_reason, usage, value, prompt_id)
+        files = file_views(chunk.files) or UNSET
+        return DoneEvent(chunk.message_id, chunk.finish_reason, usage, value, files, prompt_id)
     return ErrorEvent(chunk.code, chunk.message, prompt_id)
 
 
@@ -123,18 +129,28 @@ def position_after(prompt: Prompt, last_event_id: str | None) -> Position:
 
 
 async def prompt_frames(
-    streams: Streams, frames: Frames, prompt: Prompt, after: Position
+    walk: Walk, frames: Frames, caller: Caller, prompt: Prompt, after: Position
 ) -> AsyncGenerator[bytes, None]:
-    async with aclosing(streams.follow(prompt.id, after)) as batches:
+    """To its end for the author; for others while they are members of the prompt's thread."""
+    guest = None
+    if caller.user != prompt.user:
+        guest = walk.threads.membership(caller, prompt.thread or "")
+    async with aclosing(walk.streams.follow(prompt.id, after)) as batches:
         async for batch in batches:
+            if guest is not None and not await guest.holds(prompt.id):
+                return
             if batch:
                 yield frames.of(prompt.no, batch)
 
 
 async def thread_frames(
-    streams: Streams, thread: str, after: tuple[int, Position] | None
+    walk: Walk, caller: Caller, thread: str, after: tuple[int, Position] | None
 ) -> AsyncGenerator[bytes, None]:
-    async with aclosing(streams.follow_thread(thread, after)) as batches:
+    """While the caller is a member. Ends then, and skips nothing: who comes back gives the last event it saw."""
+    membership = walk.threads.membership(caller, thread)
+    async with aclosing(walk.streams.follow_thread(thread, after)) as batches:
         async for prompt, batch in batches:
+            if not await membership.holds(prompt.id):
+                return
             if batch:
                 yield b"".join([frame(prompt.no, chunk, prompt.id) for chunk in batch])

@@ -18,6 +18,7 @@ Json = dict[str, Any]
 _REFS: Final = "#/components/schemas/{name}"
 _GROUPS: Final = {
     "prompts": "The durable unit of work: submit, look up, follow, cancel, retry, delete.",
+    "files": "What prompts come with and what engines make. Whoever may look files up and knows an id may read that file.",
     "threads": "Conversations: prompts of a thread run one after the other.",
     "models": "Names that prompts ask for, and the connections that serve them.",
     "keys": "Who may do what.",
@@ -79,6 +80,8 @@ def refusals(operation: Operation) -> tuple[int, ...]:
         found.add(404)
     if operation.body is not None:
         found |= {400, 413}
+    if operation.upload:
+        found.add(413)
     return tuple(sorted(found - set(operation.answers)))
 
 
@@ -136,6 +139,8 @@ def _operation(operation: Operation, schemas: _Schemas) -> Json:
         if operation.example is not None:
             content["example"] = operation.example
         shown["requestBody"] = {"required": True, "content": {"application/json": content}}
+    elif operation.upload:
+        shown["requestBody"] = {"required": False, "content": {"*/*": {}}}  # without one, the file is empty
     if operation.public:
         shown["security"] = []
     elif operation.ticket:

@@ -6,6 +6,7 @@ The table of operations (`routes.py`) makes the routes and the OpenAPI document,
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -17,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from promptd.core import identity
 from promptd.core.errors import Forbidden, InvalidRequest, PromptdError
 from promptd.core.model import Caller
+from promptd.core.rules import Access
 from promptd.faces import FaceOptions
 from promptd.faces.asgi import (
     JSON,
@@ -34,7 +36,8 @@ from promptd.faces.asgi import (
 )
 from promptd.faces.native.events import Frames
 from promptd.faces.native.requests import NoQuery
-from promptd.faces.sse import Readers
+from promptd.faces.serve_file import Sending
+from promptd.faces.sse import Holder, Readers, hold
 from promptd.service.walk import Walk
 
 Q = TypeVar("Q")
@@ -42,6 +45,7 @@ B = TypeVar("B")
 _NOBODY = Caller("")
 _NO_PARAMS: dict[str, str] = {}
 _MOST_MEMBERS = 50
+_QUERIES = 64  # remembered per operation: most callers say the same again, and parsing it anew is dear
 
 
 class Desk(Struct, frozen=True, kw_only=True):
@@ -81,7 +85,7 @@ class EventStream(NamedTuple):
     headers: Headers = []
 
 
-Handler = Callable[[Desk, Call[Any, Any]], Awaitable[Reply | EventStream]]
+Handler = Callable[[Desk, Call[Any, Any]], Awaitable[Reply | EventStream | Sending]]
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -98,6 +102,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     admin: bool = False  #: for admins only
     query: type[Struct] = NoQuery
     body: type[Struct] | None = None
+    upload: bool = False  #: the body is a file of any type, which the handler reads as it comes
     headers: Mapping[str, Any] = {}  #: request headers that it reads, as annotated types
     example: Mapping[str, Any] | None = None  #: a body, for the docs
     events: bool = False  #: a 200 may be a stream of events
@@ -121,6 +126,8 @@ class Endpoint:
         self.operation, self._desk = operation, desk
         self._decoder = msgspec.json.Decoder(operation.body) if operation.body is not None else None
         self._no_query = operation.query()
+        # where a ticket may stand in it, a query is a secret and no two are the same
+        self._query = self._parse if operation.ticket else lru_cache(_QUERIES)(self._parse)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -134,6 +141,8 @@ class Endpoint:
         else:
             if isinstance(answer, EventStream):
                 await self._desk.readers.serve(scope, receive, send, answer.source, answer.headers)
+            elif isinstance(answer, Sending):
+                await answer(scope, receive, send)
             else:
                 await send_body(send, answer.status, answer.headers, answer.body)
 
@@ -142,7 +151,17 @@ class Endpoint:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         given: bytes = scope["query_string"]
         params = path_params(scope) if "path_params" in scope else _NO_PARAMS
+        walk = self._desk.walk
+        client = scope.get("client")
+        if walk.policies.any:  # first, so that guessing keys counts
+            address = client[0] if client else ""
+            await walk.policies.admit(Access(scope["path"], scope["method"], address, "", operation.path))
+        changes = walk.callers.changes.count
         caller = _NOBODY if operation.public else await self._caller(headers, given, params)
+        if walk.policies.any and caller.user:
+            await walk.policies.admit(Access(scope["path"], scope["method"], "", caller.user, operation.path))
+        if operation.events:
+            hold(scope, Holder(caller, self._may, changes))
         query = self._query(given) if given else self._no_query
         body, raw = None, b""
         if self._decoder is not None:
@@ -152,23 +171,30 @@ class Endpoint:
 
     async def _caller(self, headers: dict[bytes, bytes], query: bytes, params: dict[str, str]) -> Caller:
         operation = self.operation
-        caller = self._ticket_holder(query, params) if operation.ticket and b"ticket=" in query else None
+        caller = await self._ticket_holder(query, params) if operation.ticket and b"ticket=" in query else None
         if caller is None:
             scheme, _, secret = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-            caller = await self._desk.walk.keys.authenticate(secret.strip() if scheme.lower() == "bearer" else None)
+            caller = await self._desk.walk.callers.authenticate(secret.strip() if scheme.lower() == "bearer" else None)
         if operation.permission is not None:
             identity.require(caller, operation.permission)
         if operation.admin and not caller.admin:
             raise Forbidden("only an admin may do this")
         return caller
 
-    def _ticket_holder(self, query: bytes, params: dict[str, str]) -> Caller | None:
+    def _may(self, caller: Caller) -> bool:
+        operation = self.operation
+        if operation.admin and not caller.admin:
+            return False
+        return operation.permission is None or caller.may(operation.permission)
+
+    async def _ticket_holder(self, query: bytes, params: dict[str, str]) -> Caller | None:
         token = _members(query).get("ticket")
         if token is None:
             return None
-        return self._desk.walk.tickets.redeem(token, filled(self.operation.path, params))
+        walk = self._desk.walk
+        return await walk.callers.renewed(walk.tickets.redeem(token, filled(self.operation.path, params)))
 
-    def _query(self, given: bytes) -> Struct:
+    def _parse(self, given: bytes) -> Struct:
         try:
             return msgspec.convert(_members(given), self.operation.query, strict=False)
         except msgspec.ValidationError as error:

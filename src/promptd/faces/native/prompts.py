@@ -65,7 +65,7 @@ async def submit_prompt(desk: Desk, call: Call[SubmitQuery, NewPrompt]) -> Reply
     prompt = added.prompt
     headers = _headers(prompt, replayed=not added.created)
     if streams:
-        return EventStream(prompt_frames(walk.streams, desk.frames, prompt, START), headers)
+        return EventStream(prompt_frames(walk, desk.frames, caller, prompt, START), headers)
     if seconds and not prompt.status.final:
         # whether the client has left is asked only of those that wait longer
         short = min(seconds, _SHORT_WAIT)
@@ -97,7 +97,7 @@ async def follow_prompt(desk: Desk, call: Call[EventsQuery, None]) -> Reply | Ev
     after = position_after(prompt, _last_event_id(call))
     if after != START and prompt.status.final and not last_chunks(prompt, after):
         return Reply(204)
-    return EventStream(prompt_frames(desk.walk.streams, desk.frames, prompt, after))
+    return EventStream(prompt_frames(desk.walk, desk.frames, call.caller, prompt, after))
 
 
 async def cancel_prompt(desk: Desk, call: Call[NoQuery, None]) -> Reply:
@@ -137,7 +137,7 @@ async def follow_thread(desk: Desk, call: Call[EventsQuery, None]) -> EventStrea
     if after is None:
         # decided before the answer begins: what is submitted once the client sees it must not count as past
         after = (await desk.walk.streams.thread_passed(thread.id) + 1, START)
-    return EventStream(thread_frames(desk.walk.streams, thread.id, after))
+    return EventStream(thread_frames(desk.walk, call.caller, thread.id, after))
 
 
 def _last_event_id(call: Call[EventsQuery, None]) -> str | None:

@@ -15,8 +15,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from promptd.core.errors import InvalidRequest
 from promptd.core.filters import Filter, Order, Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Capability, Parameters, Request, Role, Submission, Tool, ToolCall, Turn
+from promptd.core.model import Caller, Capability, Parameters, Request, Role, Submission, ToolCall, Turn
 from promptd.core.ports import Retention
+from promptd.faces.native.parameters import NewParameters, capability_of, check_media
 
 MAX_WAIT: Final = 600.0
 _LAST_TIME: Final = 253_402_300_800.0  # the year 10000, which RFC 3339 can't write
@@ -38,6 +39,7 @@ IdempotencyKey = Annotated[
 LastEventId = Annotated[str, Meta(description="the id of the last event that arrived; the stream goes on behind it")]
 Label = Annotated[str, Meta(max_length=64)]
 LabelValue = Annotated[str, Meta(max_length=1024)]
+FileId = Annotated[str, Meta(min_length=1, max_length=128)]
 _ORDERS: Final = {
     "created_at": "created",
     "updated_at": "updated",
@@ -47,6 +49,16 @@ _ORDERS: Final = {
 }
 _ORDER_NAME = f"-?({'|'.join(_ORDERS)})"
 _STATUS_NAME = f"({'|'.join(Status)})"
+
+
+class PageQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Limit = 20
+    after: After | None = None
+
+    def query(self) -> Query:
+        return Query(limit=self.limit, after=self.after)
 
 
 class NewToolCall(Struct, frozen=True, forbid_unknown_fields=True):
@@ -71,27 +83,15 @@ class NewTurn(Struct, frozen=True, forbid_unknown_fields=True):
         return Turn(self.role, self.content, self.name, calls, self.tool_call_id)
 
 
-class NewTool(Tool, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """A function offered to the model; `parameters` is a JSON Schema."""
-
-
-class NewParameters(Parameters, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """How to generate; what is absent is the engine's own default. `template` is raw text around `{prompt}` and makes
-    the prompt a completion; `grammar` is GBNF; `extra` holds what only the engine knows."""
-
-    temperature: Annotated[float, Meta(ge=0)] | None = None
-    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
-    max_tokens: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
-    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    tools: tuple[NewTool, ...] = ()
-
-
 class NewPrompt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A prompt to run: exactly one of `prompt` (one user message), `messages` and `texts` (for embeddings)."""
+    """A prompt to run: exactly one of `prompt` (one user message), `messages` and `texts` (for embeddings). `files` are
+    ids of uploads that belong to the last message; a transcription, or an image with a file or a prompt in its
+    parameters, needs no other text. Images in `files` make a chat ask for a model that sees."""
 
     prompt: str | None = None
     messages: tuple[NewTurn, ...] | None = None
     texts: tuple[str, ...] | None = None
+    files: Annotated[tuple[FileId, ...], Meta(max_length=32)] = ()
     model: str | None = None
     id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
     thread_id: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
@@ -99,19 +99,18 @@ class NewPrompt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     not_before: When | None = None
     deadline: When | None = None
     max_attempts: Annotated[int, Meta(ge=1, le=100)] | None = None
-    capability: Capability | None = None
+    capability: Literal["chat", "completion", "embedding", "image", "speech", "transcription"] | None = None
     parameters: NewParameters | None = None
     metadata: Annotated[dict[Label, LabelValue], Meta(max_length=64)] = field(default_factory=dict)
 
     def submission(self, caller: Caller, idempotency_key: str | None, fingerprint: bytes) -> Submission:
         """Raises `InvalidRequest`."""
         parameters: Parameters = self.parameters or _NO_PARAMETERS
-        capability = self.capability
-        if capability is None:
-            capability = Capability.CHAT if parameters.template is None else Capability.COMPLETION
+        capability = capability_of(parameters) if self.capability is None else Capability(self.capability)
+        check_media(parameters, capability)
         return Submission(
             caller=caller,
-            request=Request(self._turns(capability), parameters, self.texts or (), self.metadata),
+            request=Request(self._turns(capability), parameters, self.texts or (), self.metadata, self.files),
             model=self.model,
             id=self.id,
             idempotency_key=idempotency_key,
@@ -125,7 +124,10 @@ class NewPrompt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         )
 
     def _turns(self, capability: Capability) -> tuple[Turn, ...]:
-        if (self.prompt is not None) + (self.messages is not None) + (self.texts is not None) != 1:
+        given = (self.prompt is not None) + (self.messages is not None) + (self.texts is not None)
+        if given == 0 and self._speaks_without_text(capability):
+            return (Turn("user"),)  # files belong to a message
+        if given != 1:
             raise InvalidRequest(
                 "exactly one of prompt, messages and texts is needed",
                 field="prompt",
@@ -140,6 +142,12 @@ class NewPrompt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.prompt is not None:
             return (Turn("user", self.prompt),)
         return tuple(turn.turn() for turn in self.messages or ())
+
+    def _speaks_without_text(self, capability: Capability) -> bool:
+        if capability is Capability.IMAGE:
+            image = self.parameters.image if self.parameters is not None else None
+            return bool(self.files or (image is not None and image.prompt))
+        return capability is Capability.TRANSCRIPTION
 
 
 class PruneRule(Struct, frozen=True, forbid_unknown_fields=True):

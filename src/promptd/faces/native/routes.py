@@ -15,7 +15,8 @@ from promptd.core.identity import (
     PROMPT_STREAM,
     PROMPT_VIEW,
 )
-from promptd.faces.native import prompts, server
+from promptd.faces import Reloaded
+from promptd.faces.native import catalogue, downloads, files, prompts, server
 from promptd.faces.native.operation import Operation
 from promptd.faces.native.requests import (
     EventsQuery,
@@ -56,7 +57,17 @@ _ENGINE_REFUSALS = (409, 413, 422, 429, 500, 502, 504)  # whatever an engine may
 
 def table(*, open_metrics: bool = False) -> tuple[Operation, ...]:
     """Every operation of the native API."""
-    return (*_PROMPTS, *_THREADS, *_MODELS, *_KEYS, *_server(open_metrics), *_DOCUMENTS)
+    return (
+        *_PROMPTS,
+        *files.operations(BASE),
+        *_THREADS,
+        *_MODELS,
+        *catalogue.operations(BASE),
+        *downloads.operations(BASE),
+        *_KEYS,
+        *_server(open_metrics),
+        *_DOCUMENTS,
+    )
 
 
 _PROMPTS: Final = (
@@ -299,6 +310,15 @@ _KEYS: Final = (
 
 def _server(open_metrics: bool) -> tuple[Operation, ...]:
     return (
+        Operation(
+            method="POST",
+            path=f"{BASE}/config/reload",
+            handler=server.reload_config,
+            summary="Read the configuration again; a bad one changes nothing and is answered with the key that is wrong",
+            admin=True,
+            answers={200: Reloaded},
+            refusals=(422,),
+        ),
         Operation(
             method="GET",
             path="/healthz",

@@ -1,4 +1,4 @@
-"""Handlers of models, connections, keys, tickets, health and the documents."""
+"""Handlers of models, connections, keys, tickets, configuration, health and the documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from promptd.core.errors import InvalidRequest, NotFound
+from promptd.core.errors import Conflict, InvalidRequest, NotFound, SettingsError
 from promptd.core.model import Model
 from promptd.faces.asgi import JSON, Headers
 from promptd.faces.native.operation import Call, Desk, Handler, Reply, filled, json_reply
@@ -25,7 +25,10 @@ from promptd.faces.native.show import (
 )
 from promptd.faces.native.views import ConnectionList, ConnectionView, ModelList, StatusView
 
-_STREAM = re.compile(r"(/promptd/v1/(?:prompts|threads)/)([^/?#]+)(/events)")
+_STREAM = re.compile(
+    r"(/promptd/v1/(?:prompts|threads)/)([^/?#]+)(/events)"
+    r"|(/prompt-svc/prompts/)([^/?#]+)(/responses/subscribe)"  # the other face that streams threads
+)
 _PAGE_POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -63,6 +66,9 @@ def _model(desk: Desk, name: str) -> Model:
     for model in desk.walk.connections.models():
         if model.name == name:
             return model
+    refusal = desk.walk.models.refusal(name)
+    if refusal is not None:
+        raise Conflict(refusal.message)
     raise NotFound(f"there is no model {name[:200]!r}")
 
 
@@ -122,12 +128,21 @@ async def issue_ticket(desk: Desk, call: Call[NoQuery, NewTicket]) -> Reply:
     match = _STREAM.fullmatch(call.body.path)
     if match is None:
         raise InvalidRequest(field="path", expected="the path of an event stream, such as /promptd/v1/prompts/x/events")
-    path = filled(match[1] + "{id}" + match[3], {"id": unquote(match[2])})
+    before, identifier, after = (part for part in match.groups() if part is not None)
+    path = filled(before + "{id}" + after, {"id": unquote(identifier)})
     ticket = desk.walk.tickets.issue(call.caller, path)
     return json_reply(201, ticket_view(ticket), [(b"cache-control", b"no-store")])
 
 
-# ---------------------------------------------------------------- health and documents
+# ---------------------------------------------------------------- the server itself
+
+
+async def reload_config(desk: Desk, call: Call[NoQuery, None]) -> Reply:
+    try:
+        return json_reply(200, await desk.options.reload())
+    except SettingsError as error:
+        expected = "a configuration that `promptd config check` accepts"
+        raise InvalidRequest(error.message, field=error.key, expected=expected) from error
 
 
 async def get_health(desk: Desk, call: Call[NoQuery, None]) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from urllib.parse import quote
 
 from promptd.core.engine import CheckResult
 from promptd.core.filters import Page
@@ -16,6 +17,7 @@ from promptd.faces.native.views import (
     CheckView,
     CreatedKeyView,
     FailureView,
+    FileView,
     KeyPage,
     KeyView,
     MessagePage,
@@ -55,12 +57,22 @@ def _tool_calls(calls: tuple[ToolCall, ...]) -> tuple[ToolCallView, ...]:
     return tuple(ToolCallView(call.id, call.name, call.arguments) for call in calls) if calls else ()
 
 
+def file_views(files: tuple[str, ...]) -> tuple[FileView, ...]:
+    """Where files are, by their ids."""
+    return tuple(FileView(file, content_url(file)) for file in files) if files else ()
+
+
+def content_url(identifier: str) -> str:
+    return f"/promptd/v1/files/{quote(identifier, safe='')}/content"
+
+
 def _answer(answer: Answer) -> AnswerView:
     return AnswerView(
         answer.message_id,
         answer.text,
         _tool_calls(answer.tool_calls),
         answer.value,
+        file_views(answer.files),
         answer.finish_reason,
         usage_view(answer.usage),
     )
@@ -90,7 +102,7 @@ def prompt_view(prompt: Prompt) -> PromptView:
         prompt.failures,
         prompt.rescues,
         prompt.max_attempts,
-        RequestView(request.messages, request.texts, request.parameters),
+        RequestView(request.messages, request.texts, file_views(request.files), request.parameters),
         None if prompt.answer is None else _answer(prompt.answer),
         None if error is None else FailureView(error.code, error.message),
     )
@@ -118,6 +130,8 @@ def message_view(message: Message) -> MessageView:
         message.id,
         message.role,
         message.text,
+        file_views(message.files),
+        message.model,
         _tool_calls(message.tool_calls),
         message.tool_call_id,
         message.user,

@@ -28,13 +28,22 @@ class ToolCallView(Struct, frozen=True):
     arguments: str
 
 
+class FileView(Struct, frozen=True):
+    """A file of a prompt or a message; its bytes are at `url`."""
+
+    id: str
+    url: str
+
+
 class AnswerView(Struct, frozen=True):
-    """The result of a completed prompt. `value` holds what is not text, such as embeddings."""
+    """The result of a completed prompt. `value` holds what is not text, such as embeddings; `files` are those that the
+    engine made."""
 
     message_id: str
     text: str
     tool_calls: tuple[ToolCallView, ...]
     value: Any
+    files: tuple[FileView, ...]
     finish_reason: str
     usage: UsageView
 
@@ -51,6 +60,7 @@ class RequestView(Struct, frozen=True):
 
     messages: tuple[Turn, ...]
     texts: tuple[str, ...]
+    files: tuple[FileView, ...]
     parameters: Parameters
 
 
@@ -102,11 +112,13 @@ class AttemptView(Struct, frozen=True):
 
 
 class MessageView(Struct, frozen=True):
-    """One turn of a thread."""
+    """One turn of a thread. `model` is that of its prompt; it is empty for a note, which no prompt brought."""
 
     id: str
     role: Role
     text: str
+    files: tuple[FileView, ...]
+    model: str
     tool_calls: tuple[ToolCallView, ...]
     tool_call_id: str | None
     user: str | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any
 
@@ -42,8 +43,13 @@ def read_last(text: str) -> str:
     return last
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 def storable(value: Any) -> bool:
     """Whether a column can hold the value at all."""
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
-    return value is None or isinstance(value, str | float)
+    if isinstance(value, str):
+        return value.isascii() or not _SURROGATE.search(value)
+    return value is None or isinstance(value, float)

@@ -4,8 +4,8 @@
 -- A new prompt, waiting, running or already final.
 insert into prompt (id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority,
     not_before, deadline, max_attempts, created, updated, runs, failures, rescues, head, tag, due, lease, started,
-    finished, error_code, error_message, request, answer, trace, attempt)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    finished, error_code, error_message, request, answer, trace, attempt, shared)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: prompt_by_id
 select {columns} from prompt where id = ?;
@@ -19,9 +19,9 @@ select 1 from prompt indexed by prompt_thread_live
 where thread_id = ? and status in ('scheduled', 'running', 'errored') limit 1;
 
 -- name: line_has_head
--- Whether the caller's line (same lane and priority, no thread) already has its claimable prompt.
+-- Whether the caller's line (same lane and priority) already has its claimable prompt.
 select 1 from prompt indexed by prompt_line_head
-where lane = ? and user_id = ? and priority = ? and thread_id is null and head = 1 limit 1;
+where lane = ? and user_id = ? and priority = ? and shared = 1 and head = 1 limit 1;
 
 -- name: last_turn
 -- The latest turn that the caller already has in this lane.
@@ -32,12 +32,12 @@ select max(tag) from prompt where lane = ? and user_id = ? and head = 1;
 select min(tag) from prompt where lane = ? and head = 1;
 
 -- name: next_by_priority
-select no, user_id, priority, thread_id, tag, deadline from prompt indexed by prompt_ready
+select no, user_id, priority, shared, tag, deadline from prompt indexed by prompt_ready
 where lane = ? and head = 1 order by priority desc, tag, no limit 1;
 
 -- name: next_by_turn
 -- One claim in ten looks at turns only, so that low priority is slow but never starved.
-select no, user_id, priority, thread_id, tag, deadline from prompt indexed by prompt_fair
+select no, user_id, priority, shared, tag, deadline from prompt indexed by prompt_fair
 where lane = ? and head = 1 order by tag, no limit 1;
 
 -- name: claim
@@ -55,12 +55,12 @@ returning {columns};
 -- name: behind_in_line
 -- The next of the caller's line.
 select no from prompt indexed by prompt_line
-where lane = ? and user_id = ? and priority = ? and head = 0 and thread_id is null and due is null
+where lane = ? and user_id = ? and priority = ? and head = 0 and shared = 1 and due is null
     and status = 'scheduled' order by no limit 1;
 
 -- name: first_of_thread
 -- The first unfinished prompt of a thread.
-select no, lane, user_id, due, head from prompt indexed by prompt_thread_live
+select no, lane, user_id, due, head, shared, priority, status from prompt indexed by prompt_thread_live
 where thread_id = ? and status in ('scheduled', 'running', 'errored') order by no limit 1;
 
 -- name: thread_is_running
@@ -76,14 +76,17 @@ update prompt set due = null where no = ?;
 update prompt set head = case when rescues >= :quarantine then 2 else 1 end, tag = :tag, due = null where no = :no;
 
 -- name: step_back
--- No prompt of the thread is claimable, alone or not, until the first one is found again. The first status term is
--- there for the index: it has to be the index's own.
-update prompt indexed by prompt_thread_live set head = 0
-where thread_id = ? and status in ('scheduled', 'running', 'errored') and status <> 'running' and head > 0;
+-- No prompt of the thread is claimable, alone or not, until the first one is found again; the one that began the thread
+-- is not its first any more, so it leaves its caller's line. The first status term is there for the index: it has to be
+-- the index's own.
+update prompt indexed by prompt_thread_live set head = 0, shared = 0
+where thread_id = ? and status in ('scheduled', 'running', 'errored') and status <> 'running'
+    and (head > 0 or shared = 1)
+returning lane, user_id, priority;
 
 -- name: due_prompts
 -- Waiting prompts whose time has come.
-select no, user_id, priority, thread_id, status from prompt indexed by prompt_due
+select no, user_id, priority, thread_id, status, shared from prompt indexed by prompt_due
 where lane = ? and due is not null and head = 0 and status in ('scheduled', 'errored') and due <= ?
 order by due limit ?;
 
@@ -139,15 +142,30 @@ insert or ignore into attempt (prompt_no, run, engine, connection, model, starte
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_message
-insert into message (id, thread_id, prompt_id, prompt_no, role, text, tool_calls, tool_call_id, user_id, created)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-on conflict (id) do update set text = excluded.text, tool_calls = excluded.tool_calls;
+-- The same id again is the same message written anew, unless it is another thread's or another writer's.
+insert into message (id, thread_id, prompt_id, prompt_no, role, text, tool_calls, tool_call_id, user_id, created,
+    updated, details)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (id) do update set
+    prompt_id = iif(excluded.prompt_no, excluded.prompt_id, message.prompt_id),
+    prompt_no = iif(excluded.prompt_no, excluded.prompt_no, message.prompt_no),
+    text = excluded.text, tool_calls = excluded.tool_calls, updated = excluded.updated, details = excluded.details
+where message.thread_id = excluded.thread_id and message.user_id is excluded.user_id
+    and message.role = excluded.role;
 
 -- name: insert_thread
-insert or ignore into thread (id, user_id, members, title, created, updated, version) values (?, ?, ?, ?, ?, ?, ?);
+insert or ignore into thread (id, user_id, members, title, created, updated, version, topics)
+values (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: thread_by_id
-select id, user_id, members, title, created, updated, version from thread where id = ?;
+select id, user_id, members, title, created, updated, version, topics from thread where id = ?;
+
+-- name: leave_thread
+-- Of a thread that is deleted; like all prompts without a thread, they stand in their caller's line if they run again.
+update prompt set thread_id = null, shared = 1 where thread_id = ?;
+
+-- name: delete_thread_messages
+delete from message where thread_id = ?;
 
 -- name: touch_thread
 update thread set updated = max(updated, ?) where id = ?;
@@ -174,9 +192,15 @@ update prompt set status = 'abandoned', rescues = rescues + 1, updated = :now, f
 where no = :no returning {columns};
 
 -- name: retry
+-- Afresh, but never before its time; a deadline that has passed is forgotten.
 update prompt set status = 'scheduled', failures = 0, rescues = 0, updated = :now, finished = null, answer = null,
-    trace = null, attempt = null, error_code = null, error_message = null, head = 0, due = null, deadline = case when deadline <= :now then null else deadline end
+    trace = null, attempt = null, error_code = null, error_message = null, head = 0,
+    due = iif(not_before > :now, not_before, null), deadline = iif(deadline <= :now, null, deadline)
 where no = :no;
+
+-- name: is_shared
+-- Whether the prompt stands in the line of its caller.
+select shared from prompt where no = ?;
 
 -- name: only_attempt
 -- The attempt of a row that was written once.

@@ -1,7 +1,7 @@
 """The queue on SQLite: each verb is one piece of work for the writer, so one transaction.
 
 Order (docs/architecture.md): every *line* has at most one claimable prompt, its head. A thread is a line; the prompts of a caller
-without a thread are one line per lane and priority. When a prompt becomes head it gets a tag: its caller's next turn in
+without a thread, and those that began a thread of their own, share one line per lane and priority. When a prompt becomes head it gets a tag: its caller's next turn in
 virtual time. The claim is then one index scan by priority, tag and age, whatever the backlog.
 """
 
@@ -14,10 +14,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from promptd.core.errors import Conflict, Forbidden, IdempotencyMismatch, NotFound
+from promptd.core.errors import Conflict, IdempotencyMismatch, NotFound
 from promptd.core.lifecycle import Move, Status, target
 from promptd.core.model import Attempt, Message, Outcome, Prompt, Thread
 from promptd.core.ports import Added, Claimed, Idempotency, Moved, Retention, Settlement
+from promptd.stores.sqlite.messages import put_messages
 from promptd.stores.sqlite.pruning import prune, remove
 from promptd.stores.sqlite.rows import (
     UNREADABLE,
@@ -25,14 +26,12 @@ from promptd.stores.sqlite.rows import (
     embedded_attempt,
     encode,
     from_attempt,
-    from_message,
     from_prompt,
-    from_thread,
     load_queries,
     shown,
     to_prompt,
-    to_thread,
 )
+from promptd.stores.sqlite.threads import join_thread, rejoin_thread
 from promptd.stores.sqlite.writer import Writer
 
 _Q = load_queries("queries.sql")
@@ -79,10 +78,9 @@ class SqliteQueue:
                     return Added(known, created=False)
                 stored = self._insert(db, prompt, now, start, attempts)
             if thread is not None:
-                self._join_thread(db, thread, prompt.user)
+                join_thread(db, thread, stored)
             if messages:
-                db.executemany(_Q["insert_message"], [from_message(message, stored.no) for message in messages])
-                db.execute(_Q["touch_thread"], (now, prompt.thread))
+                put_messages(db, messages, stored.no, now)
             if idempotency is not None:
                 row = (prompt.user, idempotency.key, idempotency.fingerprint, stored.id, idempotency.expires)
                 db.execute(_Q["insert_idempotency"], row)
@@ -90,39 +88,32 @@ class SqliteQueue:
 
         return await self._writer.submit(work)
 
-    def _join_thread(self, db: sqlite3.Connection, thread: Thread, user: str) -> None:
-        """Create the thread, unless somebody was faster; then the caller must be one of its members."""
-        if not db.execute(_Q["insert_thread"], from_thread(thread)).rowcount:
-            row = db.execute(_Q["thread_by_id"], (thread.id,)).fetchone()
-            if user not in to_thread(row).members:
-                raise Forbidden(f"the thread {thread.id} is somebody else's")
-
     def _insert(
         self, db: sqlite3.Connection, prompt: Prompt, now: float, start: bool, attempts: Sequence[Attempt]
     ) -> Prompt:
         head, tag, due, lease = 0, 0, None, None
+        shared = prompt.thread is None
         if not prompt.status.final:
             waits = prompt.not_before is not None and prompt.not_before > now
             blocked = prompt.thread is not None and bool(db.execute(_Q["thread_is_busy"], (prompt.thread,)).fetchone())
+            shared = shared or (prompt.thread == prompt.id and not blocked)
             if waits:
                 due = prompt.not_before
             elif start and not blocked:
                 prompt = replace(prompt, status=Status.RUNNING, runs=1, started=now)
                 lease = now + self._lease
-            elif not blocked and not self._line_has_head(db, prompt):
+            elif not blocked and not (shared and self._line_has_head(db, prompt.lane, prompt.user, prompt.priority)):
                 head, tag = 1, self._turn(db, prompt.lane, prompt.user)
         only = attempts[0] if len(attempts) == 1 else None
-        row = from_prompt(prompt, head=head, tag=tag, due=due, lease=lease, attempt=only)
+        row = from_prompt(prompt, head=head, tag=tag, due=due, lease=lease, attempt=only, shared=shared)
         cursor = db.execute(_Q["insert_prompt"], row)
         if len(attempts) > 1:
             rows = [from_attempt(replace(attempt, prompt=cursor.lastrowid or 0)) for attempt in attempts]
             db.executemany(_Q["insert_attempt"], rows)
         return replace(prompt, no=cursor.lastrowid or 0, due=due, updated=prompt.updated or prompt.created)
 
-    def _line_has_head(self, db: sqlite3.Connection, prompt: Prompt) -> bool:
-        if prompt.thread is not None:
-            return False
-        return db.execute(_Q["line_has_head"], (prompt.lane, prompt.user, prompt.priority)).fetchone() is not None
+    def _line_has_head(self, db: sqlite3.Connection, lane: str, user: str, priority: int) -> bool:
+        return db.execute(_Q["line_has_head"], (lane, user, priority)).fetchone() is not None
 
     def _known_key(self, db: sqlite3.Connection, user: str, idempotency: Idempotency, now: float) -> Prompt | None:
         row = db.execute(_Q["idempotent"], (user, idempotency.key)).fetchone()
@@ -174,7 +165,7 @@ class SqliteQueue:
             row = db.execute(pick, (lane,)).fetchone()
             if row is None:
                 break
-            no, user, priority, thread, tag, deadline = row
+            no, user, priority, shared, tag, deadline = row
             if deadline is not None and deadline <= now:  # one that `_expire` did not come to
                 self._expire_row(db, db.execute(_Q["prompt_by_no"], (no,)).fetchone(), now, ended)
                 continue
@@ -184,7 +175,7 @@ class SqliteQueue:
                 continue
             prompts.append(prompt)
             self._virtual[lane] = max(tag, self._virtual.get(lane, 0))
-            if thread is None:
+            if shared:
                 self._promote_line(db, lane, user, priority)
         times = [db.execute(_Q[query], (lane,)).fetchone()[0] for query in ("next_due", "next_deadline")]
         next_due = min((max(time, now) for time in times if time is not None), default=None)
@@ -192,11 +183,12 @@ class SqliteQueue:
 
     def _bring_due(self, db: sqlite3.Connection, lane: str, now: float) -> None:
         """Bring prompts whose time has come back into their lines."""
-        for no, user, priority, thread, status in db.execute(_Q["due_prompts"], (lane, now, _AT_ONCE)).fetchall():
-            if thread is not None:
+        due = db.execute(_Q["due_prompts"], (lane, now, _AT_ONCE)).fetchall()
+        for no, user, priority, thread, status, shared in due:
+            if not shared:
                 db.execute(_Q["now_due"], (no,))
                 self._promote_thread(db, thread, now)
-            elif status == Status.ERRORED or not db.execute(_Q["line_has_head"], (lane, user, priority)).fetchone():
+            elif status == Status.ERRORED or not self._line_has_head(db, lane, user, priority):
                 self._make_head(db, lane, user, no)
             else:
                 db.execute(_Q["now_due"], (no,))
@@ -248,9 +240,13 @@ class SqliteQueue:
         row = db.execute(_Q["first_of_thread"], (thread,)).fetchone()
         if row is None or db.execute(_Q["thread_is_running"], (thread,)).fetchone():
             return
-        no, lane, user, due, head = row
-        if not head and (due is None or due <= now):
+        no, lane, user, due, head, shared, priority, status = row
+        if head or (due is not None and due > now):
+            return
+        if not shared or status == Status.ERRORED:
             self._make_head(db, lane, user, no)
+        elif not self._line_has_head(db, lane, user, priority):
+            self._promote_line(db, lane, user, priority)
 
     def _make_way(self, db: sqlite3.Connection, prompt: Prompt, now: float) -> None:
         """A run of a thread ended: the thread's first unfinished prompt is next, also one that was retried meanwhile."""
@@ -258,15 +254,23 @@ class SqliteQueue:
             return
         first = db.execute(_Q["first_of_thread"], (prompt.thread,)).fetchone()
         if first is not None and first[0] != prompt.no:
-            db.execute(_Q["step_back"], (prompt.thread,))
+            self._step_back(db, prompt.thread)
         self._promote_thread(db, prompt.thread, now)
 
     def _left_line(self, db: sqlite3.Connection, prompt: Prompt, now: float) -> None:
         """A prompt no longer waits or runs: let the next of its line come forward."""
         if prompt.thread is not None:
             self._promote_thread(db, prompt.thread, now)
-        elif not db.execute(_Q["line_has_head"], (prompt.lane, prompt.user, prompt.priority)).fetchone():
+            if not db.execute(_Q["is_shared"], (prompt.no,)).fetchone()[0]:
+                return
+        if not self._line_has_head(db, prompt.lane, prompt.user, prompt.priority):
             self._promote_line(db, prompt.lane, prompt.user, prompt.priority)
+
+    def _step_back(self, db: sqlite3.Connection, thread: str) -> None:
+        """Nothing of the thread is in front any more; a line that lost its head by that gets another one."""
+        for lane, user, priority in db.execute(_Q["step_back"], (thread,)).fetchall():
+            if not self._line_has_head(db, lane, user, priority):
+                self._promote_line(db, lane, user, priority)
 
     # ------------------------------------------------------------ settle
 
@@ -298,8 +302,7 @@ class SqliteQueue:
         db.execute(_Q["insert_attempt"], from_attempt(attempt))
         if prompt.thread is not None:
             if end.messages:
-                db.executemany(_Q["insert_message"], [from_message(message, prompt.no) for message in end.messages])
-                db.execute(_Q["touch_thread"], (end.now, prompt.thread))
+                put_messages(db, end.messages, prompt.no, end.now)
             self._make_way(db, prompt, end.now)
         return replace(
             prompt,
@@ -335,12 +338,13 @@ class SqliteQueue:
         def work(db: sqlite3.Connection) -> Moved:
             prompt = self._by_id(db, identifier)
             target(prompt.status, Move.RETRY)
+            rejoin_thread(db, prompt, now)
             only = db.execute(_Q["only_attempt"], (prompt.no,)).fetchone()[0]
             if only is not None:
                 db.execute(_Q["insert_attempt"], from_attempt(embedded_attempt(prompt.no, only)))
             db.execute(_Q["retry"], {"no": prompt.no, "now": now})
             if prompt.thread is not None:
-                db.execute(_Q["step_back"], (prompt.thread,))  # a later one may have come forward
+                self._step_back(db, prompt.thread)  # a later one may have come forward
             self._left_line(db, prompt, now)
             return Moved(shown(db.execute(_Q["prompt_by_no"], (prompt.no,)).fetchone()), prompt.status)
 

@@ -19,7 +19,9 @@ from promptd.core.lifecycle import Status
 from promptd.core.model import Attempt, Message, Prompt, Thread
 from promptd.stores.sqlite import rows
 from promptd.stores.sqlite.cursors import read_cursor, read_last, read_start, storable, write_cursor
+from promptd.stores.sqlite.messages import put_messages
 from promptd.stores.sqlite.readers import Readers, reader
+from promptd.stores.sqlite.threads import empty_thread, require_thread
 from promptd.stores.sqlite.writer import Writer
 
 R = TypeVar("R")
@@ -81,7 +83,14 @@ _TABLES: dict[Any, _Table] = {
         rows.THREAD_COLUMNS,
         rows.to_thread,
         "id",
-        {"id": "id", "user": "user_id", "title": "title", "created": "created", "updated": "updated"},
+        {
+            "id": "id",
+            "user": "user_id",
+            "member": "member",
+            "title": "title",
+            "created": "created",
+            "updated": "updated",
+        },
     ),
     Message: _Table(
         "message",
@@ -95,13 +104,12 @@ _TABLES: dict[Any, _Table] = {
             "prompt": "prompt_id",
             "prompt_no": "prompt_no",
             "role": "role",
+            "user": "user_id",
             "created": "created",
         },
     ),
 }
 
-#: The fields that look-ups may name, per kind.
-FIELDS = {kind: frozenset(table.fields) for kind, table in _TABLES.items()}
 _UNIQUE: dict[Any, str] = {Prompt: "no", Attempt: "run", Thread: "id", Message: "no"}
 #: Fields with an index that leaves few rows: a search for one value of them is short.
 _SELECTIVE: dict[Any, frozenset[str]] = {
@@ -135,6 +143,8 @@ class SqliteRecords:
             raise StoreUnavailable("the store can't be read", detail=str(error)) from error
 
     async def get(self, kind: type[R], identifier: str) -> R | None:
+        if not storable(identifier):
+            return None
         try:
             table = _TABLES.get(kind)
             if table is None:
@@ -239,7 +249,7 @@ class SqliteRecords:
             if kind is Prompt:
                 return _delete_prompt(db, identifier)
             if kind is Thread:
-                db.execute("delete from message where thread_id = ?", (identifier,))
+                empty_thread(db, identifier)
             table = _TABLES.get(kind)
             if table is not None:
                 sql = f"delete from {table.name} where {table.key} = ?"  # noqa: S608
@@ -261,9 +271,13 @@ def _put(db: sqlite3.Connection, record: Any) -> None:
         row = db.execute("select version from thread where id = ?", (record.id,)).fetchone()
         _check_version(record, row)
         db.execute(
-            f"insert or replace into thread ({rows.THREAD_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+            f"insert or replace into thread ({rows.THREAD_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
             rows.from_thread(record),
         )
+        return
+    if isinstance(record, Message):
+        require_thread(db, record.thread)
+        put_messages(db, (record,), 0, record.updated)
         return
     kind = type(record).__name__
     row = db.execute("select version from record where kind = ? and id = ?", (kind, record.id)).fetchone()
@@ -299,7 +313,12 @@ def _where(table: _Table, filters: tuple[Filter, ...]) -> tuple[str, list[Any]]:
         column = table.fields[entry.field]
         if not all(map(storable, entry.value if entry.operator == "in" else (entry.value,))):
             raise InvalidRequest(field=f"filters[{index}].value", expected="text or a number")
-        if entry.operator == "in":
+        if column == "member":
+            if entry.operator != "eq":
+                raise InvalidRequest(field=f"filters[{index}].operator", expected="eq")
+            clauses.append("id in (select thread_id from member where user_id = ?)")
+            values.append(entry.value)
+        elif entry.operator == "in":
             clauses.append(f"{column} in ({', '.join('?' * len(entry.value))})")
             values.extend(entry.value)
         elif entry.operator in ("contains", "starts"):

@@ -26,6 +26,16 @@ from promptd.core.model import (
 
 Row = tuple[Any, ...]
 
+
+class Details(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The part of a message that nobody searches for."""
+
+    files: tuple[str, ...] = ()
+    model: str = ""
+    engine: str = ""
+    labels: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 PROMPT_COLUMNS = (
     "no, id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority, not_before, "
     "deadline, max_attempts, created, updated, runs, failures, rescues, due, started, finished, error_code, "
@@ -34,20 +44,24 @@ PROMPT_COLUMNS = (
 ATTEMPT_COLUMNS = (
     "prompt_no, run, engine, connection, model, started, first_token, finished, outcome, code, message, usage, cost"
 )
-THREAD_COLUMNS = "id, user_id, members, title, created, updated, version"
-MESSAGE_COLUMNS = "no, id, thread_id, prompt_id, role, text, tool_calls, tool_call_id, user_id, created"
+THREAD_COLUMNS = "id, user_id, members, title, created, updated, version, topics"
+MESSAGE_COLUMNS = (
+    "no, id, thread_id, prompt_id, role, text, tool_calls, tool_call_id, user_id, created, updated, details"
+)
 
 encode = msgspec.json.Encoder().encode
 _request = msgspec.json.Decoder(Request).decode
 _answer = msgspec.json.Decoder(Answer).decode
 _usage = msgspec.json.Decoder(Usage).decode
 _tool_calls = msgspec.json.Decoder(tuple[ToolCall, ...]).decode
+_details = msgspec.json.Decoder(Details).decode
 _members = msgspec.json.Decoder(tuple[str, ...]).decode
 _attempt = msgspec.json.Decoder(Attempt).decode
 
 #: what `to_prompt` raises for a row that this version can't read
 UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, TypeError)
 _NO_REQUEST = Request()
+_NO_DETAILS = Details()
 _STATUS = {status.value: status for status in Status}
 _MODE = {mode.value: mode for mode in Mode}
 _CAPABILITY = {capability.value: capability for capability in Capability}
@@ -108,9 +122,16 @@ def shown(row: Row) -> Prompt:
 
 
 def from_prompt(
-    prompt: Prompt, *, head: int, tag: int, due: float | None, lease: float | None, attempt: Attempt | None
+    prompt: Prompt,
+    *,
+    head: int,
+    tag: int,
+    due: float | None,
+    lease: float | None,
+    attempt: Attempt | None,
+    shared: bool = True,
 ) -> Row:
-    """The parameters of `insert_prompt`."""
+    """The parameters of `insert_prompt`. `shared`: it stands in the line of its caller."""
     return (
         prompt.id,
         prompt.status.value,
@@ -144,6 +165,7 @@ def from_prompt(
         encode(prompt.answer) if prompt.answer else None,
         prompt.trace or None,
         encode(attempt) if attempt else None,
+        shared,
     )
 
 
@@ -190,16 +212,25 @@ def from_attempt(attempt: Attempt) -> Row:
 
 def to_thread(row: Row) -> Thread:
     return Thread(
-        id=row[0], user=row[1], members=_members(row[2]), title=row[3], created=row[4], updated=row[5], version=row[6]
+        id=row[0],
+        user=row[1],
+        members=_members(row[2]),
+        title=row[3],
+        created=row[4],
+        updated=row[5],
+        version=row[6],
+        topics=_members(row[7]) if row[7] else (),
     )
 
 
 def from_thread(thread: Thread) -> Row:
     members = encode(thread.members).decode()
-    return (thread.id, thread.user, members, thread.title, thread.created, thread.updated, thread.version)
+    topics = encode(thread.topics).decode() if thread.topics else None
+    return (thread.id, thread.user, members, thread.title, thread.created, thread.updated, thread.version, topics)
 
 
 def to_message(row: Row) -> Message:
+    details = _details(row[11]) if row[11] else _NO_DETAILS
     return Message(
         no=row[0],
         id=row[1],
@@ -211,10 +242,16 @@ def to_message(row: Row) -> Message:
         tool_call_id=row[7],
         user=row[8],
         created=row[9],
+        updated=row[10] or row[9],
+        files=details.files,
+        model=details.model,
+        engine=details.engine,
+        labels=details.labels,
     )
 
 
 def from_message(message: Message, prompt_no: int) -> Row:
+    details = Details(message.files, message.model, message.engine, message.labels)
     return (
         message.id,
         message.thread,
@@ -226,4 +263,6 @@ def from_message(message: Message, prompt_no: int) -> Row:
         message.tool_call_id,
         message.user,
         message.created,
+        message.updated or message.created,
+        encode(details) if details != _NO_DETAILS else None,
     )

@@ -19,12 +19,13 @@ from promptd.testing.store.order import OrderExam
 from promptd.testing.store.records import RecordsExam
 from promptd.testing.store.samples import Store
 from promptd.testing.store.settling import SettleExam
+from promptd.testing.store.threads import ThreadsExam
 from promptd.testing.store.walk import WalkExam
 
 __all__ = ["Store", "StoreContract"]
 
 
-class StoreContract(AddExam, SettleExam, OrderExam, RecordsExam, WalkExam):
+class StoreContract(AddExam, SettleExam, OrderExam, RecordsExam, ThreadsExam, WalkExam):
     """What every store promises."""
 
     @pytest.fixture

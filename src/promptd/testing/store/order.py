@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from promptd.core.errors import Conflict, NotFound
+from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import Move
 from promptd.core.model import Prompt
 from promptd.testing.store.samples import LANE, NOW, Store, add, claim, complete, serve, settlement
+
+_STEPS = ("add", "add", "claim", "cancel", "retry", *(Move.COMPLETE, Move.FAIL, Move.HAND_BACK))
 
 
 async def _until_later(store: Store, *, now: float) -> list[Prompt]:
@@ -82,6 +87,99 @@ class OrderExam:
         assert order[:6].count("few") == 3
 
     @pytest.mark.asyncio
+    async def test_prompts_that_began_a_thread_of_their_own_share_one_turn_too(self, store: Store) -> None:
+        for number in range(30):
+            await add(store, f"single{number}", thread=f"single{number}")
+        await add(store, "none")
+        await add(store, "urgent", thread="urgent work")
+        order = [prompt.id for prompt in await serve(store)]
+        assert order[:2] == ["single0", "urgent"]
+        assert order[2:] == [*(f"single{number}" for number in range(1, 30)), "none"]
+
+    @pytest.mark.asyncio
+    async def test_a_thread_that_began_in_its_callers_line_is_serial(self, store: Store) -> None:
+        await add(store, "first")
+        await add(store, "a", thread="a")
+        await add(store, "b", thread="a")
+        await add(store, "last")
+        (first,) = await claim(store)
+        (began,) = await claim(store, 1)
+        assert (first.id, began.id) == ("first", "a")
+        assert [prompt.id for prompt in await claim(store, 9)] == ["last"], "b waits for a"
+        await complete(store, began)
+        assert [prompt.id for prompt in await claim(store, 9)] == ["b"]
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("name", ["single0", "single1", "single2", "later"])
+    async def test_canceling_brings_nothing_forward_out_of_turn(self, store: Store, name: str) -> None:
+        for number in range(3):
+            await add(store, f"single{number}", thread=f"single{number}")
+        await add(store, "later", thread="single1")
+        await store.queue.cancel(name, now=NOW)
+        assert len(await claim(store, 9)) == (3 if name == "later" else 2) + (name == "single1")
+        assert await claim(store, 9) == []
+
+    @pytest.mark.asyncio
+    async def test_a_line_is_canceled_from_its_head_one_by_one(self, store: Store) -> None:
+        for number in range(5):
+            await add(store, f"single{number}", thread=f"single{number}")
+        for number in range(4):
+            await store.queue.cancel(f"single{number}", now=NOW)
+        assert [prompt.id for prompt in await claim(store, 9)] == ["single4"]
+
+    @pytest.mark.asyncio
+    async def test_a_thread_with_an_older_prompt_does_not_begin_with_its_namesake(self, store: Store) -> None:
+        await add(store, "older", thread="t")
+        await add(store, "t", thread="t")
+        (running,) = await claim(store, 9)
+        assert running.id == "older"
+        await complete(store, running)
+        assert [prompt.id for prompt in await claim(store, 9)] == ["t"]
+
+    @pytest.mark.asyncio
+    async def test_a_retry_takes_a_thread_back_from_the_prompt_that_began_it(self, store: Store) -> None:
+        """Its place in the caller's line goes to the next one there."""
+        await add(store, "older", thread="t")
+        await store.queue.cancel("older", now=NOW)
+        await add(store, "t", thread="t")
+        await add(store, "next", thread="next")
+        await store.queue.retry("older", now=NOW)
+        found = await claim(store, 9)
+        assert sorted(prompt.id for prompt in found) == ["next", "older"]
+        await complete(store, next(prompt for prompt in found if prompt.id == "older"))
+        assert [prompt.id for prompt in await claim(store, 9)] == ["t"]
+
+    @pytest.mark.asyncio
+    @pytest.mark.parametrize("back", [Move.HAND_BACK, Move.RESCUE, Move.FAIL])
+    async def test_a_prompt_that_began_its_thread_comes_back_as_one_without_a_thread(
+        self, store: Store, back: Move
+    ) -> None:
+        await add(store, "t", thread="t")
+        await add(store, "later", thread="t")
+        await add(store, "next", thread="next")
+        (running,) = await claim(store, 1)
+        assert running.id == "t"
+        if back is Move.RESCUE:
+            await store.queue.rescue(now=NOW, everything=True)
+        else:
+            await store.queue.settle(settlement(running, back, due=NOW + 5 if back is Move.FAIL else None))
+        assert sorted(prompt.id for prompt in await claim(store, 9)) == (
+            ["next"] if back is Move.FAIL else ["next", "t"]
+        )
+        if back is Move.FAIL:
+            assert [prompt.id for prompt in await claim(store, 9, now=NOW + 5)] == ["t"]
+
+    @pytest.mark.asyncio
+    async def test_one_that_waits_for_its_time_comes_into_its_callers_line(self, store: Store) -> None:
+        await add(store, "t", thread="t", not_before=NOW + 1)
+        await add(store, "u", thread="u", not_before=NOW + 1)
+        await add(store, "later", thread="t")
+        await add(store, "now", thread="now")
+        assert [prompt.id for prompt in await claim(store, 9)] == ["now"]
+        assert [prompt.id for prompt in await claim(store, 1, now=NOW + 1)] == ["t"]
+        assert [prompt.id for prompt in await claim(store, 9, now=NOW + 1)] == ["u"]
+
+    @pytest.mark.asyncio
     @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data(), backlogs=st.lists(st.integers(1, 12), min_size=2, max_size=5))
     async def test_no_caller_waits_longer_than_a_round(
@@ -102,6 +200,41 @@ class OrderExam:
             for user in waiting:
                 waiting[user] = 0 if user == claimed or not left[user] else waiting[user] + 1
                 assert waiting[user] <= 2 * (len(backlogs) - 1), f"user {user} waited {waiting[user]} claims"
+
+    @pytest.mark.asyncio
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(steps=st.lists(st.tuples(st.sampled_from(_STEPS), st.integers(0, 5), st.integers(0, 3)), max_size=25))
+    async def test_whatever_happens_threads_stay_serial_and_nothing_is_stuck(
+        self, store: Store, steps: list[tuple[str, int, int]]
+    ) -> None:
+        run = f"{uuid4()}"
+        running: dict[str, Prompt] = {}
+        now = NOW
+        for step, number, other in steps:
+            now += 1
+            identifier = f"{run}-{number}"
+            if step == "add":
+                thread = (None, identifier, f"{run}-0", f"{run}-t")[other]
+                await add(store, identifier, now=now, lane=run, user=run, thread=thread, max_attempts=100)
+            elif step == "claim":
+                for prompt in await claim(store, other, now=now, lane=run):
+                    running[prompt.id] = prompt
+            elif step in ("cancel", "retry"):
+                with suppress(Conflict, NotFound):
+                    await getattr(store.queue, step)(identifier, now=now)
+                    running.pop(identifier, None)
+            elif running:
+                ended = running.pop(sorted(running)[number % len(running)])
+                due = now + other if step == Move.FAIL else None
+                await store.queue.settle(settlement(ended, Move(step), now=now, due=due))
+            threads = [prompt.thread for prompt in running.values() if prompt.thread is not None]
+            assert len(set(threads)) == len(threads), "two of one thread run at once"
+        for prompt in running.values():
+            await store.queue.settle(settlement(prompt, Move.COMPLETE, now=now))
+        await serve(store, lane=run, now=now + 10)
+        live = Filter("status", "in", ("scheduled", "running", "errored"))
+        left = await store.records.find(Prompt, Query(filters=(Filter("lane", "eq", run), live)))
+        assert [prompt.id for prompt in left.items] == []
 
     @pytest.mark.asyncio
     async def test_a_newcomer_does_not_wait_for_a_backlog(self, store: Store) -> None:

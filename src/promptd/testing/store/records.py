@@ -232,6 +232,35 @@ class RecordsExam:
         assert [message.id for message in await _everything(store, Message, before)] == found[:3]
 
     @pytest.mark.asyncio
+    async def test_a_message_without_a_prompt_is_written_and_written_anew(self, store: Store) -> None:
+        thread = replace(make_thread("t"), topics=("x", "y"))
+        await store.records.put(thread)
+        note = replace(make_message("n", make_prompt("", thread="t")), updated=NOW + 1)
+        await store.records.put(note)
+        await store.records.put(replace(note, text="changed", files=("f",), updated=NOW + 2))
+        found = await store.records.get(Message, "n")
+        assert found is not None
+        assert (found.text, found.files, found.created, found.updated) == ("changed", ("f",), NOW, NOW + 2)
+        after = await store.records.get(Thread, "t")
+        assert after is not None
+        assert (after.updated, after.topics) == (NOW + 2, ("x", "y"))
+        assert await store.records.delete(Message, "n")
+
+    @pytest.mark.asyncio
+    async def test_a_message_keeps_its_prompt_and_its_writer(self, store: Store) -> None:
+        prompt = make_prompt("a", thread="t")
+        asked = make_message("m", prompt)
+        await store.queue.add(prompt, now=NOW, thread=make_thread("t"), messages=[asked])
+        await store.records.put(replace(asked, prompt="", text="changed"))
+        found = await store.records.get(Message, "m")
+        assert found is not None
+        assert (found.prompt, found.text) == ("a", "changed")
+        await store.records.put(make_thread("other"))
+        for other in ({"thread": "other"}, {"user": "eve"}, {"role": "assistant"}):
+            with pytest.raises(Conflict):
+                await store.records.put(replace(asked, **other))
+
+    @pytest.mark.asyncio
     async def test_deleting_a_prompt(self, store: Store) -> None:
         prompt = make_prompt("a", thread="t")
         await store.queue.add(prompt, now=NOW, thread=make_thread("t"), messages=[make_message("m", prompt)])
@@ -246,14 +275,6 @@ class RecordsExam:
         assert await ledger(store, running) == []
         assert await store.records.get(Message, "m") is not None, "the thread keeps its messages"
         assert not await store.records.delete(Prompt, "a")
-
-    @pytest.mark.asyncio
-    async def test_deleting_a_thread_takes_its_messages(self, store: Store) -> None:
-        prompt = make_prompt("a", thread="t")
-        await store.queue.add(prompt, now=NOW, thread=make_thread("t"), messages=[make_message("m", prompt)])
-        assert await store.records.delete(Thread, "t")
-        assert not await store.records.delete(Thread, "t")
-        assert await store.records.get(Message, "m") is None
 
     @pytest.mark.asyncio
     async def test_records_of_any_kind_come_back(self, store: Store) -> None:

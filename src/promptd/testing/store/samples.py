@@ -59,6 +59,7 @@ def make_message(identifier: str, prompt: Prompt, **changes: Any) -> Message:
         "prompt": prompt.id,
         "role": "user",
         "created": NOW,
+        "updated": NOW,
         "text": f"text of {identifier}",
         "user": prompt.user,
     }

@@ -337,6 +337,20 @@ class SettleExam:
             assert again.runs == 2
 
     @pytest.mark.asyncio
+    @pytest.mark.parametrize("thread", [None, "t"])
+    async def test_retry_waits_for_not_before(self, store: Store, thread: str | None) -> None:
+        await add(store, "a", not_before=NOW + 9, deadline=NOW + 20, thread=thread)
+        await store.queue.cancel("a", now=NOW)
+        afresh = (await store.queue.retry("a", now=NOW + 1)).prompt
+        assert (afresh.not_before, afresh.due) == (NOW + 9, NOW + 9)
+        early = await store.queue.claim(LANE, 1, now=NOW + 8)
+        assert (early.prompts, early.next_due) == ((), NOW + 9)
+        (running,) = await claim(store, now=NOW + 9)
+        await store.queue.settle(settlement(running, Move.GIVE_UP, now=NOW + 9))
+        assert (await store.queue.retry("a", now=NOW + 9)).prompt.due is None, "its time has come"
+        assert len(await claim(store, now=NOW + 9)) == 1
+
+    @pytest.mark.asyncio
     async def test_retry_is_refused_for_all_else(self, store: Store) -> None:
         await add(store, "waiting")
         await add(store, "running", start=True, lane="other")

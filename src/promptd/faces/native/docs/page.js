@@ -60,10 +60,11 @@ function schemaFields(schema) {
   }));
 }
 
-function curl(method, path, body) {
+function curl(method, path, body, upload) {
   const lines = [`curl ${location.origin}${path}`, `  -H "Authorization: Bearer $PROMPTD_KEY"`];
   if (method !== "GET") lines[0] = `curl -X ${method} ${location.origin}${path}`;
   if (body) lines.push(`  --json '${JSON.stringify(body)}'`);
+  if (upload) lines.push('  -H "Content-Type: application/octet-stream"', "  --data-binary @FILE");
   return lines.join(" \\\n");
 }
 
@@ -96,7 +97,9 @@ function renderOperation(path, method, operation) {
   if (content) {
     inside.append(make("h4", {}, "Body"), make("p", {}, ...typeOf(content.schema)));
   }
-  inside.append(make("pre", {}, curl(method.toUpperCase(), path, content?.example)));
+  const upload = operation.requestBody?.content["*/*"];
+  if (upload) inside.append(make("h4", {}, "Body"), make("p", {}, "the bytes of a file"));
+  inside.append(make("pre", {}, curl(method.toUpperCase(), path, content?.example, upload)));
   const answers = make("tbody");
   for (const [status, response] of Object.entries(operation.responses)) {
     const kinds = Object.entries(response.content ?? {}).flatMap(([type, { schema }], index) => [

@@ -1,0 +1,360 @@
+"""Puts the house together: every part is made here, once, and told what it works with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from msgspec import Struct
+
+from promptd import __version__, registry
+from promptd.app import crew
+from promptd.app.parts import Parts, make
+from promptd.app.reload import Reload
+from promptd.buses.memory import MemoryBus
+from promptd.core.filters import Filter, Query
+from promptd.core.lifecycle import WAITING
+from promptd.core.model import Arrival, Prompt
+from promptd.core.ports import Queue, Records
+from promptd.documents import Documents, readable
+from promptd.egress import Egress
+from promptd.faces import FaceOptions, Front, Mount
+from promptd.home import SIGNING_KEY_FILE
+from promptd.limits.memory import MemoryLimits
+from promptd.limits.persistent import PersistentLimits
+from promptd.service.attached import Attached
+from promptd.service.attachments import Attachments
+from promptd.service.clock import Ids
+from promptd.service.connections import Connections
+from promptd.service.contents import Contents
+from promptd.service.events import Events
+from promptd.service.execution import Execution
+from promptd.service.fleet import Fleet
+from promptd.service.intake import Intake
+from promptd.service.keys import Keys
+from promptd.service.metrics import Metrics
+from promptd.service.policies import Policies
+from promptd.service.prompts import Prompts
+from promptd.service.streams import Streams
+from promptd.service.threads import Threads
+from promptd.service.tickets import Tickets
+from promptd.service.upkeep import Upkeep
+from promptd.service.uploads import Uploads
+from promptd.service.walk import Walk
+from promptd.service.worker import Worker
+from promptd.settings import Settings
+from promptd.stores.files import FolderFiles
+from promptd.stores.sqlite import Database
+from promptd.vault.passwords import Argon2Passwords
+from promptd.vault.signing import RsaSigner
+
+_log = logging.getLogger("promptd")
+
+
+class House(Struct, frozen=True, kw_only=True):
+    """Everything that lives while the server does."""
+
+    database: Database
+    walk: Walk
+    fleet: Fleet
+    upkeep: Upkeep
+    limits: PersistentLimits
+    reload: Reload
+    front: Front
+    first_password: str | None  #: of the first user, where it was made just now
+    passwords: Argon2Passwords
+    signer: RsaSigner
+    closing: asyncio.Event
+
+    @property
+    def settings(self) -> Settings:
+        """Those that it works by now."""
+        return self.reload.settings
+
+    async def drain(self, grace: float) -> None:
+        """Stop taking work, let attempts finish, close streams. What is left is handed back."""
+        await self.walk.worker.drain(grace)
+        await self.walk.attached.flush()
+        self.closing.set()
+
+
+@asynccontextmanager
+async def build(
+    settings: Settings, plugins: registry.Registry | None = None, read: Callable[[], Settings] | None = None
+) -> AsyncIterator[House]:
+    """The house, working; leaving the context closes it. The caller holds the data folder's lock.
+
+    `read` gives the settings anew for a reload; by default they stay as they are. Raises `SettingsError` for what can't
+    be enforced and `StoreUnavailable` for a file that can't be used.
+    """
+    plugins = plugins or registry.load()
+    for problem in plugins.problems:
+        _log.warning("%s (%s): %s", problem.plugin, problem.entry, problem.reason, extra={"action": "plugin_problem"})
+    egress = Egress()
+    outside = Egress(settings.downloads.origins, public=True)
+    parts = make(settings, plugins, egress)
+    for url in parts.origins:
+        egress.allow(url)
+    connections = Connections(parts.connections, parts.routes, parts.default_model)
+    database = Database(
+        settings.store_path,
+        lease=settings.queue.lease_seconds,
+        rescue_limit=settings.queue.rescue_limit,
+        quarantine_after=settings.queue.quarantine_after,
+        batch_seconds=settings.store.batch_ms / 1000,
+        backup_before_migration=settings.store.backup_before_migration,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(database.close)
+        stack.push_async_callback(egress.close)
+        stack.push_async_callback(outside.close)
+        stack.push_async_callback(connections.close)
+        house = await _furnish(
+            settings, read or (lambda: settings), plugins, database, egress, outside, parts, connections
+        )
+        try:
+            yield house
+        finally:
+            await house.walk.models.close()
+            await house.walk.downloads.close()
+            await house.reload.close()
+            await house.upkeep.stop()
+            await house.drain(0)
+            await house.fleet.close()
+            await house.limits.flush(time.time())
+            house.passwords.close()
+
+
+async def _furnish(
+    settings: Settings,
+    read: Callable[[], Settings],
+    plugins: registry.Registry,
+    database: Database,
+    egress: Egress,
+    outside: Egress,
+    parts: Parts,
+    connections: Connections,
+) -> House:
+    clock, ids, bus, metrics = time.time, Ids(time.time, os.urandom), MemoryBus(), Metrics()
+    queue, records = database.queue, database.records
+    waiting = await _take_over(queue, records, clock())
+    limits = PersistentLimits(MemoryLimits(), *_arrivals(database))
+    await limits.start(clock())
+    events = Events()
+    contents = Contents(FolderFiles(settings.home / "files"), records)
+    uploads = Uploads(contents=contents, records=records, clock=clock, ids=ids)
+    models = await crew.known_models(settings, plugins, records, contents, connections, egress)
+    connections.configure(*models.served(parts.connections, parts.routes, parts.default_model))
+    attachments = Attachments(uploads=uploads, read_document=Documents().text_of, readable=readable)
+    execution = Execution(
+        queue=queue,
+        records=records,
+        bus=bus,
+        connections=connections,
+        attachments=attachments,
+        events=events,
+        output_guard=parts.output_guard,
+        clock=clock,
+        ids=ids,
+        rules=parts.execution,
+        metrics=metrics,
+    )
+    worker = Worker(
+        queue=queue,
+        bus=bus,
+        execution=execution,
+        # prompts of a connection that is gone from the settings are claimed too, and told that it is
+        lanes=dict.fromkeys(database.live_lanes(), 1)
+        | {connection.name: connection.slots for connection in connections},
+        clock=clock,
+        waiting=waiting,
+    )
+    metrics.watch(lambda: worker.waiting, worker.load)
+    intake = Intake(
+        queue=queue,
+        records=records,
+        worker=worker,
+        connections=connections,
+        attachments=attachments,
+        events=events,
+        guard=parts.guard,
+        limits=limits,
+        clock=clock,
+        ids=ids,
+        rules=parts.admission,
+        metrics=metrics,
+    )
+    worker.on_final = intake.settle
+    unwritten: dict[str, Prompt] = {}
+    if settings.limits:
+        live = Filter("status", "in", tuple(sorted(WAITING)))
+        after: str | None = None
+        while True:
+            page = await records.find(Prompt, Query(filters=(live,), limit=1000, after=after))
+            for prompt in page.items:
+                await intake.remember(prompt)
+            after = page.after
+            if after is None:
+                break
+    policies = Policies(records=records, limits=limits, clock=clock)
+    await policies.load()
+    keys = Keys(records=records, clock=clock, ids=ids)
+    passwords, signer = Argon2Passwords(), RsaSigner(settings.home / SIGNING_KEY_FILE)
+    people = crew.people(settings, records, keys, ids, passwords, signer)
+    downloads = crew.downloads(settings, contents, records, outside, events, models)
+    walk = Walk(
+        intake=intake,
+        attached=Attached(
+            queue=queue,
+            bus=bus,
+            intake=intake,
+            execution=execution,
+            worker=worker,
+            clock=clock,
+            entropy=os.urandom,
+            metrics=metrics,
+            unwritten=unwritten,
+        ),
+        prompts=Prompts(
+            queue=queue,
+            records=records,
+            worker=worker,
+            execution=execution,
+            intake=intake,
+            events=events,
+            clock=clock,
+            unwritten=unwritten,
+        ),
+        threads=Threads(records=records, events=events, clock=clock, ids=ids),
+        uploads=uploads,
+        downloads=downloads,
+        models=models,
+        policies=policies,
+        events=events,
+        ids=ids,
+        streams=Streams(records=records, bus=bus, running=worker.running, unwritten=unwritten),
+        callers=people.callers,
+        people=people,
+        keys=keys,
+        tickets=Tickets(clock=clock, ids=ids),
+        connections=connections,
+        worker=worker,
+    )
+    upkeep = Upkeep(
+        queue=queue,
+        clock=clock,
+        beat_seconds=settings.queue.beat_seconds,
+        lease_seconds=settings.queue.lease_seconds,
+        retention=settings.retention.rules,
+        prune_seconds=settings.retention.prune_every_seconds,
+        flush=limits.flush,
+    )
+    fleet = Fleet(connections=connections, worker=worker, rules=parts.fleet, clock=clock)
+    connections.memory_for = fleet.memory_for
+    reload = Reload(
+        settings=settings,
+        read=read,
+        plugins=plugins,
+        egress=egress,
+        parts=parts,
+        connections=connections,
+        models=models,
+        fleet=fleet,
+        worker=worker,
+        execution=execution,
+        intake=intake,
+        upkeep=upkeep,
+        metrics=metrics,
+    )
+    models.changed = reload.renew
+    closing = asyncio.Event()
+    options = _options(settings, database, worker, metrics, reload, closing)
+    mounts: list[Mount] = [face(walk, options) for face in plugins.faces.values()]
+    await crew.keep_keys(settings, keys)
+    password = await crew.first_user(settings, people)
+    await downloads.resume()
+    await contents.sweep()
+    fleet.start()
+    worker.start(suspects=True)
+    upkeep.start()
+    return House(
+        database=database,
+        walk=walk,
+        fleet=fleet,
+        upkeep=upkeep,
+        limits=limits,
+        reload=reload,
+        front=Front(mounts),
+        first_password=password,
+        passwords=passwords,
+        signer=signer,
+        closing=closing,
+    )
+
+
+async def _take_over(queue: Queue, records: Records, now: float) -> int:
+    """Rescue what the last run left running; how many prompts wait in the store."""
+    rescued = await queue.rescue(now=now, everything=True)
+    if rescued:
+        _log.info(
+            "rescued %d prompts of the last run", len(rescued), extra={"action": "rescued", "count": len(rescued)}
+        )
+    waiting = await records.find(
+        Prompt, Query(filters=(Filter("status", "in", tuple(sorted(WAITING))),), limit=1, count=True)
+    )
+    return waiting.count or 0
+
+
+def _options(
+    settings: Settings, database: Database, worker: Worker, metrics: Metrics, reload: Reload, closing: asyncio.Event
+) -> FaceOptions:
+    return FaceOptions(
+        heartbeat_seconds=settings.streams.heartbeat_seconds,
+        retry_hint_ms=settings.streams.retry_hint_ms,
+        stuck_reader_seconds=settings.streams.stuck_reader_seconds,
+        max_body_bytes=settings.server.max_body_bytes,
+        max_upload_bytes=settings.files.max_upload_bytes,
+        open_metrics=settings.server.open_metrics,
+        version=__version__,
+        closing=closing,
+        ready=lambda: "draining" if worker.draining else database.writer.failure,
+        registry=metrics.registry,
+        reload=reload,
+        given={
+            "onebackend": settings.compat.onebackend.model_dump()
+            | {"server_host": settings.server.host, "max_upload_bytes": settings.files.max_upload_bytes}
+        },
+    )
+
+
+# -------------------------------------------------------------------- what outlives the process
+
+
+def _arrivals(database: Database) -> tuple[Any, Any]:
+    """How limits load and save their counters."""
+
+    async def load() -> Mapping[tuple[str, str], float]:
+        found: dict[tuple[str, str], float] = {}
+        after: str | None = None
+        while True:
+            page = await database.records.find(Arrival, Query(limit=1000, after=after))
+            found |= {(item.policy, item.subject): item.tat for item in page.items}
+            after = page.after
+            if after is None:
+                return found
+
+    async def save(arrivals: Mapping[tuple[str, str], float]) -> None:
+        await database.records.put(
+            *(
+                Arrival(id=f"{policy}\x1f{subject}", policy=policy, subject=subject, tat=tat)
+                for (policy, subject), tat in arrivals.items()
+            )
+        )
+
+    return load, save

@@ -1,0 +1,285 @@
+"""The OpenAI API's endpoints for files: images, speech, transcription. Pure; `openai.py` sends and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from promptd.core.engine import Call
+from promptd.core.errors import InvalidInput, InvalidOutput, UnsupportedInput
+from promptd.core.model import Blob, Capability, Chunk, ImageParameters, SpeechParameters, Usage
+from promptd.dialects.errors import error_from_object
+from promptd.dialects.media import EXTENSIONS, decode_images, media_type_of
+from promptd.dialects.multipart import encode_form
+
+MEDIA: Final = frozenset({Capability.IMAGE, Capability.SPEECH, Capability.TRANSCRIPTION})
+
+#: fields that `extra` must not touch: the answer's shape hangs on them, or they are the call itself
+_RESERVED: Final = frozenset(
+    {"model", "prompt", "input", "file", "image", "response_format", "stream", "stream_format"}
+)
+#: what this API has no field for
+_NO_FIELD: Final = (
+    "negative_prompt",
+    "styles",
+    "seed",
+    "steps",
+    "guidance_scale",
+    "denoising_strength",
+    "upscale",
+    "restore_faces",
+    "scheduler",
+)
+_IMAGE_FORMATS: Final = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
+#: formats of speech as the API names them; what a service sends without saying so
+_SPEECH_FORMATS: Final = {
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+    "aac": "audio/aac",
+    "pcm": "audio/pcm",
+}
+
+
+class Request(Struct, frozen=True):
+    """What to post, and where below the base URL."""
+
+    path: str
+    content_type: str
+    body: bytes
+
+
+def encode_media(call: Call[Any], *, voice: str = "", ask_for_base64: bool = True) -> Request:
+    """The request of a call whose capability is one of `MEDIA`. `voice` speaks where the prompt names none.
+
+    Raises `InvalidInput`, `UnsupportedInput` with the field's name.
+    """
+    if call.capability is Capability.IMAGE:
+        return _image(call, ask_for_base64=ask_for_base64)
+    return _speech(call, voice) if call.capability is Capability.SPEECH else _transcription(call)
+
+
+def decode_media(call: Call[Any], content_type: str, body: bytes, *, secrets: Iterable[str] = ()) -> tuple[Chunk, ...]:
+    """The chunks of a successful answer, the `done` last. Raises `InvalidOutput`, or what an error inside means."""
+    if call.capability is Capability.IMAGE:
+        return (_images(body, secrets),)
+    media_type = content_type.partition(";")[0].strip().lower()
+    if call.capability is Capability.SPEECH:
+        return (_spoken(call, media_type, body, secrets),)
+    return _transcribed(media_type, body, secrets)
+
+
+# ------------------------------------------------------------------ images
+
+
+def _image(call: Call[Any], *, ask_for_base64: bool) -> Request:
+    asked = call.parameters.image or ImageParameters()
+    for name in _NO_FIELD:
+        if getattr(asked, name) not in (None, ()):
+            raise UnsupportedInput(f"parameters.image.{name}: this service has no such setting")
+    fields: dict[str, Any] = {"model": call.model, "prompt": _asked(call)}
+    count = _positive(asked.batch_size, "batch_size") * _positive(asked.rounds, "rounds")
+    if count > 1:
+        fields["n"] = count
+    if (asked.width is None) != (asked.height is None):
+        raise InvalidInput("parameters.image.width, height: expected both or none")
+    if asked.width is not None:
+        fields["size"] = f"{_positive(asked.width, 'width')}x{_positive(asked.height, 'height')}"
+    if asked.format is not None:
+        if asked.format.lower() not in _IMAGE_FORMATS:
+            raise InvalidInput("parameters.image.format: expected png, jpg or webp")
+        fields["output_format"] = _IMAGE_FORMATS[asked.format.lower()]
+    if ask_for_base64:
+        fields["response_format"] = "b64_json"
+    if call.user_ref is not None:
+        fields["user"] = call.user_ref
+    fields |= _extra(asked.extra, "parameters.image.extra") | _extra(call.parameters.extra, "parameters.extra")
+    if not call.files:
+        return _json("/images/generations", fields)
+    for index, blob in enumerate(call.files):
+        if not blob.media_type.startswith("image/"):
+            raise UnsupportedInput(f"files[{index}]: an image model can't read {blob.media_type}")
+    name = "image" if len(call.files) == 1 else "image[]"
+    return _form("/images/edits", fields, [(name, blob) for blob in call.files])
+
+
+def _images(body: bytes, secrets: Iterable[str]) -> Chunk:
+    answer = _decode(body, _ImageAnswer, "image", secrets)
+    found = answer.data or []
+    if any(item.b64_json is None for item in found):
+        # an address is the service's own choice, and nothing is fetched that the operator did not name
+        raise InvalidOutput("the service sent an address in the place of an image")
+    blobs = decode_images([item.b64_json for item in found if item.b64_json is not None])
+    if not blobs:
+        raise InvalidOutput("the service's answer holds no image")
+    return Chunk("done", finish_reason="stop", usage=_usage(answer), blobs=blobs)
+
+
+# ------------------------------------------------------------------ sounds
+
+
+def _speech(call: Call[Any], voice: str) -> Request:
+    asked = call.parameters.speech or SpeechParameters()
+    text = _asked(call)
+    if not text.strip():
+        raise InvalidInput("messages: expected a text to speak")
+    if asked.format is not None and asked.format.lower() not in _SPEECH_FORMATS:
+        raise InvalidInput(f"parameters.speech.format: expected one of {', '.join(_SPEECH_FORMATS)}")
+    fields = {
+        "model": call.model,
+        "input": text,
+        "voice": asked.voice or voice or None,
+        "response_format": asked.format and asked.format.lower(),
+        "speed": asked.speed,
+    }
+    return _json("/audio/speech", _given(fields) | _extra(call.parameters.extra, "parameters.extra"))
+
+
+def _spoken(call: Call[Any], said: str, body: bytes, secrets: Iterable[str]) -> Chunk:
+    if said in ("application/json", "text/html", "text/plain") or not body:
+        if said == "application/json":
+            _decode(body, _Answer, "sound", secrets)
+        raise InvalidOutput(f"expected a sound, the service sent {len(body)} bytes of {said[:80]}")
+    asked = call.parameters.speech.format if call.parameters.speech else None
+    media_type = media_type_of(body) or _SPEECH_FORMATS.get((asked or "").lower(), said)
+    if not media_type.startswith("audio/"):
+        raise InvalidOutput(f"expected a sound, the service sent {media_type[:80]}")
+    extension = EXTENSIONS.get(media_type, "audio")
+    return Chunk("done", finish_reason="stop", usage=Usage(), blobs=(Blob(f"speech.{extension}", media_type, body),))
+
+
+def _transcription(call: Call[Any]) -> Request:
+    if len(call.files) != 1:
+        raise InvalidInput(f"files: expected one sound, found {len(call.files)} files")
+    sound = call.files[0]
+    if not sound.media_type.startswith(("audio/", "video/")):
+        raise UnsupportedInput(f"files[0]: a transcription can't read {sound.media_type}")
+    fields = {
+        "model": call.model,
+        "response_format": "json",
+        "language": call.parameters.speech and call.parameters.speech.language,
+        "prompt": _asked(call) or None,
+        "temperature": call.parameters.temperature,
+    }
+    extra = _extra(call.parameters.extra, "parameters.extra")
+    return _form("/audio/transcriptions", _given(fields) | extra, [("file", sound)])
+
+
+def _transcribed(media_type: str, body: bytes, secrets: Iterable[str]) -> tuple[Chunk, ...]:
+    usage = Usage()
+    if media_type == "text/plain":  # a server that knows no response format
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidOutput("the service's transcription is not UTF-8") from error
+    else:
+        answer = _decode(body, _Transcript, "transcription", secrets)
+        if answer.text is None:
+            raise InvalidOutput("the service's answer holds no text")
+        text, usage = answer.text, _usage(answer)
+    done = Chunk("done", finish_reason="stop", usage=usage)
+    return (Chunk("progress", text=text), done) if text else (done,)
+
+
+# ------------------------------------------------------------------ helpers
+
+
+class _Counts(Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class _Answer(Struct):
+    error: Any = None
+    usage: Any = None
+
+
+class _Image(Struct):
+    b64_json: str | None = None
+
+
+class _ImageAnswer(_Answer):
+    data: list[_Image] | None = None
+
+
+class _Transcript(_Answer):
+    text: str | None = None
+
+
+A = TypeVar("A", bound=_Answer)
+
+
+def _decode(body: bytes, kind: type[A], what: str, secrets: Iterable[str]) -> A:
+    try:
+        answer = msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidOutput(f"the service sent something that is no {what}", detail=str(error)) from error
+    if answer.error is not None:
+        raise error_from_object(answer.error, secrets=secrets)
+    return answer
+
+
+def _usage(answer: _Answer) -> Usage:
+    """Tokens where the service counts in them; others count seconds."""
+    try:
+        counts = msgspec.convert(answer.usage, _Counts)
+    except msgspec.ValidationError:
+        return Usage()
+    return Usage(max(0, counts.input_tokens or 0), max(0, counts.output_tokens or 0))
+
+
+def _asked(call: Call[Any]) -> str:
+    text = next((turn.content for turn in reversed(call.messages) if turn.role == "user"), "")
+    template = call.parameters.template
+    return text if template is None else template.replace("{prompt}", text)
+
+
+def _positive(value: int | None, name: str) -> int:
+    if value is None:
+        return 1
+    if value < 1:
+        raise InvalidInput(f"parameters.image.{name}: expected a whole number of at least 1")
+    return value
+
+
+def _extra(extra: Mapping[str, Any], place: str) -> dict[str, Any]:
+    for name in extra:
+        if name in _RESERVED:
+            raise InvalidInput(f"{place}.{name}: this field can't be set here")
+    return dict(extra)
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _json(path: str, fields: Mapping[str, Any]) -> Request:
+    return Request(path, "application/json", _encoded(fields))
+
+
+def _form(path: str, fields: Mapping[str, Any], files: list[tuple[str, Blob]]) -> Request:
+    """Values that are not text go as JSON, which for numbers and booleans is what forms have."""
+    texts = [
+        (_field(name), value if isinstance(value, str) else _encoded(value).decode()) for name, value in fields.items()
+    ]
+    try:
+        return Request(path, *encode_form(texts, files))
+    except UnicodeEncodeError as error:
+        raise InvalidInput("messages, files: a text or a name is not Unicode") from error
+
+
+def _field(name: str) -> str:
+    if not name.isascii() or not name.replace("_", "").replace("[]", "").isalnum():
+        raise InvalidInput(f"parameters.extra.{name[:80]!r}: expected the name of a form's field")
+    return name
+
+
+def _encoded(value: Any) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidInput(f"parameters: not JSON: {error}") from error

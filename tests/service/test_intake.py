@@ -1,0 +1,119 @@
+"""The way into the queue: whatever happens to a caller half way, no row is without its run, no charge without its prompt."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from promptd.core.errors import IdempotencyMismatch, InvalidRequest, ShuttingDown, StoreUnavailable, TooManyRequests
+from promptd.core.filters import Query
+from promptd.core.lifecycle import Status
+from promptd.core.model import Prompt
+from promptd.core.policy import Charge, Policy
+from tests.service.conftest import Build
+from tests.service.house import PATIENCE, House, hold
+
+SEATS = Policy(name="seats", metric="concurrency", limit=4)
+REQUESTS = Policy(name="requests", metric="requests", limit=100, window=3600)
+_MOST_STEPS = 12  # of the loop, until the longest way in is behind the caller
+
+
+async def seats(house: House) -> int:
+    (level,) = await house.limits.peek([Charge(SEATS, "ann", 1)], now=house.clock())
+    return level.remaining
+
+
+@pytest.mark.parametrize("policies", [(), (SEATS, REQUESTS)])
+@pytest.mark.parametrize("fields", [{}, {"thread": "t"}, {"id": "mine"}, {"idempotency_key": "k"}])
+async def test_a_caller_that_leaves_half_way_leaves_nothing_half_done(
+    build: Build, policies: tuple[Policy, ...], fields: dict[str, Any]
+) -> None:
+    house = await build(policies=policies)
+    for steps in range(_MOST_STEPS):
+        own: dict[str, Any] = {name: f"{value}{steps}" for name, value in fields.items()}
+        submitting = asyncio.create_task(house.submit("hello", **own))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        submitting.cancel()
+        await asyncio.wait([submitting])
+        await house.settled()
+        assert house.worker.load() == {"main": (4, 0)}
+        assert (await seats(house), house.worker.waiting) == (4, 0)
+    stored = (await house.records.find(Prompt, Query(limit=100))).items
+    assert all(prompt.status is Status.COMPLETED for prompt in stored)
+    assert len(stored) == len(house.engine.calls) > 0
+
+
+async def test_one_of_two_callers_with_the_same_key_may_leave(house: House) -> None:
+    gate = asyncio.Event()
+    house.engine.plans["hello"] = (hold(gate, "once"),)
+    both = [asyncio.create_task(house.submit("hello", idempotency_key="k", fingerprint=b"f")) for _ in range(2)]
+    await asyncio.sleep(0)
+    both[0].cancel()
+    kept = await both[1]
+    gate.set()
+    assert (await house.finished(kept)).status is Status.COMPLETED
+    assert len(house.engine.calls) == 1
+    await house.settled()
+    assert house.worker.load() == {"main": (4, 0)}
+
+
+async def test_what_can_not_be_stored_costs_no_slot_and_no_charge(build: Build) -> None:
+    house = await build(policies=(SEATS, REQUESTS))
+    db = house.database.writer._db
+    db.execute("pragma query_only = on")
+    for leaves in (False, True):
+        submitting = asyncio.create_task(house.submit("hello"))
+        if leaves:
+            await asyncio.sleep(0)
+            submitting.cancel()
+        with suppress(asyncio.CancelledError), pytest.raises(StoreUnavailable):
+            await submitting
+        await house.settled()
+        assert (house.worker.load(), await seats(house)) == ({"main": (4, 0)}, 4)
+    db.execute("pragma query_only = off")
+    assert (await house.run("hello")).status is Status.COMPLETED
+    (level,) = await house.limits.peek([Charge(REQUESTS, "ann", 1)], now=house.clock())
+    assert level.remaining == 99
+
+
+async def test_refusals_behind_the_charge_give_it_back(build: Build) -> None:
+    house = await build(policies=(SEATS,))
+    first = await house.run("hello", idempotency_key="k", fingerprint=b"f")
+    await house.settled()
+    with pytest.raises(IdempotencyMismatch):
+        await house.submit("other", idempotency_key="k", fingerprint=b"g")
+    with pytest.raises(InvalidRequest):
+        await house.submit("other", idempotency_key="")
+    assert await house.submit("hello", idempotency_key="k", fingerprint=b"f") == first
+    await house.settled()
+    assert (house.worker.load(), await seats(house)) == ({"main": (4, 0)}, 4)
+
+
+async def test_a_charge_that_is_refused_stores_nothing(build: Build) -> None:
+    house = await build(policies=(SEATS,))
+    gate = asyncio.Event()
+    house.engine.plans["hello"] = (hold(gate),)
+    held = [await house.submit("hello") for _ in range(4)]
+    with pytest.raises(TooManyRequests):
+        await house.submit("hello")
+    gate.set()
+    for prompt in held:
+        await house.finished(prompt)
+    await house.settled()
+    assert (await house.records.find(Prompt, Query(count=True))).count == 4
+    assert (house.worker.load(), await seats(house)) == ({"main": (4, 0)}, 4)
+
+
+async def test_a_drain_waits_for_what_is_being_stored(house: House) -> None:
+    submitting = asyncio.create_task(house.submit("hello"))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE):
+        await house.worker.drain(0)
+    prompt = await submitting
+    assert (await house.get(prompt)).status in (Status.SCHEDULED, Status.COMPLETED), "nobody runs it any more"
+    with pytest.raises(ShuttingDown):
+        await house.submit("hello")
