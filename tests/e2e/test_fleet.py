@@ -83,10 +83,10 @@ async def watched(server: Server) -> AsyncIterator[Watch]:
         looking.cancel()
 
 
-async def ask(client: httpx.AsyncClient, model: str, *, tokens: int = 5) -> str:
+async def ask(client: httpx.AsyncClient, model: str, *, tokens: int = 5, text: str = "Hello!") -> str:
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": "Hello!"}],
+        "messages": [{"role": "user", "content": text}],
         "parameters": {"max_tokens": tokens, "temperature": 0},
     }
     answer = await client.post("/prompts", json=body)
@@ -149,7 +149,9 @@ async def test_replicas_come_with_a_backlog_and_go_without(tmp_path: Path) -> No
         server.client() as client,
         watched(server) as watch,
     ):
-        asked = [await ask(client, "one", tokens=200) for _ in range(300)]
+        # all at once and long, so that they wait however quick the model is
+        story = "tell me a short story about a fox"
+        asked = await asyncio.gather(*[ask(client, "one", tokens=200, text=story) for _ in range(400)])
         await watch.until(2)
         connections = (await client.get("/connections")).json()["items"]
         assert {item["name"]: item["slots"] for item in connections}["one"] in (2, 4)
