@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64encode
 from typing import Any, Final
 
 from msgspec import Struct
@@ -67,7 +66,9 @@ class Users:
         people.check_slug(slug)
         made = None
         if password is None:
-            password = made = urlsafe_b64encode(self._ids.secret()[:_MADE_PASSWORD_BYTES]).decode()
+            password = made = self._ids.secret()[
+                :_MADE_PASSWORD_BYTES
+            ].hex()  # no letter that a command line reads as an option
         await self._add(FIRST_USER, slug, password, "Admin", frozenset({ADMIN_ROLE, USER_ROLE}))
         return made
 
