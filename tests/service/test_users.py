@@ -444,8 +444,8 @@ async def test_apps(crowd: Crowd) -> None:
 
 async def test_the_first_user_is_an_admin_with_the_native_keys_id(crowd: Crowd) -> None:
     made = await crowd.users.ensure_admin("1backend")
-    assert made is not None and made.isalnum()  # a command line reads a leading hyphen as an option
     assert made is not None
+    assert made.isalnum(), "a command line reads a leading hyphen as an option"
     assert len(made) >= 24
     token = await crowd.login("1backend", made)
     assert (token.user.id, token.user.name) == (FIRST_USER, "Admin")
