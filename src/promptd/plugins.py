@@ -1,5 +1,18 @@
 """The front door for people who write engines: everything a plugin needs, and nothing else."""
 
+from promptd.core.content import (
+    Document,
+    Foreign,
+    Image,
+    Part,
+    Refusal,
+    Sound,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    Turn,
+)
 from promptd.core.engine import Call, CheckParams, CheckResult, Config, Engine, NoConfig, Result, Standing
 from promptd.core.errors import (
     AuthenticationFailed,
@@ -23,18 +36,8 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
-from promptd.core.model import (
-    Blob,
-    Capability,
-    Chunk,
-    ImageParameters,
-    Parameters,
-    SpeechParameters,
-    Tool,
-    ToolCall,
-    Turn,
-    Usage,
-)
+from promptd.core.model import Blob, Capability, Chunk, Native, Usage
+from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 
 __all__ = [
@@ -49,29 +52,38 @@ __all__ = [
     "Config",
     "ConfigIncomplete",
     "ContentFiltered",
+    "Document",
     "Engine",
     "EngineLost",
     "ExecutionFailed",
+    "Foreign",
     "HandlerUnavailable",
     "HttpClient",
     "HttpResponse",
+    "Image",
     "ImageParameters",
     "InputTooLarge",
     "InvalidInput",
     "InvalidOutput",
+    "Native",
     "NetworkError",
     "NoConfig",
     "OutputTruncated",
     "Parameters",
+    "Part",
     "PermissionDenied",
     "PromptExecutionError",
     "QuotaExceeded",
     "RateLimited",
+    "Refusal",
     "ResourceNotFound",
     "Result",
     "ServiceUnavailable",
+    "Sound",
     "SpeechParameters",
     "Standing",
+    "Text",
+    "Thinking",
     "Timeout",
     "Timeouts",
     "Tool",

@@ -12,38 +12,49 @@ from promptd.core.chunks import (
     Position,
     done,
     event_id,
+    gather,
+    join_thoughts,
     join_tool_calls,
     make_trace,
     merge,
+    number,
     parse_event_id,
     pieces,
     replay,
 )
-from promptd.core.model import Answer, Chunk, ToolCall, Usage
+from promptd.core.content import Thinking, ToolCall
+from promptd.core.model import Answer, Chunk, Usage
 
 calls = st.builds(
-    ToolCall, index=st.integers(0, 3), id=st.text(max_size=3), name=st.text(max_size=3), arguments=st.text(max_size=5)
+    ToolCall,
+    index=st.integers(0, 3),
+    id=st.text(max_size=3),
+    name=st.text(max_size=3),
+    arguments=st.text(max_size=5),
+    custom=st.booleans(),
 )
 progress = st.builds(
-    Chunk, st.just("progress"), text=st.text(max_size=8), tool_calls=st.lists(calls, max_size=3).map(tuple)
+    Chunk,
+    st.just("progress"),
+    text=st.text(max_size=8),
+    thinking=st.text(max_size=8),
+    tool_calls=st.lists(calls, max_size=3).map(tuple),
+    signature=st.sampled_from(["", "", "s1", "s2"]),
+    sealed=st.sampled_from(["", "", "x1", "x2"]),
+    refusal=st.sampled_from(["", "", "no"]),
 )
 
 
 def numbered(engine_chunks: list[Chunk], attempt: int = 1) -> list[Chunk]:
     """What execution publishes for the chunks of an engine."""
     return [
-        Chunk("progress", text=piece.text, tool_calls=piece.tool_calls, attempt=attempt, n=n)
+        number(piece, attempt, n)
         for n, piece in enumerate((piece for chunk in engine_chunks for piece in pieces(chunk)), 1)
     ]
 
 
 def answer_of(chunks: list[Chunk]) -> Answer:
-    return Answer(
-        "m_1",
-        text="".join(chunk.text for chunk in chunks),
-        tool_calls=join_tool_calls(call for chunk in chunks for call in chunk.tool_calls),
-        usage=Usage(1, 2),
-    )
+    return gather(chunks, Chunk("done"), Usage(1, 2), "m_1")
 
 
 @given(st.integers(0, 10**14), st.integers(0, 10**6), st.integers(0, 10**9))
@@ -132,6 +143,14 @@ def test_pieces_hold_text_or_one_call_and_lose_nothing(chunk: Chunk) -> None:
     assert "".join(part.text for part in parts) == chunk.text
     assert tuple(call for part in parts for call in part.tool_calls) == chunk.tool_calls
     assert all(len(part.tool_calls) + bool(part.text) <= 1 for part in parts)
+    assert "".join(part.refusal for part in parts) == chunk.refusal
+    assert join_thoughts(parts) == join_thoughts([chunk])
+
+
+@given(st.lists(progress, max_size=10))
+def test_merging_loses_no_proof_of_a_thought(chunks: list[Chunk]) -> None:
+    """A reader that fell behind has the same answer as the others."""
+    assert answer_of(merge(chunks)) == answer_of(chunks)
 
 
 @given(st.lists(st.one_of(progress, st.just(Chunk("restart")), st.just(Chunk("done"))), max_size=10))
@@ -176,3 +195,26 @@ def test_whole_tool_calls_from_pieces() -> None:
 def test_a_merged_chunk_tells_the_last_fraction() -> None:
     said = [Chunk("progress", text="a"), Chunk("progress", fraction=0.25), Chunk("progress", fraction=0.5)]
     assert merge([*said, Chunk("progress", text="b")]) == [Chunk("progress", text="ab", fraction=0.5)]
+
+
+def test_a_thought_ends_with_its_signature_and_a_sealed_one_stands_alone() -> None:
+    thoughts = [
+        Chunk("progress", thinking="let me "),
+        Chunk("progress", thinking="see"),
+        Chunk("progress", signature="s1"),
+        Chunk("progress", sealed="xyz"),
+        Chunk("progress", thinking="on"),
+    ]
+    assert join_thoughts(thoughts) == (Thinking("let me see", "s1"), Thinking(sealed="xyz"), Thinking("on"))
+
+
+def test_what_is_gathered_keeps_everything_that_was_said() -> None:
+    said = [
+        Chunk("progress", thinking="hm"),
+        Chunk("progress", text="no", logprobs=[{"token": "no"}]),
+        Chunk("progress", refusal="I won't"),
+    ]
+    answer = gather(said, Chunk("done", finish_reason="length", stop_sequence="x"), Usage(1), "m", ("f",))
+    assert (answer.text, answer.thinking, answer.refusal) == ("no", (Thinking("hm"),), "I won't")
+    assert (answer.logprobs, answer.finish_reason) == ([{"token": "no"}], "length")
+    assert (answer.stop_sequence, answer.files) == ("x", ("f",))

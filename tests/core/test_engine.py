@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import pytest
 from pydantic import ValidationError
 
+from promptd.core.content import ToolCall, Turn
 from promptd.core.engine import Call, CheckParams, Config, Engine, NoConfig, Result, map_error
 from promptd.core.errors import (
     ExecutionFailed,
@@ -19,7 +20,7 @@ from promptd.core.errors import (
     ServiceUnavailable,
     Timeout,
 )
-from promptd.core.model import Chunk, ToolCall, Turn, Usage
+from promptd.core.model import Chunk, Usage
 from promptd.egress import Egress
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptd.core.content import INSTRUCTIONS, Role, ToolCall, Turn
 from promptd.core.history import cut, tokens
-from promptd.core.model import Role, ToolCall, Turn
 
 turns = st.builds(Turn, st.sampled_from(get_args(Role)), st.text(max_size=40))
 histories = st.lists(turns, max_size=12)
@@ -88,12 +88,14 @@ def test_properties(history: list[Turn], now: list[Turn], budget: int) -> None:
         pool.remove(turn)
     # within the budget, beyond what always stays
     always = list(now) + (
-        [] if any(turn.role == "system" for turn in now) else [turn for turn in history if turn.role == "system"]
+        []
+        if any(turn.role in INSTRUCTIONS for turn in now)
+        else [turn for turn in history if turn.role in INSTRUCTIONS]
     )
     extra = [turn for turn in kept if not any(turn is other for other in always)]
     assert not extra or sum(map(tokens, kept)) <= budget
     # what is kept of the history is its tail
-    plain = [turn for turn in history if turn.role != "system"]
+    plain = [turn for turn in history if turn.role not in INSTRUCTIONS]
     assert extra == plain[len(plain) - len(extra) :]
     assert not extra or extra[0].role == "user" or len(extra) == len(plain)
 

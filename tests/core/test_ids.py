@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptd.core.ids import born, make_id
+from promptd.core.ids import make_id
 
 times = st.floats(0, 253_402_300_799)
 randoms = st.binary(min_size=10, max_size=10)
+
+
+def born(identifier: str) -> float:
+    """Seconds, from the first ten letters behind the prefix."""
+    value = 0
+    for letter in identifier.rpartition("_")[2][:10]:
+        value = value << 5 | "0123456789abcdefghjkmnpqrstvwxyz".index(letter)
+    return value / 1000
 
 
 @given(times, randoms)
@@ -40,9 +47,3 @@ def test_known_value() -> None:
     assert make_id("pr", 0.0, bytes(10)) == "pr_" + "0" * 26
     assert make_id("pr", 0.0, b"\xff" * 10) == "pr_" + "0" * 10 + "z" * 16
     assert born("pr_" + "0" * 26) == 0.0
-
-
-@pytest.mark.parametrize("text", ["pr_!", "pr_ilou000000", "pr_ABCDEFGHJK"])
-def test_birth_of_something_else(text: str) -> None:
-    with pytest.raises(ValueError, match="substring"):
-        born(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -127,3 +128,29 @@ def test_numbers_that_cannot_be_enforced(key: str, values: dict[str, float]) -> 
     with pytest.raises(SettingsError) as refused:
         Policy(name="p", metric="requests", **values)  # type: ignore[arg-type]
     assert refused.value.key == key
+
+
+@pytest.mark.parametrize(
+    ("fields", "key"),
+    [
+        ({"scope": "planet"}, "scope"),
+        ({"scope": "header:X-Tenant"}, "scope"),
+        ({"scope": "header:"}, "scope"),
+        ({"period": "day", "metric": "concurrency"}, "period"),
+        ({"period": "day", "burst": 2}, "burst"),
+        ({"scope": "all", "only": "x"}, "only"),
+        ({"limit": 2**63}, "limit"),
+    ],
+)
+def test_what_no_policy_can_be(fields: dict[str, Any], key: str) -> None:
+    whole: dict[str, Any] = {"name": "p", "metric": "requests", "limit": 5}
+    with pytest.raises(SettingsError) as refused:
+        Policy(**(whole | fields))
+    assert refused.value.key == key
+
+
+def test_what_a_policy_counts() -> None:
+    policy = Policy(name="p", metric="requests", limit=5, scope="header:x-tenant", models=("gpt-*", "demo"))
+    assert policy.header == "x-tenant"
+    assert [policy.counts(model) for model in ("gpt-4o", "demo", "GPT-4o", "claude")] == [True, True, False, False]
+    assert Policy(name="p", metric="requests", limit=5).header is None

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptd.core.content import Tool, ToolCall, Turn
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Answer, ImageParameters, Parameters, Request, SpeechParameters, Tool, ToolCall, Turn
+from promptd.core.model import Answer, Request
+from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
 from promptd.core.texts import MAX_DEPTH, answer_turns, check_depth, request_turns
 
 WORD = 'say "it"\nloud'

@@ -22,8 +22,10 @@ from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict
 
 from promptd.core.chunks import join_tool_calls
+from promptd.core.content import ToolCall, Turn
 from promptd.core.errors import ExecutionFailed, NetworkError, PromptExecutionError, Timeout
-from promptd.core.model import Blob, Capability, Chunk, Parameters, ToolCall, Turn, Usage
+from promptd.core.model import Blob, Capability, Chunk, Native, Usage
+from promptd.core.parameters import Parameters
 from promptd.core.ports import HttpClient
 
 
@@ -61,6 +63,10 @@ class Call(Struct, Generic[C], frozen=True, kw_only=True):
     parameters: Parameters = Parameters()
     deadline: float | None = None  #: UTC seconds
     user_ref: str | None = None  #: opaque and stable per user, for services that take a safety identifier
+    #: the request as its client wrote it, in one of `Engine.dialects`: it goes out as it is but for the model's name, and
+    #: each chunk brings the bytes that came back (`raw`, `dialect`) …
+    native: Native | None = None
+    spelled: bool = False  #: … and, if this is set, what they say as well
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -163,6 +169,20 @@ class Engine(Generic[C]):
 
     async def stop(self, name: str) -> None:
         """Free what `start` took. Stopping twice, or before starting, is fine."""
+
+    async def count(self, call: Call[C]) -> int | None:
+        """Tokens of a call's input as the service itself counts them, without running it.
+
+        None, the default: it does not tell. Raises as `run` does.
+        """
+        return None
+
+    def dialects(self, connection: C) -> frozenset[str]:
+        """The dialects whose requests the connection's service takes as they are (`openai.chat`, `anthropic.messages` …).
+
+        A prompt of another dialect comes as `messages` and `parameters` alone. Default: none.
+        """
+        return frozenset()
 
     def standing(self, name: str, connection: C) -> Standing:
         """How the model of connection `name` stands; cheap, no I/O."""

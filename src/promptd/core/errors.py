@@ -7,13 +7,17 @@ PromptdError
 │   ├── PayloadTooLarge
 │   ├── Unauthenticated
 │   ├── Forbidden
+│   │   └── ModelForbidden      the key is for other models; `field` is `model`
 │   ├── Blocked                 an address is shut out
 │   ├── NotFound
+│   ├── MethodNotAllowed
 │   ├── Conflict                the object is in a state that forbids the change
 │   │   └── StaleVersion
 │   ├── IdempotencyMismatch
 │   ├── ContentRefused          a guard said no
 │   ├── TooManyRequests         a policy said not now
+│   │   ├── BudgetSpent         what was granted for a day or month is used up
+│   │   └── LaneFull            too many calls wait for the connection, or this one waited too long
 │   └── Unavailable             promptd itself can't take it now
 │       ├── StoreUnavailable
 │       ├── Overloaded
@@ -32,8 +36,11 @@ PromptdError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+if TYPE_CHECKING:
+    from promptd.core.policy import Level
 
 
 class PromptdError(Exception):
@@ -99,6 +106,14 @@ class Forbidden(Refusal):
     title = "The key lacks a permission"
 
 
+class ModelForbidden(Forbidden):
+    """The key may not use this model."""
+
+    code = "model_forbidden"
+    title = "The key is not for this model"
+    field = "model"
+
+
 class Blocked(Refusal):
     """A rule on the endpoint shuts this caller's address out."""
 
@@ -111,6 +126,14 @@ class NotFound(Refusal):
     code = "not_found"
     http_status = 404
     title = "No such object"
+
+
+class MethodNotAllowed(Refusal):
+    """The path is served, but not with this method."""
+
+    code = "method_not_allowed"
+    http_status = 405
+    title = "The path has no such method"
 
 
 class Conflict(Refusal):
@@ -143,10 +166,28 @@ class ContentRefused(Refusal):
 
 
 class TooManyRequests(Refusal):
+    """`levels` say how each limit stands that the request is under, where they are known."""
+
     code = "too_many_requests"
     http_status = 429
     retryable = True
     title = "A limit is reached"
+    levels: Sequence[Level] = ()
+
+
+class BudgetSpent(TooManyRequests):
+    """A budget is used up until `retry_after`, when its next day or month begins."""
+
+    code = "budget_spent"
+    retryable = False
+    title = "A budget is used up"
+
+
+class LaneFull(TooManyRequests):
+    """The line in front of the connection is at its bound, or a call stood in it for as long as it may."""
+
+    code = "lane_full"
+    title = "Too many calls wait for the connection"
 
 
 class Unavailable(Refusal):
@@ -177,6 +218,8 @@ class PromptExecutionError(PromptdError):
     code = "execution_failed"
     http_status = 500
     title = "The model call failed"
+    native: tuple[int, bytes] | None = None
+    """Status and body of the service's own refusal, for a caller who speaks its dialect and whose request is at fault."""
 
 
 class ExecutionFailed(PromptExecutionError):

@@ -36,6 +36,8 @@ class Upload(Struct, frozen=True, kw_only=True):
     created: float
     updated: float
     version: int = 0
+    purpose: str = ""  #: what its caller wants it for, in words of OpenAI's API (`batch` …)
+    expires: float | None = None  #: nobody finds it any more from then on
 
 
 class DownloadStatus(StrEnum):

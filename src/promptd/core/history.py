@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from promptd.core.model import Turn
+from promptd.core.content import INSTRUCTIONS, Turn, words
 
 
 def tokens(turn: Turn) -> int:
     """A rough size in tokens without a tokenizer: bytes ÷ 4, and some for the role."""
-    text = len(turn.content.encode()) + sum(len(call.name) + len(call.arguments) for call in turn.tool_calls)
+    text = len(words(turn).encode()) + sum(len(call.name) + len(call.arguments) for call in turn.tool_calls)
     return text // 4 + 4
 
 
@@ -19,12 +19,12 @@ def cut(history: Sequence[Turn], now: Sequence[Turn], budget: int) -> tuple[Turn
     System messages and `now` always stay. Earlier turns go oldest first and whole: a user's message leaves together
     with everything up to the next one, so that no answer or tool result is left without its question.
     """
-    system = [turn for turn in history if turn.role == "system"]
-    if any(turn.role == "system" for turn in now):
+    system = [turn for turn in history if turn.role in INSTRUCTIONS]
+    if any(turn.role in INSTRUCTIONS for turn in now):
         system = []
     blocks: list[list[Turn]] = []
     for turn in history:
-        if turn.role == "system":
+        if turn.role in INSTRUCTIONS:
             continue
         if turn.role == "user" or not blocks:
             blocks.append([])
@@ -36,6 +36,6 @@ def cut(history: Sequence[Turn], now: Sequence[Turn], budget: int) -> tuple[Turn
         if left < 0:
             break
         kept.append(block)
-    lead = [turn for turn in now if turn.role == "system"]
-    rest = [turn for turn in now if turn.role != "system"]
+    lead = [turn for turn in now if turn.role in INSTRUCTIONS]
+    rest = [turn for turn in now if turn.role not in INSTRUCTIONS]
     return (*system, *lead, *(turn for block in reversed(kept) for turn in block), *rest)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Final
 
-from promptd.core.errors import Forbidden
+from promptd.core.errors import Forbidden, ModelForbidden
 from promptd.core.model import Caller, Key, Prompt
 
 PROMPT_CREATE: Final = "prompt-svc:prompt:create"
@@ -137,13 +139,35 @@ def is_open(key: Key, now: float) -> bool:
 
 
 def caller_of(key: Key) -> Caller:
-    return Caller(key.user, key.id, key.team, key.permissions, key.admin)
+    return Caller(key.user, key.id, key.team, key.permissions, key.admin, models=key.models, keep=key.keep)
 
 
 def require(caller: Caller, permission: str) -> None:
     """Raise `Forbidden` unless the caller holds `permission`."""
     if not caller.may(permission):
         raise Forbidden(f"this needs the permission {permission}")
+
+
+def may_use(caller: Caller, model: str) -> bool:
+    """Whether the caller's key is for the model of this name."""
+    return not caller.models or any(fnmatchcase(model, pattern) for pattern in caller.models)
+
+
+def require_model(caller: Caller, model: str) -> None:
+    """Raise `ModelForbidden` unless the caller's key is for the model."""
+    if not may_use(caller, model):
+        raise ModelForbidden(f"this key is not for the model {model[:200]!r}")
+
+
+def covers(patterns: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether every model of `others` is surely one of `patterns`; no patterns are all models."""
+    if not patterns:
+        return True
+    known = set(patterns)
+    return bool(others) and all(
+        other in known or (not set("*?[") & set(other) and any(fnmatchcase(other, one) for one in patterns))
+        for other in others
+    )
 
 
 def may_see(caller: Caller, prompt: Prompt, members: tuple[str, ...] = ()) -> bool:

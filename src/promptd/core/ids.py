@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [a + b for a in _ALPHABET for b in _ALPHABET]
+from functools import lru_cache
+from typing import Final
+
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
 
 
 def make_id(prefix: str, now: float, random: bytes) -> str:
     """`prefix_` and 26 characters of Crockford base 32: 48 bits of milliseconds, then the 80 bits of `random`."""
-    value = (int(now * 1000) & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(random[:10], "big")
-    pairs = _PAIRS
-    return f"{prefix}_" + "".join([pairs[(value >> shift) & 1023] for shift in range(120, -1, -10)])
+    value, pairs = int.from_bytes(random[:10], "big"), _PAIRS
+    return (
+        f"{_begin(prefix, int(now * 1000))}{pairs[value >> 70]}{pairs[value >> 60 & 1023]}{pairs[value >> 50 & 1023]}"
+        f"{pairs[value >> 40 & 1023]}{pairs[value >> 30 & 1023]}{pairs[value >> 20 & 1023]}"
+        f"{pairs[value >> 10 & 1023]}{pairs[value & 1023]}"
+    )
 
 
-def born(identifier: str) -> float:
-    """The time in seconds at which `make_id` made this id."""
-    value = 0
-    for letter in identifier.rpartition("_")[2][:10]:
-        value = value << 5 | _ALPHABET.index(letter)
-    return (value & 0xFFFF_FFFF_FFFF) / 1000
+@lru_cache(64)
+def _begin(prefix: str, milliseconds: int) -> str:
+    """The part that ids of one moment share: at full speed a dozen of them."""
+    value = milliseconds & 0xFFFF_FFFF_FFFF
+    return f"{prefix}_" + "".join([_ALPHABET[(value >> shift) & 31] for shift in range(45, -1, -5)])

@@ -74,11 +74,6 @@ def allows(status: Status, move: Move) -> bool:
     return (status, move) in TRANSITIONS
 
 
-def sources(move: Move) -> frozenset[Status]:
-    """The statuses from which `move` is allowed (the SQL `where status in …`)."""
-    return frozenset(status for status, other in TRANSITIONS if other is move)
-
-
 def retry_delay(failures: int, *, base: float = 2.0, limit: int = 9) -> float:
     """Seconds from the start of failed attempt number `failures` to the next: base^min(n, limit) (onebackend.md §3)."""
     return base ** min(failures, limit)
@@ -94,16 +89,18 @@ def after_failure(
     deadline: float | None,
     base: float = 2.0,
     limit: int = 9,
+    moves: bool = False,
 ) -> tuple[Move, float | None]:
     """What follows failed attempt number `failures` (this one included): the move and, for FAIL, when to try again.
 
     Only retryable errors are tried again, at most `max_attempts` attempts in all; `Retry-After` moves the time back,
-    never forward; a time behind the deadline means there is nothing to wait for.
+    never forward; a time behind the deadline means there is nothing to wait for. `moves`: the next attempt asks another
+    service, for which neither what this one can't do nor its `Retry-After` means anything.
     """
-    if not error.retryable or failures >= max_attempts:
+    if not (error.retryable or moves) or failures >= max_attempts:
         return Move.GIVE_UP, None
     due = max(started + retry_delay(failures, base=base, limit=limit), now)
-    if error.retry_after is not None:
+    if error.retry_after is not None and not moves:
         due = max(due, now + error.retry_after)
     if deadline is not None and due >= deadline:
         return Move.GIVE_UP, None

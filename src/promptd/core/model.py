@@ -5,14 +5,16 @@ Nothing here knows a wire or a database; faces and stores translate.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final, Literal
 
 from msgspec import Struct, field
 
+from promptd.core.content import Role, Thinking, ToolCall, Turn
 from promptd.core.lifecycle import Status
-
-Role = Literal["system", "user", "assistant", "tool"]
+from promptd.core.parameters import Parameters
+from promptd.core.policy import Policy
 
 
 class Capability(StrEnum):
@@ -22,6 +24,7 @@ class Capability(StrEnum):
     COMPLETION = "completion"  #: raw text in, its continuation out
     EMBEDDING = "embedding"  #: texts in, `value = {"embeddings": [[float, …], …]}` out
     VISION = "vision"  #: chat whose messages come with images
+    DOCUMENT = "document"  #: chat whose messages come with documents as they are; for others promptd reads their text
     IMAGE = "image"  #: text, and an image where there is one, in; image files out
     SPEECH = "speech"  #: text in, an audio file out
     TRANSCRIPTION = "transcription"  #: an audio file in, its text out
@@ -36,81 +39,6 @@ class Mode(StrEnum):
     QUEUED = "queued"  #: on disk before the receipt
 
 
-class ToolCall(Struct, frozen=True, omit_defaults=True):
-    """A model's wish to call a tool. `arguments` is JSON text; in a stream, a piece of it. `index` orders parallel calls."""
-
-    index: int = 0
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-
-class Turn(Struct, frozen=True, omit_defaults=True):
-    """One message of a conversation as engines see it."""
-
-    role: Role
-    content: str = ""
-    name: str | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
-    tool_call_id: str | None = None
-
-
-class Tool(Struct, frozen=True, omit_defaults=True):
-    """A function offered to the model; `parameters` is a JSON Schema."""
-
-    name: str
-    description: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
-
-
-class ImageParameters(Struct, frozen=True, omit_defaults=True):
-    """How to draw. Absent means the engine's own default; sizes in pixels."""
-
-    prompt: str | None = None  #: what is drawn, where it is not the prompt's own text
-    negative_prompt: str | None = None
-    styles: tuple[str, ...] = ()
-    seed: int | None = None
-    batch_size: int | None = None  #: images per round
-    rounds: int | None = None  #: how often a batch is drawn
-    steps: int | None = None
-    guidance_scale: float | None = None
-    width: int | None = None
-    height: int | None = None
-    denoising_strength: float | None = None  #: how far image-to-image may go from its image, 0 … 1
-    upscale: bool | None = None
-    restore_faces: bool | None = None
-    scheduler: str | None = None
-    format: str | None = None  #: `png`, `jpg` or `webp`
-    extra: dict[str, Any] = field(default_factory=dict)  #: fields that only the engine knows
-
-
-class SpeechParameters(Struct, frozen=True, omit_defaults=True):
-    """How to speak. Absent means the engine's own default."""
-
-    voice: str | None = None
-    speed: float | None = None  #: 1 is the voice's own
-    format: str | None = None  #: `wav`, `mp3`, `flac`, `opus` …
-    language: str | None = None  #: of a transcription's audio: ISO 639-1
-
-
-class Parameters(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """How to generate. Absent means the engine's own default."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    stop: tuple[str, ...] = ()
-    seed: int | None = None
-    json_schema: dict[str, Any] | None = None  #: the answer must be JSON that fits this schema
-    grammar: str | None = None  #: GBNF, for engines that take it
-    template: str | None = None  #: raw text around `{prompt}`; makes the prompt a completion
-    tools: tuple[Tool, ...] = ()
-    tool_choice: str | None = None  #: `auto`, `none`, `required` or a tool's name
-    image: ImageParameters | None = None
-    speech: SpeechParameters | None = None
-    extra: dict[str, Any] = field(default_factory=dict)  #: fields that only the engine knows
-
-
 class Request(Struct, frozen=True, omit_defaults=True):
     """What to run, self-contained: everything an attempt needs but the thread's earlier turns."""
 
@@ -122,14 +50,28 @@ class Request(Struct, frozen=True, omit_defaults=True):
     echo: dict[str, Any] = field(
         default_factory=dict
     )  #: what its face shows again as it was given; no text of the prompt
+    unchecked: bool = (
+        False  #: its caller judges the form of the answer itself: what is no `json_schema` comes all the same
+    )
+
+
+class Native(Struct, frozen=True):
+    """A request as its client wrote it, for an engine whose service speaks the same dialect (`openai.chat` …)."""
+
+    dialect: str
+    body: bytes
+    stream: bool = False
+    usage: bool = True  #: the client asked for token counts on its stream
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
     """Tokens of one attempt, as the engine counted them."""
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
+    input_tokens: int = 0  #: all of them, those from and into a cache included
+    output_tokens: int = 0  #: all of them, thought included
+    cached_tokens: int = 0  #: of the input: read from the service's cache
+    cache_write_tokens: int = 0  #: of the input: written into it
+    reasoning_tokens: int = 0  #: of the output: thought
 
 
 class Answer(Struct, frozen=True, omit_defaults=True):
@@ -142,6 +84,10 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     finish_reason: str = "stop"
     usage: Usage = Usage()
     files: tuple[str, ...] = ()  #: ids of the uploads that the engine made
+    thinking: tuple[Thinking, ...] = ()
+    refusal: str = ""
+    logprobs: Any = None  #: per token, as OpenAI's chat API writes them
+    stop_sequence: str | None = None  #: the one of `Parameters.stop` that ended it
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
@@ -149,6 +95,16 @@ class Failure(Struct, frozen=True, omit_defaults=True):
 
     code: str
     message: str
+
+
+class Score(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How good somebody found an answer: `value` is 0 (useless) … 1 (perfect). One per user and name."""
+
+    user: str
+    value: float
+    created: float
+    name: str = "score"
+    comment: str = ""
 
 
 class Prompt(Struct, frozen=True, kw_only=True):
@@ -161,6 +117,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     request: Request
     created: float
     no: int = 0  #: integer key, given by the store
+    arm: str = ""  #: the side of a traffic split that it was put on
     key: str = ""  #: id of the key that submitted it
     team: str = ""
     mode: Mode = Mode.QUEUED
@@ -182,6 +139,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     error: Failure | None = None
     answer: Answer | None = None
     trace: bytes = b""  #: how the answer was cut into chunks (core/chunks.py)
+    scores: tuple[Score, ...] = ()  #: what people thought of the answer
+    cost: int | None = 0  #: of its attempts so far, in nano-units; None: the price of one of them is not known
 
 
 class Outcome(StrEnum):
@@ -209,7 +168,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     code: str | None = None
     message: str | None = None
     usage: Usage = Usage()
-    cost: int = 0  #: nano-units of the price's currency
+    cost: int | None = 0  #: nano-units of the price's currency; None: nobody knows the price
 
 
 class Thread(Struct, frozen=True, kw_only=True):
@@ -282,6 +241,12 @@ class Chunk(Struct, frozen=True, omit_defaults=True):
     raw: bytes | None = None  #: the engine's own bytes …
     dialect: str | None = None  #: … and the dialect they are in
     fraction: float | None = None  #: how much of the work is done, 0 … 1; on a `progress` without text
+    thinking: str = ""
+    signature: str = ""  #: of the thought that ends here
+    sealed: str = ""  #: a whole thought that only its maker reads
+    refusal: str = ""
+    logprobs: Any = None  #: of the text of this chunk: a list, as OpenAI's chat API writes it
+    stop_sequence: str | None = None  #: on `done`
 
 
 class Caller(Struct, frozen=True):
@@ -293,6 +258,10 @@ class Caller(Struct, frozen=True):
     permissions: frozenset[str] = frozenset()
     admin: bool = False
     everyone: bool = False  #: its permissions reach other users' prompts too (never their text)
+    models: tuple[str, ...] = ()  #: patterns of the models that it may use; none: all
+    keep: bool | None = (
+        None  #: whether its attached prompts are stored with question and answer; None: as the house does
+    )
 
     def may(self, permission: str) -> bool:
         return self.admin or permission in self.permissions
@@ -305,6 +274,11 @@ class Submission(Struct, frozen=True, kw_only=True):
     request: Request
     model: str | None = None
     id: str | None = None
+    prefix: str = "prm"  #: of the id that intake makes, where there is none
+    native: Native | None = None  #: the request as it came, on an attached prompt
+    keep: bool | None = None  #: whether question and answer of an attached prompt are stored; None: as the house does
+    affinity: str = ""  #: prompts with the same one go to the same connection and arm, as long as they can
+    headers: Mapping[str, str] = {}  #: those of the request that policies look at
     idempotency_key: str | None = None
     fingerprint: bytes = b""  #: digest of the body, for `idempotency_key`
     mode: Mode = Mode.QUEUED
@@ -331,15 +305,22 @@ class Key(Struct, frozen=True, kw_only=True):
     expires: float | None = None
     revoked: float | None = None
     version: int = 0
+    models: tuple[str, ...] = ()  #: patterns (`gpt-*`) of the models that it may use; none: all
+    keep: bool | None = None  #: whether attached prompts are stored with question and answer; None: as the house does
+    retention: float | None = None  #: seconds until those are removed; None: as the house does
+    limits: tuple[Policy, ...] = ()  #: beside those of the house; each is for one key (`only`), this one or its maker's
+    labels: dict[str, str] = field(default_factory=dict)  #: what its owner wants to know about it
 
 
 class Arrival(Struct, frozen=True, kw_only=True):
-    """A limit's counter as it is stored: the theoretical arrival time of one policy and subject (core/policy.py)."""
+    """A limit's counter as it is stored: the theoretical arrival time of one policy and subject (core/policy.py), or the
+    end of a budget's period and what was used of it."""
 
     id: str
     policy: str
     subject: str
     tat: float
+    used: int = 0
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -361,6 +342,7 @@ class Verdict(Struct, frozen=True):
     allowed: bool
     reason: str = ""
     score: float = 0.0
+    categories: dict[str, float] = {}  #: what a refused text is, each with its score; empty where the guard knows none
 
 
 class Target(Struct, frozen=True):

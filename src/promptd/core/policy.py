@@ -1,29 +1,43 @@
 """Limits as decisions: GCRA with burst for amounts per window, plain counting for concurrency. Pure; time is an argument.
 
 GCRA keeps one number per subject, the *theoretical arrival time* (TAT). A charge of `n` moves it forward by
-`n × window ÷ limit`; it fits as long as TAT stays at most `window × burst ÷ limit` ahead of now.
+`n × window ÷ limit`; it fits as long as TAT stays at most `window × burst ÷ limit` ahead of now. What a policy grants per
+day or month instead of a window is a budget (core/budgets.py).
 """
 
 from __future__ import annotations
 
 import math
+import re
+from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from promptd.core.errors import SettingsError
 
-Metric = Literal["requests", "input_tokens", "output_tokens", "cost", "concurrency"]
-Scope = Literal["user", "key", "team", "model", "all"]
+#: `tokens` are those of input and output together
+Metric = Literal["requests", "input_tokens", "output_tokens", "tokens", "cost", "concurrency"]
+Period = Literal["day", "month"]
+
+#: Who shares one counter: `user`, `key`, `team`, `model`, `all`, or whoever sends the same value of a header,
+#: `header:<name>`
+Scope = str
+
+_SCOPES: Final = ("user", "key", "team", "model", "all")
+_HEADER: Final = re.compile(r"header:[a-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
+_MOST: Final = 2**62  # what any store can hold
 
 #: A charge may come this many seconds early. UTC seconds as floats are 0.24 µs apart, so that `now + wait` is rarely exact.
 SLACK: Final = 1e-6
 
 
-class Policy(Struct, frozen=True, kw_only=True):
+class Policy(Struct, frozen=True, kw_only=True, dict=True):
     """`limit` units of `metric` per `window` seconds for each `scope`; `burst` is what an idle subject may take at once.
 
-    Raises `SettingsError` where a number can't be enforced.
+    With a `period` it is a budget: that many units per calendar day or month (UTC), all of them at any time of it.
+    Raises `SettingsError` where something can't be enforced.
     """
 
     name: str
@@ -32,40 +46,72 @@ class Policy(Struct, frozen=True, kw_only=True):
     window: float = 60.0
     scope: Scope = "user"
     burst: int | None = None  #: default: the whole limit
+    period: Period | None = None
+    only: str | None = None  #: the one key, user, team, model or header value that it is for; default: each has its own
+    models: tuple[str, ...] = ()  #: patterns of the models whose prompts count; default: all
 
     def __post_init__(self) -> None:
-        if self.limit < 1:
-            raise SettingsError(f"limit of policy {self.name}: expected at least 1", key="limit")
+        if not 1 <= self.limit <= _MOST:
+            raise SettingsError(f"limit of policy {self.name}: expected 1 to 2⁶²", key="limit")
         if not 0 < self.window < math.inf:
             raise SettingsError(f"window of policy {self.name}: expected seconds above 0", key="window")
         if self.burst is not None and self.burst < 1:
             raise SettingsError(f"burst of policy {self.name}: expected at least 1", key="burst")
+        if self.scope not in _SCOPES and not _HEADER.fullmatch(self.scope):
+            expected = f"{', '.join(_SCOPES)} or header:<name in lower case>"
+            raise SettingsError(f"scope of policy {self.name}: expected {expected}", key="scope")
+        if self.period is not None and self.metric == "concurrency":
+            raise SettingsError(
+                f"period of policy {self.name}: expected none, because concurrency has none", key="period"
+            )
+        if self.period is not None and self.burst is not None:
+            raise SettingsError(f"burst of policy {self.name}: expected none beside a period", key="burst")
+        if self.only is not None and self.scope == "all":
+            raise SettingsError(
+                f"only of policy {self.name}: expected nothing, because it counts all together", key="only"
+            )
 
-    @property
+    @cached_property
+    def header(self) -> str | None:
+        """The name of the header whose values are counted apart."""
+        return self.scope[7:] if self.scope.startswith("header:") else None
+
+    def counts(self, model: str) -> bool:
+        """Whether prompts of this model count."""
+        return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
+
+    @cached_property
     def interval(self) -> float:
         """Seconds that one unit takes to come back."""
         return self.window / self.limit
 
-    @property
+    @cached_property
     def tolerance(self) -> float:
         """How far TAT may run ahead of now."""
         return self.interval * (self.limit if self.burst is None else self.burst)
 
 
 class Charge(Struct, frozen=True):
-    """`amount` units against a policy for one subject (a user's id, a model's name …)."""
+    """`amount` units against a policy for one subject (a user's id, a model's name …).
+
+    Against a budget the amount is the most that the work can take, and `known` the part of it that does not depend on how
+    the work goes (core/budgets.py).
+    """
 
     policy: Policy
     subject: str
     amount: int
+    known: int = 0
 
 
 class Held(Struct, frozen=True):
     """A charge that was taken. The other fields belong to the adapter that took it."""
 
     charge: Charge
-    number: int = 0  #: unique among open charges, so that each ends once
+    number: int = 0  #: of its reservation, unique among the open ones, so that each ends once
     until: float = 0.0  #: the TAT that it led to
+    amount: int = 0  #: what was taken of a budget
+    last: bool = False  #: that was all that was left of it
 
 
 class Level(Struct, frozen=True):
@@ -75,6 +121,15 @@ class Level(Struct, frozen=True):
     limit: int
     remaining: int
     reset: float
+    metric: Metric = "requests"
+    window: float = 60.0  #: seconds; of a budget, the length of its period
+
+
+class Stand(Struct, frozen=True):
+    """A counter as it outlives a process. It is idle, and can be forgotten, from `until` on."""
+
+    until: float  #: UTC seconds: the TAT of a rate, the end of a budget's period
+    used: int = 0  #: of a budget in that period
 
 
 def take(policy: Policy, tat: float | None, amount: int, now: float) -> tuple[float, float]:
@@ -83,9 +138,10 @@ def take(policy: Policy, tat: float | None, amount: int, now: float) -> tuple[fl
     An amount larger than the burst can never fit whole; it is let through when the subject is fully idle and then
     blocks for as long as it is worth, so that a large prompt is slow but not impossible.
     """
-    moved = charge(policy, tat, amount, now)
-    room = max(policy.tolerance, amount * policy.interval)
-    wait = moved - room - now
+    interval = policy.window / policy.limit
+    burst = policy.limit if policy.burst is None else policy.burst
+    moved = (now if tat is None or tat < now else tat) + amount * interval
+    wait = moved - interval * max(burst, amount) - now
     if wait > SLACK:
         return now if tat is None else tat, wait
     return moved, 0.0
@@ -108,4 +164,4 @@ def level(policy: Policy, tat: float | None, now: float) -> Level:
     ahead = max(0.0, (now if tat is None else tat) - now)
     most = policy.limit if policy.burst is None else policy.burst
     remaining = max(0, int((policy.tolerance - ahead + SLACK) / policy.interval))
-    return Level(policy.name, policy.limit, min(most, remaining), ahead)
+    return Level(policy.name, policy.limit, min(most, remaining), ahead, policy.metric, policy.window)

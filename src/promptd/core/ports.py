@@ -14,6 +14,7 @@ from typing import BinaryIO, Protocol, TypeVar
 from msgspec import Struct
 
 from promptd.core.chunks import Position
+from promptd.core.content import Turn
 from promptd.core.filters import Page, Query
 from promptd.core.lifecycle import Move, Status
 from promptd.core.model import (
@@ -25,13 +26,14 @@ from promptd.core.model import (
     Message,
     Model,
     Prompt,
+    Score,
     Target,
     Thread,
-    Turn,
     Verdict,
 )
 from promptd.core.people import Claims
 from promptd.core.policy import Charge, Held, Level
+from promptd.core.usage import Report, UsageQuery
 
 R = TypeVar("R")
 
@@ -81,6 +83,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
     trace: bytes = b""
     error: Failure | None = None
     due: float | None = None
+    lane: str | None = None  #: of a FAIL: where it waits for its next attempt; None: where it is
     messages: tuple[Message, ...] = ()  #: what a completed attempt adds to the thread
 
 
@@ -143,6 +146,39 @@ class Queue(Protocol):
     async def prune(self, rules: Sequence[Retention], *, now: float, dry_run: bool = False) -> int:
         """Delete old final prompts with their attempts; the number (that would go). Expired idempotency keys go too, also
         where there are no rules."""
+
+
+class Ended(Struct, frozen=True):
+    """An attached prompt that is final, and its attempts."""
+
+    prompt: Prompt
+    attempts: tuple[Attempt, ...]
+
+
+class Ledger(Protocol):
+    """Rows that follow their answers, and what all rows of the store add up to."""
+
+    async def record(self, ended: Sequence[Ended]) -> None:
+        """Store them all, in one transaction. Raises `StoreUnavailable`; then none of them is stored.
+
+        What is stored already is not stored or counted again. Where another prompt has the id, that one keeps it and
+        the new row gets an id of its own.
+        """
+
+    async def report(self, query: UsageQuery) -> Report:
+        """What was used, by every way: queued and attached. It survives the deletion of prompts."""
+
+    async def score(self, identifier: str, score: Score) -> Prompt:
+        """Store what a user thinks of an answer, in place of what that user thought of it before under this name.
+
+        Raises `NotFound`, `Conflict` (not completed, or too many scores).
+        """
+
+    async def forget(self, age: float | None, keys: Mapping[str, float], *, now: float) -> int:
+        """Remove question and answer of prompts that finished more than `age` seconds ago (None: never); how many.
+
+        `keys` has another age for the prompts of single keys. Rows and numbers stay, and so do messages of threads.
+        """
 
 
 class Records(Protocol):

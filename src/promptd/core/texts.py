@@ -6,26 +6,54 @@ nothing. JSON gives its names and values one per line: encoded, an escaped quote
 
 from __future__ import annotations
 
+import re
+from binascii import Error, a2b_base64, unhexlify
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
+import msgspec
+from msgspec import Struct
+
+from promptd.core.content import Document, Foreign, Image, Part, Refusal, Role, Text, Thinking, Turn, text_of
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Answer, Parameters, Request, Role, Turn
+from promptd.core.model import Answer, Request
+from promptd.core.parameters import Parameters
 
 #: How deep lists and objects of a request may be nested; stores and engines walk them recursively
 MAX_DEPTH = 100
 
 
-def request_turns(request: Request) -> tuple[Turn, ...]:
-    """What the caller wrote that an engine may see: conversation, texts, parameters, tools, schemas, `extra`."""
+class _Offered(Struct, frozen=True):
+    tools: Any = None
+
+
+_ESCAPED: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_offered: Final = msgspec.json.Decoder(_Offered).decode
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def request_turns(request: Request, body: bytes = b"") -> tuple[Turn, ...]:
+    """What the caller wrote that an engine may see: conversation, texts, parameters, tools, schemas, labels, `extra`.
+
+    `body` is the request as it came, where a service may get that: it may tell of tools what has no place in a request.
+    """
+    parameters = request.parameters
+    wordless = parameters.wordless and not request.texts and not request.metadata
+    if wordless and all(map(_is_simple, request.messages)):
+        return request.messages  # most calls: nothing to take apart
     spoken = [turn for message in request.messages for turn in _spoken(message)]
-    written = [*request.texts, *_written(request.parameters)]
+    written = [*request.texts, *_written(parameters), _lines(request.metadata)]
+    if body and (parameters.tools or parameters.foreign_tools):
+        written.append(_lines(_offered(body).tools))
     return (*spoken, *(Turn("user", text) for text in written if text))
 
 
 def answer_turns(answer: Answer) -> tuple[Turn, ...]:
     """What an answer says: its text, its tool calls and its value."""
-    said = Turn("assistant", answer.text, tool_calls=answer.tool_calls)
+    parts: tuple[Part, ...] = answer.thinking
+    if answer.refusal:
+        parts = (*parts, Refusal(answer.refusal))
+    said = Turn("assistant", answer.text, tool_calls=answer.tool_calls, parts=parts)
     value = "" if answer.value is None else _lines(answer.value)
     return (*_spoken(said), *([Turn("assistant", value)] if value else []))
 
@@ -40,10 +68,62 @@ def check_depth(value: Any, field: str) -> None:
     raise InvalidRequest(field=field, expected=f"at most {MAX_DEPTH} levels of lists and objects")
 
 
+def _is_simple(turn: Turn) -> bool:
+    return not (turn.parts or turn.tool_calls or turn.name or turn.tool_call_id or turn.extra)
+
+
 def _spoken(turn: Turn) -> Iterator[Turn]:
     yield from _turns(turn.role, turn.content, turn.name, turn.tool_call_id)
+    for part in turn.parts:
+        yield from _turns(turn.role, *_part(part))
+    if sum(isinstance(part, Text | Refusal) for part in turn.parts) > 1:
+        yield from _turns(turn.role, text_of(turn))  # a word may begin in one part and end in the next
+    if turn.extra:
+        yield from _turns(turn.role, _lines(turn.extra))
     for call in turn.tool_calls:
         yield from _turns(turn.role, call.id, call.name, call.arguments)
+        if "\\" in call.arguments:
+            yield from _turns(turn.role, _unescaped(call.arguments))
+
+
+def _part(part: Part) -> Iterator[str]:
+    """What a part says, and what stands beside it; bytes and proofs say nothing."""
+    match part:
+        case Text() | Refusal() | Thinking():
+            yield part.text
+        case Document():
+            yield part.text
+            yield part.name
+            yield _text_in(part.url) if part.url[:5].lower() == "data:" else part.url
+        case Image():
+            yield "" if part.url.startswith("data:") else part.url
+        case Foreign():
+            yield _lines(part.value)
+            return
+    if part.extra:
+        yield _lines(part.extra)
+
+
+def _unescaped(arguments: str) -> str:
+    """Each value of JSON text; nothing where it is none."""
+    try:
+        return _lines(_decode(arguments))
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return ""
+
+
+def _text_in(address: str) -> str:
+    """What a `data:` address holds, where that is text."""
+    head, _, data = address[5:].partition(",")
+    kind, *options = head.lower().split(";")
+    if kind.strip() and not kind.strip().startswith("text/"):
+        return ""
+    try:
+        plain = _ESCAPED.sub(lambda one: unhexlify(one[1]), data.encode(errors="replace"))
+        found = a2b_base64(plain) if "base64" in options[-1:] else plain
+    except (Error, ValueError):
+        return ""  # no service can read it either
+    return found.decode("utf-8", "replace")
 
 
 def _turns(role: Role, *texts: str | None) -> Iterator[Turn]:
@@ -59,6 +139,12 @@ def _written(parameters: Parameters) -> Iterator[str]:
         yield tool.name
         yield tool.description
         yield _lines(tool.parameters)
+        yield _lines(tool.extra)
+    for foreign in parameters.foreign_tools:
+        yield _lines(foreign.value)
+    yield parameters.schema_name or ""
+    yield parameters.user or ""
+    yield parameters.effort or ""
     if parameters.json_schema is not None:
         yield _lines(parameters.json_schema)
     if parameters.image is not None:

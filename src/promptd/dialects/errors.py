@@ -32,16 +32,20 @@ _BY_WORD: Mapping[str, type[PromptExecutionError]] = {
     "insufficient_quota": QuotaExceeded,
     "billing_hard_limit_reached": QuotaExceeded,
     "billing_not_active": QuotaExceeded,
+    "billing_error": QuotaExceeded,
     "quota_exceeded": QuotaExceeded,
     "context_length_exceeded": InputTooLarge,
     "exceed_context_size_error": InputTooLarge,
     "string_above_max_length": InputTooLarge,
+    "request_too_large": InputTooLarge,
     "content_filter": ContentFiltered,
     "content_policy_violation": ContentFiltered,
     "invalid_api_key": AuthenticationFailed,
     "authentication_error": AuthenticationFailed,
     "permission_error": PermissionDenied,
     "model_not_found": ResourceNotFound,
+    "not_found_error": ResourceNotFound,
+    "timeout_error": Timeout,
     "unsupported_parameter": UnsupportedInput,
     "unsupported_value": UnsupportedInput,
     "not_supported_error": UnsupportedInput,
@@ -49,6 +53,7 @@ _BY_WORD: Mapping[str, type[PromptExecutionError]] = {
     "rate_limit_error": RateLimited,
     "overloaded_error": ServiceUnavailable,
     "server_error": ServiceUnavailable,
+    "api_error": ServiceUnavailable,
     "invalid_request_error": InvalidInput,
 }
 
@@ -83,7 +88,7 @@ _BY_STATUS: Mapping[int, type[PromptExecutionError]] = {
 }
 
 #: words that only repeat what the status says better, or that some servers send for everything
-_VAGUE = frozenset({"invalid_request_error", "server_error"})
+_VAGUE = frozenset({"invalid_request_error", "server_error", "api_error"})
 
 
 def error_from_response(

@@ -1,7 +1,8 @@
-"""The OpenAI API's endpoints for files: images, speech, transcription. Pure; `openai.py` sends and reads."""
+"""The OpenAI API's endpoints for files: images, speech, transcription. Pure but for `run_media`."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -10,8 +11,11 @@ from msgspec import Struct
 
 from promptd.core.engine import Call
 from promptd.core.errors import InvalidInput, InvalidOutput, UnsupportedInput
-from promptd.core.model import Blob, Capability, Chunk, ImageParameters, SpeechParameters, Usage
+from promptd.core.model import Blob, Capability, Chunk, Usage
+from promptd.core.parameters import ImageParameters, SpeechParameters
+from promptd.core.ports import HttpClient, Timeouts
 from promptd.dialects.errors import error_from_object
+from promptd.dialects.exchange import MAX_BYTES, raise_for_status, secrets_of
 from promptd.dialects.media import EXTENSIONS, decode_images, media_type_of
 from promptd.dialects.multipart import encode_form
 
@@ -45,6 +49,9 @@ _SPEECH_FORMATS: Final = {
 }
 
 
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+
+
 class Request(Struct, frozen=True):
     """What to post, and where below the base URL."""
 
@@ -71,6 +78,38 @@ def decode_media(call: Call[Any], content_type: str, body: bytes, *, secrets: It
     if call.capability is Capability.SPEECH:
         return (_spoken(call, media_type, body, secrets),)
     return _transcribed(media_type, body, secrets)
+
+
+async def run_media(
+    http: HttpClient,
+    base_url: str,
+    headers: Mapping[str, str],
+    call: Call[Any],
+    *,
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+    max_bytes: int = MAX_BYTES,
+    voice: str = "",
+    ask_for_base64: bool = True,
+) -> tuple[Chunk, ...]:
+    """Run a call for an image, a speech or a transcription; the chunks, the `done` last.
+
+    Encoding and decoding are work in proportion to the files, so a thread does it. Values of `headers` are taken for
+    secrets: they are blotted out of messages.
+    """
+    request = await asyncio.to_thread(encode_media, call, voice=voice, ask_for_base64=ask_for_base64)
+    secrets = secrets_of(headers)
+    async with http.request(
+        "POST",
+        base_url.rstrip("/") + request.path,
+        headers={**headers, "content-type": request.content_type},
+        body=request.body,
+        timeouts=timeouts,
+        max_bytes=max_bytes,
+    ) as response:
+        await raise_for_status(response, secrets=secrets)
+        content_type = response.headers.get("content-type", "")
+        body = await response.read()
+    return await asyncio.to_thread(decode_media, call, content_type, body, secrets=secrets)
 
 
 # ------------------------------------------------------------------ images

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from promptd.core.engine import Call
 from promptd.core.errors import InvalidInput, InvalidOutput, PromptExecutionError, UnsupportedInput
-from promptd.core.model import Blob, ImageParameters
+from promptd.core.model import Blob
+from promptd.core.parameters import ImageParameters
 from promptd.dialects.errors import error_from_response
 from promptd.dialects.media import decode_images
 

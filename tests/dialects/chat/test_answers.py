@@ -1,141 +1,19 @@
-"""The OpenAI dialect without a socket: request bodies, and what becomes of every kind of answer."""
+"""What becomes of every kind of answer that a service may give."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from promptd.core.engine import Call, NoConfig
-from promptd.core.errors import (
-    ContentFiltered,
-    InvalidInput,
-    InvalidOutput,
-    NetworkError,
-    PromptdError,
-    ServiceUnavailable,
-    UnsupportedInput,
-)
-from promptd.core.model import Capability, Chunk, Parameters, Tool, ToolCall, Turn, Usage
-from promptd.dialects.openai import chat_stream, decode_embeddings, decode_models, decode_response, encode_request
-from promptd.egress import Egress
-
-SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
-
-
-def call(**fields: Any) -> Call[NoConfig]:
-    defaults: dict[str, Any] = {
-        "connection": NoConfig(),
-        "connection_name": "c",
-        "model": "m",
-        "http": Egress(),
-        "messages": (Turn("user", "hi"),),
-    }
-    return Call(**(defaults | fields))
-
-
-def body(made: Call[NoConfig], **options: Any) -> dict[str, Any]:
-    decoded = json.loads(encode_request(made, **options))
-    assert isinstance(decoded, dict)
-    return decoded
-
-
-def test_a_plain_chat() -> None:
-    assert body(call()) == {
-        "model": "m",
-        "messages": [{"role": "user", "content": "hi"}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    assert "stream_options" not in body(call(), stream_usage=False)
-
-
-def test_every_parameter_has_its_place() -> None:
-    parameters = Parameters(
-        temperature=0.0,
-        top_p=0.5,
-        max_tokens=7,
-        stop=("x",),
-        seed=0,
-        json_schema=SCHEMA,
-        tools=(Tool("add", "adds", SCHEMA),),
-        tool_choice="add",
-        extra={"logit_bias": {"5": 1}, "temperature": 0.25},
-    )
-    made = body(call(parameters=parameters, user_ref="u1"), max_tokens_field="max_completion_tokens")
-    assert made["temperature"] == 0.25
-    assert (made["top_p"], made["max_completion_tokens"], made["stop"], made["seed"]) == (0.5, 7, ["x"], 0)
-    assert made["response_format"]["json_schema"]["schema"] == SCHEMA
-    assert made["tools"][0]["function"] == {"name": "add", "description": "adds", "parameters": SCHEMA}
-    assert made["tool_choice"] == {"type": "function", "function": {"name": "add"}}
-    assert (made["logit_bias"], made["user"]) == ({"5": 1}, "u1")
-    assert "max_tokens" not in made
-
-
-@pytest.mark.parametrize("choice", ["auto", "none", "required"])
-def test_the_general_tool_choices(choice: str) -> None:
-    made = body(call(parameters=Parameters(tools=(Tool("add"),), tool_choice=choice)))
-    assert made["tool_choice"] == choice
-
-
-def test_a_conversation_with_tools() -> None:
-    turns = (
-        Turn("system", "be brief"),
-        Turn("user", "1+1", name="ann"),
-        Turn("assistant", "", tool_calls=(ToolCall(0, "c1", "add", '{"a":1}'),)),
-        Turn("tool", "2", tool_call_id="c1"),
-    )
-    assert body(call(messages=turns))["messages"] == [
-        {"role": "system", "content": "be brief"},
-        {"role": "user", "content": "1+1", "name": "ann"},
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a":1}'}}],
-        },
-        {"role": "tool", "content": "2", "tool_call_id": "c1"},
-    ]
-
-
-def test_a_template_makes_a_completion_and_fills_every_place_once() -> None:
-    turns = (Turn("user", "old"), Turn("assistant", "x"), Turn("user", "new {prompt}"))
-    made = body(call(messages=turns, parameters=Parameters(template="<{prompt}|{prompt}> {other}", max_tokens=3)))
-    assert made["prompt"] == "<new {prompt}|new {prompt}> {other}"
-    assert made["max_tokens"] == 3
-    assert "messages" not in made
-    assert body(call(messages=turns, capability=Capability.COMPLETION))["prompt"] == "new {prompt}"
-
-
-def test_an_embedding() -> None:
-    made = body(call(capability=Capability.EMBEDDING, texts=("a", "b"), parameters=Parameters(extra={"dimensions": 2})))
-    assert made == {"model": "m", "input": ["a", "b"], "dimensions": 2}
-
-
-def test_a_grammar_goes_only_where_it_is_understood() -> None:
-    made = call(parameters=Parameters(grammar="root ::= 'a'"))
-    assert body(made, grammar=True)["grammar"] == "root ::= 'a'"
-    with pytest.raises(UnsupportedInput, match=r"^parameters\.grammar"):
-        encode_request(made)
-
-
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"messages": ()}, "messages"),
-        ({"messages": (Turn("system", "x"),), "capability": Capability.COMPLETION}, "messages"),
-        ({"capability": Capability.EMBEDDING}, "texts"),
-        ({"parameters": Parameters(extra={"stream": False})}, "parameters.extra.stream"),
-        ({"parameters": Parameters(extra={"n": 2})}, "parameters.extra.n"),
-        ({"parameters": Parameters(extra={"x": object()})}, "parameters"),
-    ],
-)
-def test_bad_input_names_its_field(fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(InvalidInput) as raised:
-        encode_request(call(**fields))
-    assert raised.value.message.startswith(f"{field}: ")
-
-
-# ------------------------------------------------------------------ answers
+from promptd.core.chunks import join_tool_calls
+from promptd.core.content import ToolCall
+from promptd.core.errors import ContentFiltered, InvalidOutput, NetworkError, PromptdError, ServiceUnavailable
+from promptd.core.model import Chunk, Usage
+from promptd.dialects.chat import Reader, decode_answer, decode_embeddings, decode_models, read_stream
 
 
 class Canned:
@@ -170,7 +48,7 @@ USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"
 
 
 async def read(*packets: bytes, **options: Any) -> list[Chunk]:
-    return [chunk async for chunk in chat_stream(Canned(*packets, **options))]
+    return [chunk async for chunk in read_stream(Canned(*packets, **options))]
 
 
 def end(finish_reason: str = "stop", usage: Usage | None = None) -> Chunk:
@@ -211,6 +89,55 @@ def said(text: str) -> Chunk:
         (
             [event(delta(None, "tool_calls", tool_calls=[{"index": 1, "function": None}, {"index": -1}])), DONE],
             [Chunk("progress", tool_calls=(ToolCall(1), ToolCall(0))), end("tool_calls")],
+        ),
+        (
+            [event(delta(refusal="I can't")), event(delta(None, "stop")), DONE],
+            [Chunk("progress", refusal="I can't"), end()],
+        ),
+        (
+            [
+                event(delta(reasoning_content="hm")),
+                event(delta(reasoning=" so", content="a")),
+                event(delta("", "stop")),
+            ],
+            [Chunk("progress", thinking="hm"), Chunk("progress", thinking=" so", text="a"), end()],
+        ),
+        (
+            [
+                event(delta([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}])),
+                event(delta("a", "stop")),
+            ],
+            [Chunk("progress", thinking="hm"), said("a"), end()],
+        ),
+        (
+            [event(delta("", "stop", reasoning_details=[{"signature": "s"}, {"data": "d"}, 5])), DONE],
+            [Chunk("progress", signature="s", sealed="d"), end()],
+        ),
+        (
+            [event(delta("a", "stop") | {"logprobs": {"content": [{"token": "a", "logprob": -1}]}}), DONE],
+            [Chunk("progress", text="a", logprobs=[{"token": "a", "logprob": -1}]), end()],
+        ),
+        (
+            [event(delta("a", "stop") | {"stop_reason": "END"}), DONE],
+            [said("a"), Chunk("done", finish_reason="stop", usage=Usage(), stop_sequence="END")],
+        ),
+        ([event(delta("a", "stop") | {"stop_reason": 128}), DONE], [said("a"), end()]),
+        ([event(delta("a", "model_length")), DONE], [said("a"), end("length")]),
+        ([event(delta("a", "eos")), DONE], [said("a"), end()]),
+        (
+            [event(delta(function_call={"name": "f", "arguments": "{}"})), event(delta(None, "function_call"))],
+            [Chunk("progress", tool_calls=(ToolCall(0, "", "f", "{}"),)), end("tool_calls")],
+        ),
+        (
+            [event(delta(tool_calls=[{"index": 0, "id": "a", "custom": {"name": "f", "input": "x"}}])), DONE],
+            [Chunk("progress", tool_calls=(ToolCall(0, "a", "f", "x", custom=True),)), end("tool_calls")],
+        ),
+        (
+            [event(delta("a", "stop", annotations=[{"type": "url_citation"}])), DONE],
+            [
+                said("a"),
+                Chunk("done", finish_reason="stop", usage=Usage(), value={"annotations": [{"type": "url_citation"}]}),
+            ],
         ),
         (  # a server without indexes
             [
@@ -255,7 +182,6 @@ async def test_streams_with_a_result(packets: list[bytes], chunks: list[Chunk]) 
         ([event(delta("a"), usage={"prompt_tokens": "many"})], InvalidOutput),
         ([event(delta("a")), b'data: {"error": {"message": "x"}}\n\n'], ServiceUnavailable),
         ([event(delta(None, "content_filter")), DONE], ContentFiltered),
-        ([event(delta(refusal="I can't")), event(delta(None, "stop")), DONE], ContentFiltered),
     ],
 )
 async def test_streams_without_one(packets: list[bytes], error: type[PromptdError]) -> None:
@@ -274,7 +200,7 @@ async def test_a_whole_answer_to_a_streamed_question() -> None:
     answer = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}], "usage": USAGE}).encode()
     assert await read(answer, content_type="application/json; charset=utf-8") == [
         Chunk("progress", text="all", tool_calls=(ToolCall(0, "c", "f"),)),
-        end(usage=Usage(5, 2, 4)),
+        end("tool_calls", Usage(5, 2, 4)),
     ]
 
 
@@ -283,12 +209,103 @@ async def test_a_whole_answer_to_a_streamed_question() -> None:
 )
 def test_a_whole_answer_that_is_none(answer: bytes) -> None:
     with pytest.raises(InvalidOutput):
-        decode_response(answer)
+        decode_answer(answer)
 
 
 async def test_another_content_type_is_refused() -> None:
     with pytest.raises(InvalidOutput, match="text/html"):
         await read(b"<html>", content_type="text/html")
+
+
+@pytest.mark.parametrize(
+    ("counts", "usage"),
+    [
+        (USAGE, Usage(5, 2, 4)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}, Usage(5, 2)),
+        ({"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 17}, Usage(5, 12)),
+        ({"prompt_tokens": 5, "prompt_cache_hit_tokens": 3, "total_tokens": 5}, Usage(5, 0, 3)),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 8,
+                "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+            Usage(9, 8, 1, 2, 3),
+        ),
+    ],
+)
+def test_tokens_are_counted(counts: dict[str, Any], usage: Usage) -> None:
+    answer = {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}], "usage": counts}
+    assert decode_answer(json.dumps(answer).encode())[-1].usage == usage
+
+
+def test_legacy_probabilities_become_those_of_a_chat() -> None:
+    told = {"tokens": ["a", "é"], "token_logprobs": [None, -0.5], "top_logprobs": [None, {"e": -1.0}]}
+    answer = {"choices": [{"text": "aé", "finish_reason": "stop", "logprobs": told}]}
+    assert decode_answer(json.dumps(answer).encode())[0].logprobs == [
+        {"token": "a", "logprob": 0.0, "bytes": [97], "top_logprobs": []},
+        {
+            "token": "é",
+            "logprob": -0.5,
+            "bytes": [195, 169],
+            "top_logprobs": [{"token": "e", "logprob": -1.0, "bytes": [101]}],
+        },
+    ]
+
+
+STREAM = b"".join(
+    [
+        event(delta("grüße ")),
+        event(delta(reasoning_content="🌍")),
+        event(delta(None, tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a"'}}])),
+        event(delta(None, "tool_calls")),
+        event(usage=USAGE),
+        DONE,
+    ]
+)
+
+
+@given(st.lists(st.integers(0, len(STREAM)), max_size=12), st.booleans())
+def test_any_split_reads_the_same(cuts: list[int], crlf: bool) -> None:
+    wire = STREAM.replace(b"\n", b"\r\n") if crlf else STREAM
+    edges = [0, *sorted(cuts), len(wire)]
+    reader = Reader()
+    chunks = [chunk for start, stop in pairwise(edges) for chunk in reader.feed(wire[start:stop])]
+    whole = Reader()
+    assert chunks + reader.finish() == [*whole.feed(STREAM), *whole.finish()]
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reader(wire: bytes) -> None:
+    reader = Reader()
+    try:
+        list(reader.feed(wire))
+        reader.finish()
+    except PromptdError:
+        return
+    assert reader.complete
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["choices", "delta", "content", "tool_calls", "index", "usage", "error", "message"]),
+                inner,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_no_json_breaks_the_decoder(body: Any) -> None:
+    try:
+        chunks = decode_answer(json.dumps(body).encode())
+    except PromptdError:
+        return
+    assert chunks[-1].kind == "done"
 
 
 def test_embeddings_come_in_the_order_of_their_texts() -> None:
@@ -320,3 +337,11 @@ def test_models_have_names() -> None:
     for answer in (b"{}", b'{"data": [{}]}', b"no"):
         with pytest.raises(InvalidOutput):
             decode_models(answer)
+
+
+def test_the_proof_behind_a_call_stays_with_it() -> None:
+    first = {"index": 0, "id": "c", "function": {"name": "f"}, "extra_content": {"google": {"thought_signature": "s"}}}
+    more = {"index": 0, "function": {"arguments": "{}"}}
+    stream = event(delta(tool_calls=[first])) + event(delta(None, "tool_calls", tool_calls=[more])) + DONE
+    made = join_tool_calls([call for chunk in Reader().feed(stream) for call in chunk.tool_calls])
+    assert made == (ToolCall(0, "c", "f", "{}", extra={"extra_content": {"google": {"thought_signature": "s"}}}),)

@@ -1,0 +1,174 @@
+"""Words of the usage report: who used what, when and where, and what it came to.
+
+Amounts are summed when rows are written, and not from the rows: so a report is short however many prompts there were, and
+stays true when old ones are deleted. A request counts where its first attempt ran, an attempt where it ran itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from promptd.core.errors import InvalidRequest
+from promptd.core.model import Attempt, Outcome, Prompt
+
+_DAY: Final = 86_400
+_EPOCH: Final = date(1970, 1, 1).toordinal()
+
+
+class Dimension(StrEnum):
+    """What a report can be grouped by, and what can be picked from it."""
+
+    DAY = "day"  #: of UTC
+    KEY = "key"
+    USER = "user"
+    TEAM = "team"
+    MODEL = "model"  #: the name that the caller used
+    CONNECTION = "connection"
+    ARM = "arm"  #: of a traffic split
+
+
+#: Where an amount belongs: a value for each dimension, in their order. Days count from 1970-01-01. No class with names:
+#: it is made for each attempt, and a plain tuple costs a third.
+Place = tuple[int, str, str, str, str, str, str]
+
+
+class Sums(Struct):
+    """Amounts that can be added up. Times are in microseconds, money in nano-units of the prices' currency."""
+
+    requests: int = 0
+    attempts: int = 0
+    completed: int = 0  #: attempts that brought an answer
+    errors: int = 0  #: attempts that failed or were lost, and calls that never got as far as an attempt
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: int = 0  #: of the attempts whose price is known
+    unpriced: int = 0  #: attempts whose price is not known
+    latency: int = 0  #: of the attempts that completed, together
+    first_tokens: int = 0  #: attempts that brought a first token
+    first_token: int = 0  #: how long those took to bring it, together
+
+
+class Rating(Struct):
+    """The scores of one name: how many, and their sum in millionths."""
+
+    count: int = 0
+    total: int = 0
+
+
+class UsageQuery(Struct, frozen=True, kw_only=True):
+    """Which amounts, grouped how. `since` and `until` are days, both included; `only` picks one value of a dimension."""
+
+    by: tuple[Dimension, ...] = ()
+    since: int | None = None
+    until: int | None = None
+    only: Mapping[Dimension, str] = {}
+    limit: int = 1000
+    after: tuple[str | int, ...] | None = None  #: the `Line.group` behind which to go on
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """One group of a report: its values in the order of `UsageQuery.by`, and what it comes to."""
+
+    group: tuple[str | int, ...]
+    sums: Sums
+    ratings: Mapping[str, Rating] = {}
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """Groups in the order of their values. `after` is None where there are no more."""
+
+    lines: tuple[Line, ...]
+    after: tuple[str | int, ...] | None = None
+
+
+Tally = dict[Place, Sums]
+
+
+_COMPLETED: Final = Outcome.COMPLETED
+
+
+def count(tally: Tally, prompt: Prompt, attempts: Sequence[Attempt]) -> None:
+    """Add attempts of `prompt` that were not counted before.
+
+    An attached call that ended before its first attempt has none, and is a request all the same.
+    """
+    for attempt in attempts:
+        place = (
+            int(attempt.started // _DAY),
+            prompt.key,
+            prompt.user,
+            prompt.team,
+            prompt.model,
+            attempt.connection,
+            prompt.arm,
+        )
+        sums = tally.get(place)
+        if sums is None:
+            sums = tally[place] = Sums()
+        _add(sums, attempt)
+    if not attempts:
+        sums = tally.setdefault(place_of(prompt), Sums())
+        sums.requests += 1
+        sums.errors += prompt.error is not None and prompt.error.code != "cancelled"
+
+
+def _add(sums: Sums, attempt: Attempt) -> None:
+    usage, outcome, started = attempt.usage, attempt.outcome, attempt.started
+    sums.attempts += 1
+    if attempt.run == 1:
+        sums.requests += 1
+    if outcome is _COMPLETED:
+        sums.completed += 1
+        if attempt.finished is not None:
+            sums.latency += _microseconds(attempt.finished - started)
+    elif outcome is Outcome.ERRORED or outcome is Outcome.LOST:
+        sums.errors += 1
+    sums.input_tokens += usage.input_tokens
+    sums.output_tokens += usage.output_tokens
+    if usage.cached_tokens:
+        sums.cached_tokens += usage.cached_tokens
+    if usage.cache_write_tokens:
+        sums.cache_write_tokens += usage.cache_write_tokens
+    if usage.reasoning_tokens:
+        sums.reasoning_tokens += usage.reasoning_tokens
+    if attempt.cost is None:
+        sums.unpriced += 1
+    else:
+        sums.cost += attempt.cost
+    if attempt.first_token is not None:
+        sums.first_tokens += 1
+        sums.first_token += _microseconds(attempt.first_token - started)
+
+
+def _microseconds(seconds: float) -> int:
+    return int(seconds * 1_000_000) if seconds > 0 else 0
+
+
+def place_of(prompt: Prompt) -> Place:
+    """Where what belongs to the prompt as a whole is counted: on the day it came in."""
+    return (int(prompt.created // _DAY), prompt.key, prompt.user, prompt.team, prompt.model, prompt.lane, prompt.arm)
+
+
+def show_day(number: int) -> str:
+    """A day as `2026-11-21`."""
+    return date.fromordinal(number + _EPOCH).isoformat()
+
+
+def read_day(text: str, field: str) -> int:
+    """The number of a day written `2026-11-21`. Raises `InvalidRequest` that names `field`."""
+    try:
+        written = len(text) == 10 and text[4] == text[7] == "-"  # ISO 8601 knows weeks too, and days without hyphens
+        number = date.fromisoformat(text).toordinal() - _EPOCH if written else -1
+    except ValueError:
+        number = -1
+    if number < 0:
+        raise InvalidRequest(field=field, expected="a day in UTC such as 2026-11-21, from 1970 on")
+    return number

@@ -1,0 +1,176 @@
+"""A call on a service that speaks the Messages API: send it, and read what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+
+from promptd.core.engine import Call
+from promptd.core.errors import InvalidOutput, NetworkError, Timeout
+from promptd.core.model import Chunk
+from promptd.core.ports import HttpClient, HttpResponse, Timeouts
+from promptd.dialects.exchange import MAX_BYTES, drain, media_type, raise_for_status, secrets_of
+from promptd.dialects.messages.customs import CustomCalls
+from promptd.dialects.messages.manners import Manners
+from promptd.dialects.messages.outgoing import encode_request
+from promptd.dialects.messages.reader import Reader, decode_answer
+from promptd.dialects.offers import is_custom
+from promptd.dialects.passing.bodies import prepare
+
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+_THE_VENDORS: Final = Manners()
+_MOST_PAGES: Final = 20
+
+
+class _ListedModel(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: list[_ListedModel]
+    has_more: bool | None = None
+    last_id: str | None = None
+
+
+class _Count(Struct):
+    input_tokens: int
+
+
+_decode_models: Final = msgspec.json.Decoder(_Models).decode
+#: what the service counts, and takes when it counts
+_COUNTED: Final = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
+_decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_count: Final = msgspec.json.Decoder(_Count).decode
+
+
+async def read_stream(response: HttpResponse, *, secrets: Iterable[str] = ()) -> AsyncGenerator[Chunk, None]:
+    """The chunks of a message: `progress` as it comes, then one `done`.
+
+    A server that ignored `stream` and answered whole is understood too. A stream that ends without a stop reason is a
+    `NetworkError`.
+    """
+    await raise_for_status(response, secrets=secrets)
+    kind = media_type(response)
+    if kind == "application/json":
+        for chunk in decode_answer(await response.read(), secrets=secrets):
+            yield chunk
+        return
+    if kind not in ("text/event-stream", ""):
+        raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
+    reader = Reader(secrets)
+    packets = response.chunks()
+    while not reader.ended:
+        try:
+            packet = await anext(packets, b"")
+        except (NetworkError, Timeout):
+            done = reader.cut()
+            if done is None:
+                raise
+            yield done
+            return
+        if not packet:
+            break
+        for chunk in reader.feed(packet):
+            if chunk.kind == "done":
+                await drain(packets)
+            yield chunk
+        if reader.error is not None:
+            raise reader.error
+    for chunk in reader.finish():
+        yield chunk
+    if reader.error is not None:
+        raise reader.error
+
+
+async def run_call(
+    http: HttpClient,
+    url: str,
+    headers: Mapping[str, str],
+    call: Call[Any],
+    *,
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+    max_bytes: int = MAX_BYTES,
+    manners: Manners = _THE_VENDORS,
+) -> AsyncGenerator[Chunk, None]:
+    """Run `call` as a stream against `url`. Closing the generator closes the connection at once.
+
+    Values of `headers` are taken for secrets: they are blotted out of messages.
+    """
+    encode = partial(encode_request, call, stream=True, manners=manners)
+    large = bool(call.files) or any(turn.parts for turn in call.messages)  # megabytes must not hold up the loop
+    body = await asyncio.to_thread(encode) if large else encode()
+    names = {tool.name for tool in call.parameters.tools if is_custom(tool)}
+    customs = CustomCalls(names) if names else None
+    secrets = _secrets(headers)
+    sent = {**headers, "content-type": "application/json"}
+    async with (
+        http.request("POST", url, headers=sent, body=body, timeouts=timeouts, max_bytes=max_bytes) as response,
+        aclosing(read_stream(response, secrets=secrets)) as chunks,
+    ):
+        async for told in chunks:
+            for chunk in customs.take(told) if customs is not None else (told,):
+                if chunk.kind == "done":
+                    done = chunk
+                else:
+                    yield chunk
+    # only now, so that the connection is free for the next call before anybody acts on the answer
+    yield done
+
+
+async def count_tokens(
+    http: HttpClient,
+    url: str,
+    headers: Mapping[str, str],
+    call: Call[Any],
+    *,
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+    manners: Manners = _THE_VENDORS,
+) -> int:
+    """The tokens of the call's input, as the service at `url` counts them."""
+    if call.native is not None:
+        body = prepare(call.native, call.model).body
+    else:
+        members = _decode_members(encode_request(call, stream=False, manners=manners))
+        body = msgspec.json.encode({name: value for name, value in members.items() if name in _COUNTED})
+    secrets = _secrets(headers)
+    sent = {**headers, "content-type": "application/json"}
+    async with http.request("POST", url, headers=sent, body=body, timeouts=timeouts) as response:
+        await raise_for_status(response, secrets=secrets)
+        answer = await response.read()
+    try:
+        return max(0, _decode_count(answer).input_tokens)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidOutput("the service sent something that is no count of tokens", detail=str(error)) from error
+
+
+async def list_models(
+    http: HttpClient, url: str, headers: Mapping[str, str], *, timeouts: Timeouts = _DEFAULT_TIMEOUTS
+) -> tuple[str, ...]:
+    """The names that the service lists at `url`, all pages of them."""
+    names: list[str] = []
+    page = f"{url}?limit=1000"
+    for _ in range(_MOST_PAGES):
+        async with http.request("GET", page, headers=headers, timeouts=timeouts) as response:
+            await raise_for_status(response, secrets=_secrets(headers))
+            body = await response.read()
+        try:
+            models = _decode_models(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise InvalidOutput("the service sent something that is no list of models", detail=str(error)) from error
+        names += [model.id for model in models.data]
+        if not models.has_more or not models.last_id:
+            break
+        page = f"{url}?limit=1000&after_id={quote(models.last_id, safe='')}"
+    return tuple(names)
+
+
+def _secrets(headers: Mapping[str, str]) -> list[str]:
+    """The vendor's own headers are none, and its messages quote them."""
+    return secrets_of({name: value for name, value in headers.items() if not name.startswith("anthropic-")})

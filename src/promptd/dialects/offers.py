@@ -1,0 +1,32 @@
+"""What a model may call, in the words that all dialects have."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from promptd.core.content import Foreign, Tool
+from promptd.core.parameters import Parameters
+
+
+def is_custom(tool: Tool) -> bool:
+    """Whether the model writes any text to it, and no JSON. Its `format` has the flat form of the Responses API."""
+    return tool.extra.get("type") == "custom"
+
+
+def allowed(parameters: Parameters) -> tuple[tuple[Tool, ...], tuple[Foreign, ...]]:
+    """The tools without those that a choice of the Responses API rules out.
+
+    That choice is kept whole in `extra`; to every other dialect, what must not be called is as good as not there.
+    """
+    choice = parameters.extra.get("tool_choice")
+    tools, foreign = parameters.tools, parameters.foreign_tools
+    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
+        return tools, foreign
+    given = choice.get("tools")
+    listed: list[dict[str, Any]] = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+    names = [one.get("name") for one in listed if one.get("type") in ("function", "custom")]
+    kinds = [one.get("type") for one in listed]
+    return (
+        tuple([tool for tool in tools if tool.name in names]),
+        tuple([tool for tool in foreign if tool.value.get("type") in kinds]),
+    )

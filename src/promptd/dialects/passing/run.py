@@ -1,0 +1,165 @@
+"""A call whose client and whose service speak the same dialect: the bytes go through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from msgspec.structs import replace
+
+from promptd.core.engine import Call
+from promptd.core.errors import (
+    ContentFiltered,
+    InputTooLarge,
+    InvalidInput,
+    InvalidOutput,
+    PromptExecutionError,
+    UnsupportedInput,
+)
+from promptd.core.model import Chunk, Native, Usage
+from promptd.core.ports import HttpClient, HttpResponse, Timeouts
+from promptd.dialects.bodies import error_body
+from promptd.dialects.errors import error_from_response, redact
+from promptd.dialects.exchange import MAX_BYTES, drain, media_type, secrets_of
+from promptd.dialects.passing.bodies import prepare, rename
+from promptd.dialects.passing.looks import look_for
+from promptd.dialects.passing.streams import Stream
+
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+#: the request itself is at fault, so its author reads best what the service says
+_FAULTS: Final = (InvalidInput, InputTooLarge, UnsupportedInput, ContentFiltered)
+
+
+class Reader(Protocol):
+    """Says what a stream's bytes say: the dialect's own reader."""
+
+    def feed(self, packet: bytes) -> Iterable[Chunk]: ...
+
+    def finish(self) -> Iterable[Chunk]: ...
+
+
+Decode = Callable[[bytes], Sequence[Chunk]]
+"""Says what a whole answer says, the `done` last: the dialect's own decoder."""
+
+
+class _Secrets:
+    """The values of headers, taken apart only where something is said."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def __iter__(self) -> Iterator[str]:
+        secret = {name: value for name, value in self._headers.items() if name.lower() != "content-type"}
+        return iter(secrets_of(secret))
+
+
+async def run_native(
+    http: HttpClient,
+    url: str,
+    headers: Mapping[str, str],
+    call: Call[Any],
+    native: Native,
+    *,
+    reader: Callable[[], Reader],
+    decode: Decode,
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+    max_bytes: int = MAX_BYTES,
+    ask_for_usage: bool = True,
+    rename_always: bool = False,
+) -> AsyncGenerator[Chunk, None]:
+    """Send `native` to `url` and yield what comes back as `progress` chunks with `raw` bytes, and one `done`.
+
+    `headers` are complete, content type included; their values are taken for secrets and blotted out of messages.
+    `ask_for_usage` is False for services that refuse the wish for token counts on a stream. The client sees the name that
+    it called the model by where that is not the service's; with `rename_always` also where the service then answers by
+    yet another one. `reader` and `decode` are the dialect's own: with `Call.spelled` the chunks say what the bytes say as
+    well, and a service that answers whole where a stream was asked for is understood, without `raw`. Closing the generator
+    closes the connection at once.
+
+    Raises `PromptExecutionError`, with `native` where the request itself is at fault.
+    """
+    secrets = _Secrets(headers)
+    sent = prepare(native, call.model, ask_for_usage=ask_for_usage, rename_always=rename_always)
+    model, hidden = sent.model, sent.hidden
+    exchange = http.request("POST", url, headers=headers, body=sent.body, timeouts=timeouts, max_bytes=max_bytes)
+    del sent  # a stream may be long, and there may be many: none of them keeps what was asked
+    async with exchange as response:
+        if not 200 <= response.status < 300:
+            raise await _refusal(response, secrets)
+        kind = media_type(response) if native.stream else ""
+        if native.stream and kind != "application/json":
+            if kind not in ("text/event-stream", ""):
+                raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
+            stream = Stream(native.dialect, model=model, hidden=hidden, secrets=secrets)
+            spell, end = reader() if call.spelled else None, None
+            packets = response.chunks()
+            while not stream.ended:
+                packet = await anext(packets, b"")
+                raw = stream.feed(packet) if packet else stream.finish()
+                if raw and spell is None:
+                    yield Chunk("progress", raw=raw, dialect=native.dialect)
+                elif raw and spell is not None:
+                    said = list(spell.feed(raw))
+                    end = next((chunk for chunk in said if chunk.kind == "done"), end)
+                    for chunk in _with_raw(raw, native.dialect, said):
+                        yield chunk
+                if stream.error is not None:
+                    raise stream.error
+            if packet:
+                await drain(packets)
+            chunks: Sequence[Chunk] = ()
+            done = Chunk("done", finish_reason=stream.finish_reason or "stop", usage=stream.usage or Usage())
+            if spell is not None:
+                done = _told(spell, end, done)
+        else:
+            body = await response.read()
+            if native.stream:
+                *chunks, done = decode(body)
+            else:
+                seen = look_for(native.dialect).whole(body, secrets)
+                raw = body if model is None else rename(body, model)
+                done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or Usage())
+                if call.spelled:
+                    *chunks, done = _spelled(body, decode, done)
+                else:
+                    chunks = ()
+                chunks = _with_raw(raw, native.dialect, chunks)
+    # only now, so that the connection is free for the next call before anybody acts on the answer
+    for chunk in chunks:
+        yield chunk
+    yield done
+
+
+def _with_raw(raw: bytes, dialect: str, said: Iterable[Chunk]) -> list[Chunk]:
+    """What was said in one piece, the first chunk with its bytes."""
+    chunks = [chunk for chunk in said if chunk.kind == "progress"]
+    if not chunks:
+        return [Chunk("progress", raw=raw, dialect=dialect)]
+    chunks[0] = replace(chunks[0], raw=raw, dialect=dialect)
+    return chunks
+
+
+def _spelled(body: bytes, decode: Decode, done: Chunk) -> Sequence[Chunk]:
+    try:
+        return decode(body)
+    except PromptExecutionError:  # the client has it as it came, so it is an answer, if a strange one
+        return (done,)
+
+
+def _told(reader: Reader, end: Chunk | None, done: Chunk) -> Chunk:
+    """The end as the reader understood it, with the token counts that were kept from it."""
+    try:
+        end = end or next((chunk for chunk in reader.finish() if chunk.kind == "done"), None)
+    except PromptExecutionError:  # the client has it as it came, so it is an answer, if a strange one
+        end = None
+    return done if end is None else replace(end, usage=done.usage)
+
+
+async def _refusal(response: HttpResponse, secrets: Iterable[str]) -> PromptExecutionError:
+    """The error that a response means which is no success."""
+    body = await error_body(response)
+    error = error_from_response(response.status, response.headers, body, now=time.time(), secrets=secrets)
+    if isinstance(error, _FAULTS) and 400 <= response.status < 500 and body.lstrip()[:1] == b"{":
+        error.native = (response.status, redact(body.decode("utf-8", "replace"), secrets).encode())
+    return error
