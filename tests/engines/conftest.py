@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from promptd.core.content import Turn
 from promptd.core.engine import Call
-from promptd.core.model import Capability, Parameters, Turn
+from promptd.core.model import Capability
+from promptd.core.parameters import Parameters
 from promptd.egress.client import Egress
 from promptd.engines.llamacpp import LlamaCpp, LlamaCppConfig
 from promptd.testing.upstream import Upstream

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from promptd.core.content import Turn
 from promptd.core.engine import Call
 from promptd.core.errors import (
     AuthenticationFailed,
@@ -29,7 +30,7 @@ from promptd.core.errors import (
     ServiceUnavailable,
     Timeout,
 )
-from promptd.core.model import Chunk, Turn
+from promptd.core.model import Chunk
 from promptd.egress import Egress
 from promptd.engines.openai import OpenAI, OpenAIConfig
 from promptd.testing.faults import FAULTS

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from promptd.core.content import Tool, Turn
 from promptd.core.engine import CheckParams
 from promptd.core.errors import (
     ConfigUnusable,
@@ -20,7 +21,7 @@ from promptd.core.errors import (
     ResourceNotFound,
     UnsupportedInput,
 )
-from promptd.core.model import Capability, Tool, Turn
+from promptd.core.model import Capability
 from promptd.egress.client import Egress
 from promptd.engines.llamacpp import LlamaCpp, LlamaCppConfig
 from promptd.testing.engines import EngineContract

@@ -15,6 +15,7 @@ from typing import IO, Any
 import pytest
 from pydantic import ValidationError
 
+from promptd.core.content import Turn
 from promptd.core.engine import Call, CheckParams
 from promptd.core.errors import (
     HandlerUnavailable,
@@ -25,7 +26,8 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
-from promptd.core.model import Blob, Capability, Parameters, SpeechParameters, Turn
+from promptd.core.model import Blob, Capability
+from promptd.core.parameters import Parameters, SpeechParameters
 from promptd.egress import Egress
 from promptd.engines.local_audio.engine import LocalAudio, LocalAudioConfig
 from promptd.engines.local_audio.sound import RATE, read_wav, write_wav

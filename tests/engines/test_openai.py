@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from promptd.core.content import Turn
 from promptd.core.engine import Call, CheckParams
 from promptd.core.errors import AuthenticationFailed, ConfigIncomplete, InvalidOutput
-from promptd.core.model import Capability, Parameters, Turn
+from promptd.core.model import Capability
+from promptd.core.parameters import Parameters
 from promptd.dialects.openai_media import MEDIA
 from promptd.egress import Egress
 from promptd.engines.openai import OpenAI, OpenAIConfig

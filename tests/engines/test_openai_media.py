@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from promptd.core.content import Turn
 from promptd.core.engine import Call
 from promptd.core.errors import (
     AuthenticationFailed,
@@ -19,7 +20,8 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
-from promptd.core.model import Blob, Capability, ImageParameters, Parameters, SpeechParameters, Turn, Usage
+from promptd.core.model import Blob, Capability, Usage
+from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
 from promptd.egress import Egress
 from promptd.engines.openai import OpenAI, OpenAIConfig
 from promptd.testing import media

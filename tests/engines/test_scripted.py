@@ -14,19 +14,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from promptd.core.content import ToolCall, Turn
 from promptd.core.engine import Call, Config, Engine, NoConfig, Result, map_error
 from promptd.core.errors import ExecutionFailed, InvalidInput, QuotaExceeded, RateLimited, Timeout
-from promptd.core.model import (
-    TEXT,
-    Blob,
-    Capability,
-    Chunk,
-    ImageParameters,
-    Parameters,
-    ToolCall,
-    Turn,
-    Usage,
-)
+from promptd.core.model import TEXT, Blob, Capability, Chunk, Usage
+from promptd.core.parameters import ImageParameters, Parameters
 from promptd.egress import Egress
 from promptd.testing import media
 from promptd.testing.engines import EngineContract

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from promptd.core.content import Turn
 from promptd.core.engine import Call, CheckParams
 from promptd.core.errors import (
     AuthenticationFailed,
@@ -24,7 +25,8 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
-from promptd.core.model import Blob, Capability, Chunk, ImageParameters, Parameters, Turn
+from promptd.core.model import Blob, Capability, Chunk
+from promptd.core.parameters import ImageParameters, Parameters
 from promptd.egress import Egress
 from promptd.engines.stable_diffusion import StableDiffusion, StableDiffusionConfig
 from promptd.testing import media

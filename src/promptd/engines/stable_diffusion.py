@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import msgspec
@@ -25,7 +24,8 @@ from promptd.core.errors import ConfigIncomplete, NetworkError, PromptExecutionE
 from promptd.core.model import Blob, Capability, Chunk, Usage
 from promptd.core.ports import HttpClient, Timeouts
 from promptd.dialects import sdapi
-from promptd.dialects.responses import error_body
+from promptd.dialects.addresses import base_url
+from promptd.dialects.bodies import error_body
 
 _PROGRESS = "/sdapi/v1/progress?skip_current_image=true"
 _TASK = "/internal/progress"
@@ -68,12 +68,7 @@ class StableDiffusionConfig(Config):
     @field_validator("base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ValueError("an address that starts with http:// or https:// and a host")
-        if "@" in parts.netloc or parts.query or parts.fragment:
-            raise ValueError("an address without user name, query and fragment; user and password are settings")
-        return value.rstrip("/")
+        return base_url(value, secrets="user and password are settings")
 
     @field_validator("user")
     @classmethod

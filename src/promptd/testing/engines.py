@@ -29,9 +29,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from promptd.core.content import Turn
 from promptd.core.engine import Call, Config, Engine, Result, map_error
 from promptd.core.errors import ExecutionFailed, PromptExecutionError
-from promptd.core.model import Blob, Capability, Chunk, Parameters, Turn
+from promptd.core.model import Blob, Capability, Chunk
+from promptd.core.parameters import Parameters
 from promptd.core.ports import HttpClient
 from promptd.testing import media
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from promptd.core.model import Role, ToolCall, Turn, Verdict
+from promptd.core.content import Document, Refusal, Role, Text, Thinking, ToolCall, Turn
+from promptd.core.model import Verdict
 from promptd.core.ports import Guard
 
 
@@ -23,6 +24,7 @@ class GuardContract:
         verdict = await guard.inspect([Turn("system", "Be brief."), Turn("user", "How tall is an oak?")])
         assert verdict == Verdict(True, "", verdict.score)
         assert 0 <= verdict.score <= 1
+        assert verdict.categories == {}
 
     @pytest.mark.parametrize(
         "messages",
@@ -40,6 +42,7 @@ class GuardContract:
             assert not verdict.allowed
             assert verdict.reason
             assert 0 < verdict.score <= 1
+            assert all(name and 0 < score <= 1 for name, score in verdict.categories.items())
 
     async def test_tool_calls_are_judged(self, guard: Guard, forbidden: str) -> None:
         calls = (ToolCall(name="look_up", arguments=f'{{"q": "{forbidden}"}}'),)
@@ -53,4 +56,10 @@ class GuardContract:
 
     async def test_the_verdict_is_always_the_same(self, guard: Guard, forbidden: str) -> None:
         messages = [Turn("user", f"Hello {forbidden}")]
-        assert len({await guard.inspect(messages) for _ in range(5)}) == 1
+        first = await guard.inspect(messages)
+        assert all([await guard.inspect(messages) == first for _ in range(5)])
+
+    async def test_parts_are_judged(self, guard: Guard, forbidden: str) -> None:
+        for part in (Text(forbidden), Thinking(forbidden), Refusal(forbidden), Document(text=forbidden)):
+            verdict = await guard.inspect([Turn("user", parts=(Text("Hello"), part))])
+            assert not verdict.allowed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from promptd.core.model import Target, Turn
+from promptd.core.content import Turn
+from promptd.core.model import Target
 from promptd.core.ports import Intent
 
 WEATHER = Target("weather", "Tell the weather forecast of a city", ("what is the weather in Rome", "will it rain"))

@@ -7,16 +7,21 @@ import random
 
 import pytest
 
-from promptd.core.errors import InvalidRequest, TooManyRequests
+from promptd.core.errors import BudgetSpent, InvalidRequest, TooManyRequests
 from promptd.core.policy import Charge, Metric, Policy
 from promptd.core.ports import Limits, Reservation
 
 #: Some day in 2030: limits must be exact with today's numbers, not only near zero
 NOW = 1_900_000_000.0
+MIDNIGHT = 1_900_022_400.0  #: the next one, in UTC
 
 
 def policy(metric: Metric = "requests", limit: int = 10, window: float = 60.0, burst: int | None = None) -> Policy:
     return Policy(name=f"{metric}-{limit}", metric=metric, limit=limit, window=window, burst=burst)
+
+
+def budget(metric: Metric, limit: int) -> Policy:
+    return Policy(name=f"{metric}-{limit}-a-day", metric=metric, limit=limit, period="day")
 
 
 async def remaining(limits: Limits, charge: Charge, now: float) -> int:
@@ -157,6 +162,100 @@ class LimitsContract:
         await limits.reserve([all_of_it], now=NOW + 60)
         await limits.release(early, now=NOW + 60)
         assert await remaining(limits, all_of_it, NOW + 60) == 0
+
+    async def test_a_budget_is_granted_per_day_and_all_at_once(self, limits: Limits) -> None:
+        calls = Charge(budget("requests", 3), "ada", 1, 1)
+        for _ in range(3):
+            await limits.settle(await limits.reserve([calls], now=NOW), {}, now=NOW)
+        with pytest.raises(BudgetSpent) as refused:
+            await limits.reserve([calls], now=NOW)
+        assert refused.value.retry_after == pytest.approx(MIDNIGHT - NOW)
+        assert calls.policy.name in refused.value.message
+        (level,) = refused.value.levels
+        assert (level.remaining, level.limit) == (0, 3)
+        assert level.reset == pytest.approx(MIDNIGHT - NOW)
+        await limits.reserve([calls], now=MIDNIGHT)
+
+    async def test_a_budget_counts_what_was_used(self, limits: Limits) -> None:
+        tokens = Charge(budget("tokens", 1000), "ada", 400, 100)
+        first, second = [await limits.reserve([tokens], now=NOW) for _ in range(2)]
+        assert await remaining(limits, tokens, NOW) == 200
+        await limits.settle(first, {"tokens": 150}, now=NOW)
+        await limits.release(second, now=NOW)
+        await limits.release(second, now=NOW)
+        assert await remaining(limits, tokens, NOW) == 850
+
+    async def test_the_end_of_a_budget_goes_to_one_at_a_time(self, limits: Limits) -> None:
+        tokens = Charge(budget("tokens", 500), "ada", 400, 100)
+        first, last = [await limits.reserve([tokens], now=NOW) for _ in range(2)]
+        with pytest.raises(TooManyRequests) as refused:
+            await limits.reserve([tokens], now=NOW)
+        assert not isinstance(refused.value, BudgetSpent), "what runs may give back enough"
+        assert refused.value.retry_after is not None
+        assert refused.value.retry_after < 60
+        await limits.settle(first, {"tokens": 100}, now=NOW)
+        with pytest.raises(TooManyRequests):
+            await limits.reserve([tokens], now=NOW)
+        await limits.settle(last, {"tokens": 450}, now=NOW)
+        with pytest.raises(BudgetSpent):
+            await limits.reserve([tokens], now=NOW)
+
+    async def test_what_is_settled_tomorrow_counts_tomorrow(self, limits: Limits) -> None:
+        tokens = Charge(budget("tokens", 1000), "ada", 400)
+        reservation = await limits.reserve([tokens], now=MIDNIGHT - 1)
+        assert await remaining(limits, tokens, MIDNIGHT) == 600, "what runs is held"
+        await limits.settle(reservation, {"tokens": 300}, now=MIDNIGHT + 1)
+        assert await remaining(limits, tokens, MIDNIGHT + 1) == 700
+
+    async def test_all_or_nothing_of_budgets_too(self, limits: Limits) -> None:
+        charges = [
+            Charge(budget("tokens", 1000), "ada", 2000, 10),
+            Charge(policy(limit=5), "ada", 1),
+            Charge(policy("concurrency", 5), "ada", 1),
+            Charge(budget("cost", 100), "ada", 101, 101),
+        ]
+        before = await limits.peek(charges, now=NOW)
+        with pytest.raises(BudgetSpent):
+            await limits.reserve(charges, now=NOW)
+        assert await limits.peek(charges, now=NOW) == before
+        await limits.reserve(charges[:3], now=NOW)
+
+    async def test_refusals_tell_the_levels(self, limits: Limits) -> None:
+        charges = [Charge(policy(limit=10), "ada", 4), Charge(policy("tokens", 100), "ada", 100)]
+        await limits.reserve(charges, now=NOW)
+        with pytest.raises(TooManyRequests) as refused:
+            await limits.reserve(charges, now=NOW)
+        assert [(one.metric, one.remaining) for one in refused.value.levels] == [("requests", 6), ("tokens", 0)]
+
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_two_hundred_at_once_overdraw_by_one_answer_at_most(self, limits: Limits, seed: int) -> None:
+        """Calls that say in the end how long their answer was; many of them try again when they are refused."""
+        rng = random.Random(seed)  # noqa: S311 - a fixed sequence
+        rule = budget("tokens", 20_000)
+        used = longest = passed = 0
+
+        async def caller() -> None:
+            nonlocal used, longest, passed
+            size, most = rng.randint(1, 200), rng.choice([100, 1000, 50_000])
+            answer = rng.randint(0, min(most, 2000))
+            for _ in range(100):
+                try:
+                    reservation = await limits.reserve([Charge(rule, "ada", size + most, size)], now=NOW)
+                except BudgetSpent:
+                    return
+                except TooManyRequests:
+                    await asyncio.sleep(0)
+                    continue
+                for _ in range(rng.randint(0, 5)):
+                    await asyncio.sleep(0)
+                used, passed, longest = used + size + answer, passed + 1, max(longest, answer)
+                await limits.settle(reservation, {"tokens": size + answer}, now=NOW)
+                return
+
+        await asyncio.gather(*[caller() for _ in range(200)])
+        assert passed > 5
+        assert used <= rule.limit + longest
+        assert await remaining(limits, Charge(rule, "ada", 0), NOW) == max(0, rule.limit - used)
 
     async def test_negative_amounts_are_refused(self, limits: Limits) -> None:
         good, bad = Charge(policy(limit=3), "ada", 1), Charge(policy(limit=3), "ada", -1)

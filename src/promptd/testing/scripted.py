@@ -20,9 +20,11 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field, JsonValue, field_validator
 
+from promptd.core.content import ToolCall
 from promptd.core.engine import Call, Config, Engine
 from promptd.core.errors import EXECUTION_CODES, InvalidInput
-from promptd.core.model import Blob, Capability, Chunk, ImageParameters, ToolCall, Usage
+from promptd.core.model import Blob, Capability, Chunk, Usage
+from promptd.core.parameters import ImageParameters
 from promptd.testing import media
 
 _POLL = 0.01  # seconds between two looks for a file

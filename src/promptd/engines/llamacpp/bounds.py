@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from promptd.core.errors import InvalidInput
-from promptd.core.model import Parameters
+from promptd.core.parameters import Parameters
 
 MAX_BYTES: Final = 32 * 1024
 MAX_CHOICES: Final = 500  #: values of enums and properties, in all

@@ -83,6 +83,7 @@ def serve(orders: Orders) -> Any:
 
     params = xllamacpp.CommonParams()
     params.model.path = orders.path
+    params.model_alias = {Path(orders.path).stem}  # else it calls itself by its path, and tells every client
     params.offline = True
     params.hostnames = ["127.0.0.1"]
     params.port = 0

@@ -12,21 +12,31 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from promptd.core.engine import Call, CheckParams, CheckResult, Engine, Standing
 from promptd.core.errors import EngineLost, HandlerUnavailable, NetworkError, ServiceUnavailable, UnsupportedInput
 from promptd.core.model import TEXT, Capability, Chunk
 from promptd.core.ports import HttpClient, Timeouts
-from promptd.dialects.openai import capability_of, run_openai
+from promptd.dialects import chat, messages
+from promptd.dialects.passing import Decode, run_native
 from promptd.engines.llamacpp.bounds import require_bounded
 from promptd.engines.llamacpp.config import LlamaCppConfig, model_file
 from promptd.engines.llamacpp.memory import estimate
 from promptd.engines.llamacpp.replicas import Replicas
+from promptd.engines.llamacpp.serving import Serving
 from promptd.engines.llamacpp.supervisor import Supervisor
 
 #: a long prompt on a slow machine is read for minutes before the first token; deadlines are the prompt's business
 _TIMEOUTS = Timeouts(connect=5.0, first_byte=3600.0, between_bytes=600.0)
+_PATHS: Final = {
+    "openai.chat": "/v1/chat/completions",
+    "openai.completions": "/v1/completions",
+    "openai.embeddings": "/v1/embeddings",
+    "anthropic.messages": "/v1/messages",
+}
+_DIALECTS: Final = frozenset(_PATHS)
+_MANNERS: Final = chat.Manners(grammar=True, top_k=True, thoughts="reasoning_content")
 _CHECK = 5.0  # seconds for the answer to a question that needs no computing
 
 
@@ -76,13 +86,12 @@ class LlamaCpp(Engine[LlamaCppConfig]):
         `InvalidInput` for a schema or grammar beyond the bounds, and what llama.cpp says of the request.
         """
         self._require_library()
-        if capability_of(call) is Capability.EMBEDDING and not call.connection.embedding:
+        if chat.capability_of(call) is Capability.EMBEDDING and not call.connection.embedding:
             raise UnsupportedInput("embedding: this connection serves no embeddings, its setting is off")
         require_bounded(call.parameters)
         supervisor = self._replicas(call.connection_name, call.connection).choose()
         async with supervisor.serving() as child:
-            headers = {"authorization": f"Bearer {child.key}"}
-            answer = run_openai(call.http, f"{child.origin}/v1", headers, call, timeouts=_TIMEOUTS, grammar=True)
+            answer = _ask(call, child)
             try:
                 child.open_door(call.http)
                 async with aclosing(answer) as chunks:
@@ -96,6 +105,9 @@ class LlamaCpp(Engine[LlamaCppConfig]):
                     retry_after=supervisor.held_back,
                     detail=f"the model's process {how} during the call: {error.detail or error.message}",
                 ) from error
+
+    def dialects(self, connection: LlamaCppConfig) -> frozenset[str]:
+        return _DIALECTS if connection.embedding else _DIALECTS - {"openai.embeddings"}
 
     async def start(self, name: str, connection: LlamaCppConfig, http: HttpClient) -> None:
         """Load the model. Raises what `run` raises; a model once found unusable gets another chance."""
@@ -150,3 +162,30 @@ class LlamaCpp(Engine[LlamaCppConfig]):
             self._replaced = [replicas for replicas in (*self._replaced, known) if not replicas.gone]
         self._models[name] = Replicas(name, connection)
         return self._models[name]
+
+
+def _ask(call: Call[LlamaCppConfig], child: Serving) -> AsyncGenerator[Chunk, None]:
+    headers = {"authorization": f"Bearer {child.key}"}
+    native = call.native
+    if native is None:
+        url = f"{child.origin}{_PATHS[chat.DIALECTS[chat.capability_of(call)]]}"
+        return chat.run_call(call.http, url, headers, call, timeouts=_TIMEOUTS, manners=_MANNERS)
+    reads_messages = native.dialect == messages.DIALECT
+    decode: Decode = messages.decode_answer if reads_messages else chat.decode_answer
+    if native.dialect == "openai.embeddings":
+        decode = _decode_embeddings
+    return run_native(
+        call.http,
+        f"{child.origin}{_PATHS[native.dialect]}",
+        headers | {"content-type": "application/json"},
+        call,
+        native,
+        reader=messages.Reader if reads_messages else chat.Reader,
+        decode=decode,
+        timeouts=_TIMEOUTS,
+        rename_always=True,
+    )
+
+
+def _decode_embeddings(body: bytes) -> tuple[Chunk]:
+    return (chat.decode_embeddings(body),)

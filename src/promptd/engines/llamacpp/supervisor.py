@@ -183,6 +183,8 @@ class Supervisor:
     async def _supervise(self, file: ModelFile) -> None:
         """Keep a child running until cancelled, or until the model proves unusable."""
         loop = asyncio.get_running_loop()
+        if self._leaving:
+            await asyncio.wait(self._leaving)  # there is memory for one of its processes, not for two
         failures = 0
         while True:
             began = loop.time()

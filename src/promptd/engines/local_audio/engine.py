@@ -27,7 +27,8 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
-from promptd.core.model import Blob, Capability, SpeechParameters
+from promptd.core.model import Blob, Capability
+from promptd.core.parameters import SpeechParameters
 from promptd.engines.local_audio.child import Orders, Report
 
 _CHILD = "promptd.engines.local_audio.child"

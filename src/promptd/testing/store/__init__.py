@@ -1,9 +1,9 @@
-"""The exam of a store, for the ports `Queue` and `Records` together: inherit `StoreContract` and give one fixture.
+"""The exam of a store, for the ports `Queue`, `Records` and `Ledger` together: inherit `StoreContract` and give one fixture.
 
     class TestSqlite(StoreContract):
         @pytest.fixture
         async def store(self, tmp_path):
-            opened = MyStore(tmp_path)      # has .queue, .records and reopen()
+            opened = MyStore(tmp_path)      # has .queue, .records, .ledger and reopen()
             yield opened
             await opened.close()
 
@@ -15,8 +15,11 @@ from __future__ import annotations
 import pytest
 
 from promptd.testing.store.adding import AddExam
+from promptd.testing.store.books import BooksExam
+from promptd.testing.store.ledger import LedgerExam
 from promptd.testing.store.order import OrderExam
 from promptd.testing.store.records import RecordsExam
+from promptd.testing.store.rescuing import RescueExam
 from promptd.testing.store.samples import Store
 from promptd.testing.store.settling import SettleExam
 from promptd.testing.store.threads import ThreadsExam
@@ -25,7 +28,9 @@ from promptd.testing.store.walk import WalkExam
 __all__ = ["Store", "StoreContract"]
 
 
-class StoreContract(AddExam, SettleExam, OrderExam, RecordsExam, ThreadsExam, WalkExam):
+class StoreContract(
+    AddExam, SettleExam, RescueExam, OrderExam, RecordsExam, ThreadsExam, LedgerExam, WalkExam, BooksExam
+):
     """What every store promises."""
 
     @pytest.fixture

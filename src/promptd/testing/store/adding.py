@@ -5,24 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from promptd.core.content import Tool, ToolCall, Turn
 from promptd.core.errors import Conflict, IdempotencyMismatch
 from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import Move, Status
-from promptd.core.model import (
-    Answer,
-    Capability,
-    Message,
-    Mode,
-    Outcome,
-    Parameters,
-    Prompt,
-    Request,
-    Thread,
-    Tool,
-    ToolCall,
-    Turn,
-    Usage,
-)
+from promptd.core.model import Answer, Capability, Message, Mode, Outcome, Prompt, Request, Thread, Usage
+from promptd.core.parameters import Parameters
 from promptd.core.ports import Idempotency
 from promptd.testing.store.samples import (
     LANE,
@@ -114,7 +102,7 @@ class AddExam:
             trace=b"\x92\x01\x02",
         )
         added = await store.queue.add(prompt, now=NOW, attempts=[make_attempt(prompt)])
-        assert await stored(store, "done") == replace(prompt, no=added.prompt.no) == added.prompt
+        assert await stored(store, "done") == replace(prompt, no=added.prompt.no, cost=7) == added.prompt
         assert await ledger(store, added.prompt) == [make_attempt(added.prompt)]
         assert await claim(store) == []
 

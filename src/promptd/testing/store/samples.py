@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final, Protocol
 
+from promptd.core.content import Turn
 from promptd.core.filters import Filter, Order, Query
 from promptd.core.lifecycle import Move
-from promptd.core.model import Answer, Attempt, Failure, Message, Outcome, Prompt, Request, Thread, Turn, Usage
-from promptd.core.ports import Queue, Records, Settlement
+from promptd.core.model import Answer, Attempt, Failure, Message, Outcome, Prompt, Request, Thread, Usage
+from promptd.core.ports import Ledger, Queue, Records, Settlement
 
 NOW: Final = 1_900_000_000.0
 LANE: Final = "lane"
@@ -29,6 +30,9 @@ class Store(Protocol):
 
     @property
     def records(self) -> Records: ...
+
+    @property
+    def ledger(self) -> Ledger: ...
 
     async def reopen(self) -> None:
         """Close the store and open it again on the same data, as a restart does."""

@@ -18,7 +18,7 @@ from promptd.core.model import Outcome, Prompt
 from promptd.testing.store.samples import NOW, Store, ledger, make_prompt, make_thread, settlement
 
 _FAR: Final = 1e6
-_MOVES: Final = (
+MOVES: Final = (
     "add",
     "add",
     "add",
@@ -27,6 +27,7 @@ _MOVES: Final = (
     "complete",
     "complete",
     "fail",
+    "fail_over",
     "give_up",
     "hand_back",
     "cancel",
@@ -41,11 +42,16 @@ _MOVES: Final = (
 
 #: One step: what to do, and two numbers that say to which prompt and how.
 Step = tuple[str, int, int]
-_steps = st.lists(st.tuples(st.sampled_from(_MOVES), st.integers(0, 59), st.integers(0, 59)), min_size=10, max_size=80)
+
+
+def steps(*more: str) -> st.SearchStrategy[list[Step]]:
+    """Walks of the queue's steps and `more`."""
+    step = st.tuples(st.sampled_from((*MOVES, *more)), st.integers(0, 59), st.integers(0, 59))
+    return st.lists(step, min_size=10, max_size=80)
 
 
 @dataclass
-class _Walk:
+class Walk:
     """A walk on two lanes and two threads of its own, so that many walks share one store."""
 
     store: Store
@@ -71,12 +77,21 @@ class _Walk:
         elif what == "rescue":
             await self._rescue()
         elif what == "late" and self.lost:
-            assert await self.store.queue.settle(self._end(self.lost[which % len(self.lost)], Move.COMPLETE)) is None
+            await self._settle_late(self.lost[which % len(self.lost)])
         elif what in ("cancel", "retry") and self.known:
             await self._change(what, sorted(self.known)[which % len(self.known)])
         elif what in ("complete", "fail", "give_up", "hand_back") and self.running:
             await self.settle(sorted(self.running)[which % len(self.running)], Move(what))
+        elif what == "fail_over" and self.running:
+            await self.settle(sorted(self.running)[which % len(self.running)], Move.FAIL, lane=self.lanes[how % 2])
         await self.check()
+
+    async def _settle_late(self, lost: Prompt) -> None:
+        """A worker that lost its lease comes back: what it spent counts, and nothing else changes."""
+        assert await self.store.queue.settle(self._end(lost, Move.COMPLETE)) is None
+        after, known = await self.store.records.get(Prompt, lost.id), self.known.get(lost.id)
+        if after is not None and known is not None:
+            self.known[lost.id] = replace(known, cost=after.cost)
 
     async def _add(self, which: int, how: int) -> None:
         thread = (None, f"{self.name}-s", f"{self.name}-t")[which % 3]
@@ -100,12 +115,12 @@ class _Walk:
             return
         assert added.created == (before is None or before.status is Status.CANCELED)
         if added.created:
-            self._forget(identifier)
+            self.forget(identifier)
             self.known[identifier] = added.prompt
             if added.prompt.status is Status.RUNNING:
                 self._starts(added.prompt)
 
-    def _forget(self, identifier: str) -> None:
+    def forget(self, identifier: str) -> None:
         self.known.pop(identifier, None)
         self.running.pop(identifier, None)
 
@@ -154,11 +169,12 @@ class _Walk:
         assert TRANSITIONS.get((before.status, move)) is prompt.status, f"{before.status} {move} {prompt.status}"
         self.known[prompt.id] = prompt
 
-    def _end(self, prompt: Prompt, move: Move) -> Any:
-        return settlement(prompt, move, now=self.now, **({"due": self.now + 3} if move is Move.FAIL else {}))
+    def _end(self, prompt: Prompt, move: Move, **changes: Any) -> Any:
+        due = {"due": self.now + 3} if move is Move.FAIL else {}
+        return settlement(prompt, move, now=self.now, **due, **changes)
 
-    async def settle(self, identifier: str, move: Move) -> None:
-        settled = await self.store.queue.settle(self._end(self.running.pop(identifier), move))
+    async def settle(self, identifier: str, move: Move, **changes: Any) -> None:
+        settled = await self.store.queue.settle(self._end(self.running.pop(identifier), move, **changes))
         assert settled is not None, f"the lease of {identifier} was lost"
         self._moved(settled, move)
 
@@ -212,10 +228,10 @@ class _Walk:
 class WalkExam:
     @pytest.mark.asyncio
     @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(steps=_steps)
-    async def test_random_walks_keep_every_promise(self, store: Store, steps: list[Step]) -> None:
+    @given(way=steps())
+    async def test_random_walks_keep_every_promise(self, store: Store, way: list[Step]) -> None:
         """Threads are serial and in order, moves are in the table, and nothing is ever stuck."""
-        walk = _Walk(store)
-        for what, which, how in steps:
+        walk = Walk(store)
+        for what, which, how in way:
             await walk.step(what, which, how)
         await walk.finish()

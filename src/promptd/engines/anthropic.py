@@ -1,0 +1,169 @@
+"""Engine for Anthropic's Messages API, and for any server that speaks it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final
+
+from pydantic import Field, SecretStr, field_validator
+
+from promptd.core.engine import Call, CheckParams, CheckResult, Config, Engine
+from promptd.core.errors import ConfigIncomplete
+from promptd.core.model import Capability, Chunk
+from promptd.core.ports import Timeouts
+from promptd.dialects import messages
+from promptd.dialects.addresses import base_url
+from promptd.dialects.exchange import MAX_BYTES
+from promptd.dialects.messages import DIALECT, Manners, Reader, decode_answer
+from promptd.dialects.messages.thinking import Effort
+from promptd.dialects.passing.run import run_native
+
+_BETA: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_MOST_BETAS: Final = 20
+
+
+class AnthropicConfig(Config):
+    """Settings of a connection to a server with the Messages API."""
+
+    base_url: str = Field("https://api.anthropic.com", description="Address of the server, without the version")
+    api_key: SecretStr = Field(SecretStr(""), description="Sent as x-api-key; empty for servers without keys")
+    auth_token: SecretStr = Field(SecretStr(""), description="Sent as a bearer token, for servers that want it so")
+    version: str = Field("2023-06-01", description="Sent as anthropic-version", pattern=r"^[0-9A-Za-z._-]+$")
+    betas: tuple[str, ...] = Field((), description="Sent as anthropic-beta with every call")
+    client_betas: bool = Field(True, description="Send on the anthropic-beta of callers, too")
+    headers: dict[str, SecretStr] = Field({}, description="Further headers of every call")
+    max_tokens: int = Field(8192, gt=0, description="Bound of an answer where the caller gives none")
+    effort: Effort = Field(
+        "auto",
+        description="How a wish to think is told to the model: adaptive (in its word), budget (as tokens), off, or auto "
+        "by the model's name",
+    )
+    schemas: bool = Field(True, description="Leave JSON Schemas to the server; off for models that don't take them")
+    system_in_place: bool = Field(False, description="Leave later system messages in their place; for newer models")
+    unsigned_thinking: bool = Field(False, description="Send thoughts back that bear no signature, for other servers")
+    native: bool = Field(True, description="Pass requests of the same API on as they are")
+    connect_timeout: float = Field(10.0, gt=0, description="Seconds to reach the server")
+    first_byte_timeout: float = Field(120.0, gt=0, description="Seconds until the answer begins")
+    silence_timeout: float = Field(60.0, gt=0, description="Seconds without a byte inside an answer")
+    max_response_bytes: int = Field(MAX_BYTES, gt=0, description="Bytes of one answer, decompressed")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        return base_url(value).removesuffix("/v1")
+
+    @field_validator("betas")
+    @classmethod
+    def _are_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_BETA.fullmatch(beta) for beta in value):
+            raise ValueError("names of letters, digits, dots, dashes and underscores")
+        return value
+
+    def timeouts(self) -> Timeouts:
+        return Timeouts(self.connect_timeout, self.first_byte_timeout, self.silence_timeout)
+
+    def manners(self) -> Manners:
+        return Manners(
+            max_tokens=self.max_tokens,
+            effort=self.effort,
+            schemas=self.schemas,
+            system_in_place=self.system_in_place,
+            unsigned_thinking=self.unsigned_thinking,
+        )
+
+    def request_headers(self) -> dict[str, str]:
+        """The secrets among them."""
+        headers = {name.lower(): value.get_secret_value() for name, value in self.headers.items()}
+        if key := self.api_key.get_secret_value():
+            headers["x-api-key"] = key
+        if token := self.auth_token.get_secret_value():
+            headers["authorization"] = f"Bearer {token}"
+        return headers
+
+    def address(self, path: str) -> str:
+        """Raises `ConfigIncomplete` where there is no server."""
+        if not self.base_url:
+            raise ConfigIncomplete("base_url: the connection needs the server's address")
+        return self.base_url + path
+
+
+class Anthropic(Engine[AnthropicConfig]):
+    """Answers are always streamed from the server, so that a stalled or cancelled one is noticed at once; those to
+    clients of the same API come as they were asked for."""
+
+    type_id = "anthropic"
+    display_name = "Anthropic-compatible server"
+    display_description = (
+        "Anthropic's Messages API, or any server that speaks it: chat with images, documents and tools"
+    )
+    capabilities = frozenset({Capability.CHAT, Capability.VISION, Capability.DOCUMENT})
+
+    async def run(self, call: Call[AnthropicConfig]) -> AsyncGenerator[Chunk, None]:
+        config = call.connection
+        url, headers = config.address("/v1/messages"), _headers(call)
+        timeouts, native = config.timeouts(), call.native
+        if native is not None:
+            chunks = run_native(
+                call.http,
+                url,
+                {**headers, "content-type": "application/json"},
+                call,
+                native,
+                timeouts=timeouts,
+                max_bytes=config.max_response_bytes,
+                reader=Reader,
+                decode=decode_answer,
+            )
+        else:
+            chunks = messages.run_call(
+                call.http,
+                url,
+                headers,
+                call,
+                timeouts=timeouts,
+                max_bytes=config.max_response_bytes,
+                manners=config.manners(),
+            )
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    async def count(self, call: Call[AnthropicConfig]) -> int | None:
+        config = call.connection
+        return await messages.count_tokens(
+            call.http,
+            config.address("/v1/messages/count_tokens"),
+            _headers(call),
+            call,
+            timeouts=config.timeouts(),
+            manners=config.manners(),
+        )
+
+    async def check(self, params: CheckParams[AnthropicConfig]) -> CheckResult:
+        config = params.connection
+        headers = {"anthropic-version": config.version, **config.request_headers()}
+        names = await messages.list_models(
+            params.http, config.address("/v1/models"), headers, timeouts=config.timeouts()
+        )
+        return CheckResult(ok=True, message=f"{len(names)} models", models=names)
+
+    def dialects(self, connection: AnthropicConfig) -> frozenset[str]:
+        return frozenset({DIALECT}) if connection.native else frozenset()
+
+
+def _headers(call: Call[AnthropicConfig]) -> dict[str, str]:
+    config = call.connection
+    headers = {"anthropic-version": config.version, **config.request_headers()}
+    betas = (*config.betas, *_asked_betas(call.parameters.extra)) if config.client_betas else config.betas
+    if betas:
+        headers["anthropic-beta"] = ",".join(dict.fromkeys(betas))
+    return headers
+
+
+def _asked_betas(extra: dict[str, Any]) -> list[str]:
+    """What the caller's own header said; the face puts it there."""
+    given = extra.get("anthropic_beta")
+    found = given if isinstance(given, list | tuple) else ()
+    return [beta for beta in found[:_MOST_BETAS] if isinstance(beta, str) and _BETA.fullmatch(beta)]

@@ -1,0 +1,135 @@
+"""Settings of a connection to a server with the OpenAI API, and what follows from them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final, Literal
+from urllib.parse import quote, urlsplit
+
+import msgspec
+from pydantic import Field, SecretStr, field_validator
+
+from promptd.core.engine import Config
+from promptd.core.errors import ConfigIncomplete
+from promptd.core.ports import Timeouts
+from promptd.dialects.addresses import base_url
+from promptd.dialects.chat import Manners
+from promptd.dialects.exchange import MAX_BYTES
+from promptd.engines.openai import profiles
+from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, PROFILES, RESPONSES, Profile
+
+_ALWAYS: Final = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
+_MESSAGES_VERSION: Final = "2023-06-01"
+
+
+class OpenAIConfig(Config):
+    """Settings of a connection to an OpenAI-compatible server."""
+
+    profile: profiles.Name = Field(
+        "any", description="The service: its address, paths and manners, as far as no other setting says otherwise"
+    )
+    base_url: str = Field("", description="Address up to and with the version, e.g. http://127.0.0.1:8080/v1")
+    api_key: SecretStr = Field(SecretStr(""), description="Sent as a bearer token; empty for servers without keys")
+    api_version: str = Field("2024-10-21", description="Of Azure's API", pattern=r"^[0-9A-Za-z._-]+$")
+    organization: str = Field("", description="Sent as OpenAI-Organization")
+    headers: dict[str, SecretStr] = Field({}, description="Further headers of every call")
+    native: bool = Field(True, description="Pass requests of an API that the server speaks on as they are")
+    responses_api: bool | None = Field(
+        None, description="The server speaks the Responses API; unset: as its profile says"
+    )
+    messages_api: bool | None = Field(
+        None, description="The server speaks Anthropic's Messages API; unset: as its profile says"
+    )
+    api: Literal["chat", "responses"] = Field("chat", description="In which API it is asked by callers of other APIs")
+    stream_usage: bool | None = Field(
+        None, description="Ask for token counts on streams; off for servers that refuse it; unset: as its profile says"
+    )
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
+        None, description="What the server calls the bound of a chat answer; unset: as its profile says"
+    )
+    voice: str = Field("alloy", description="Speaks where a prompt names no voice; empty to leave it to the server")
+    ask_for_base64: bool = Field(
+        True, description="Ask for images in the answer itself; off for servers that refuse the field and do so anyway"
+    )
+    connect_timeout: float = Field(10.0, gt=0, description="Seconds to reach the server")
+    first_byte_timeout: float = Field(120.0, gt=0, description="Seconds until the answer begins")
+    silence_timeout: float = Field(60.0, gt=0, description="Seconds without a byte inside an answer")
+    max_response_bytes: int = Field(MAX_BYTES, gt=0, description="Bytes of one answer, decompressed")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        return base_url(value)
+
+    @property
+    def row(self) -> Profile:
+        return PROFILES[self.profile]
+
+    @cached_property
+    def timeouts(self) -> Timeouts:
+        return Timeouts(self.connect_timeout, self.first_byte_timeout, self.silence_timeout)
+
+    @cached_property
+    def manners(self) -> Manners:
+        known = self.row.manners
+        return msgspec.structs.replace(
+            known,
+            stream_usage=known.stream_usage if self.stream_usage is None else self.stream_usage,
+            max_tokens=self.max_tokens_field or known.max_tokens,
+        )
+
+    @cached_property
+    def dialects(self) -> frozenset[str]:
+        """Those that the server speaks."""
+        asked = {RESPONSES: self.responses_api, MESSAGES: self.messages_api}
+        more = {name for name, wish in asked.items() if wish or (wish is None and name in self.row.speaks)}
+        return _ALWAYS | more
+
+    @cached_property
+    def request_headers(self) -> dict[str, str]:
+        """Of every call; their values are secrets."""
+        headers = {name: value.get_secret_value() for name, value in self.headers.items()}
+        if key := self.api_key.get_secret_value():
+            headers |= {"api-key": key} if self.row.key_header == "api-key" else {"authorization": f"Bearer {key}"}
+        if self.organization:
+            headers["openai-organization"] = self.organization
+        return headers
+
+    @cached_property
+    def json_headers(self) -> dict[str, str]:
+        """Of a call with a JSON body."""
+        return {**self.request_headers, "content-type": "application/json"}
+
+    @cached_property
+    def messages_headers(self) -> dict[str, str]:
+        """Of a call in Anthropic's API, whose servers look for the key in one place or the other."""
+        key = self.api_key.get_secret_value()
+        named = {"x-api-key": key} if key else {}
+        return {"anthropic-version": _MESSAGES_VERSION, **named, **self.json_headers}
+
+    @cached_property
+    def address(self) -> str:
+        """The base URL, the profile's where none is set. Raises `ConfigIncomplete`."""
+        address = self.base_url or self.row.base_url
+        if not address:
+            raise ConfigIncomplete("base_url: the connection needs the server's address")
+        return address
+
+    def url(self, dialect: str, model: str) -> str:
+        """Where requests of `dialect` go. Raises `ConfigIncomplete`."""
+        return self._urls.get(dialect) or self._filled(self.row.path(dialect), quote(model, safe=""))
+
+    @cached_property
+    def models_url(self) -> str:
+        return self._filled(self.row.models)
+
+    @cached_property
+    def _urls(self) -> dict[str, str]:
+        """Of the dialects whose requests all go to one place, whatever the model."""
+        paths = {dialect: self.row.path(dialect) for dialect in (*_ALWAYS, RESPONSES, MESSAGES)}
+        return {dialect: self._filled(path) for dialect, path in paths.items() if "{model}" not in path}
+
+    def _filled(self, template: str, model: str = "") -> str:
+        base = self.address
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(base))
+        return template.format(base=base, origin=origin, model=model, version=self.api_version)
