@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from promptd.core.content import ToolCall, Turn
 from promptd.core.errors import SettingsError
-from promptd.core.model import ToolCall, Turn
 from promptd.core.ports import Guard
-from promptd.guards.rules import NamedPattern, Rules, RulesConfig, normalize
+from promptd.guards.rules import NamedPattern, Rules, RulesConfig, WordList, normalize
 from promptd.testing.guards import GuardContract
 
 
@@ -179,3 +179,43 @@ def test_a_bad_pattern_is_named_with_its_fault() -> None:
 def test_settings_of_the_wrong_form(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RulesConfig.model_validate(values)
+
+
+# ------------------------------------------------------------------ categories
+
+
+async def categories(config: RulesConfig, *texts: str) -> dict[str, float]:
+    return (await Rules(config).inspect([Turn("user", text) for text in texts])).categories
+
+
+async def test_a_refusal_tells_every_category() -> None:
+    config = RulesConfig(
+        blocklist=("mud",),
+        lists=(
+            WordList(category="violence", words=("dagger", "black  magic")),
+            WordList(category="witchcraft", words=("newt", "Black Magic")),
+        ),
+        patterns=(
+            NamedPattern(name="order", pattern=r"ORD-\d+"),
+            NamedPattern(name="card", pattern=r"\d{4}-\d{4}", category="pii"),
+        ),
+    )
+    assert await categories(config, "nothing of it") == {}
+    assert await categories(config, "a dagger") == {"violence": 1.0}
+    assert await categories(config, "Black\u00a0Magic!") == {"violence": 1.0, "witchcraft": 1.0}
+    assert await categories(config, "hello", "mud", "ORD-1 and 1234-1234") == {
+        "blocklist": 1.0,
+        "order": 1.0,
+        "pii": 1.0,
+    }
+
+
+async def test_a_text_that_is_too_long_is_only_that() -> None:
+    assert await categories(RulesConfig(max_chars=3, blocklist=("long",)), "long") == {"length": 1.0}
+
+
+def test_a_list_of_words_names_the_one_that_can_not_be_seen() -> None:
+    config = RulesConfig(lists=(WordList(category="a", words=("x",)), WordList(category="b", words=("y", "\u200b"))))
+    with pytest.raises(SettingsError) as wrong:
+        Rules(config)
+    assert wrong.value.key == "lists[1].words[1]"

@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from promptd.core.errors import StoreUnavailable, TooManyRequests
-from promptd.core.policy import Charge
+from promptd.core.policy import Charge, Stand
 from promptd.core.ports import Limits
-from promptd.limits.memory import Key, MemoryLimits
+from promptd.limits.counters import Key
+from promptd.limits.memory import MemoryLimits
 from promptd.limits.persistent import PersistentLimits
 from promptd.testing.limits import NOW, LimitsContract, policy, remaining
 
 
 class Rows:
-    """A file of TATs that can be told to be full, or to wait."""
+    """A file of counters that can be told to be full, or to wait."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -28,18 +29,18 @@ class Rows:
         self.go_on.set()
         self.saving = asyncio.Event()
 
-    async def load(self) -> dict[Key, float]:
+    async def load(self) -> dict[Key, Stand]:
         rows = json.loads(self.path.read_text()) if self.path.exists() else []
-        return {(name, subject): tat for name, subject, tat in rows}
+        return {(name, subject): Stand(until, used) for name, subject, until, used in rows}
 
-    async def save(self, tats: Mapping[Key, float]) -> None:
+    async def save(self, stands: Mapping[Key, Stand]) -> None:
         self.saving.set()
         await self.go_on.wait()
         if self.full:
             raise StoreUnavailable
-        self.sizes.append(len(tats))
-        merged = {**await self.load(), **tats}
-        self.path.write_text(json.dumps([[name, subject, tat] for (name, subject), tat in merged.items()]))
+        self.sizes.append(len(stands))
+        merged = {**await self.load(), **stands}
+        self.path.write_text(json.dumps([[*key, stand.until, stand.used] for key, stand in merged.items()]))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from promptd.core.ports import Queue, Records
+from promptd.core.ports import Ledger, Queue, Records
 from promptd.stores.sqlite import Database
 from promptd.testing.store import StoreContract
 from promptd.testing.store.walk import WalkExam
@@ -25,6 +25,10 @@ class SqliteStore:
     @property
     def records(self) -> Records:
         return self._database.records
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._database.ledger
 
     async def reopen(self) -> None:
         await self._database.close()

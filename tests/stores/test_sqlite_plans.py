@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from promptd.core.errors import StoreUnavailable
+from promptd.core.filters import Filter, Order, Query
 from promptd.core.lifecycle import Move, Status
+from promptd.core.model import Prompt
 from promptd.stores.sqlite import Database
 from promptd.stores.sqlite.rows import load_queries
 from promptd.testing.store.samples import LANE, NOW, add, claim, complete, make_prompt, settlement
@@ -66,6 +68,13 @@ INDEXES = {
     "prunable": "INDEX prompt_finished (status=? AND finished>? AND finished<?)",
     "prune_idempotency": "INDEX idempotency_expires (expires<?)",
     "live_lanes": "INDEX prompt_live_lane (lane>?)",
+    "recorded": BY_ID,
+    "set_scores": BY_NO,
+    "add_cost": BY_NO,
+    "holds_content": BY_NO,
+    "forget_content": BY_NO,
+    "old_content": "INDEX prompt_content (key_id=? AND finished>? AND finished<?)",
+    "oldest_content": "INDEX prompt_content (key_id>?)",
 }
 
 
@@ -101,13 +110,31 @@ def test_it_searches_its_index_and_sorts_nothing(plans: sqlite3.Connection, name
     assert "TEMP B-TREE" not in text or name == "lost_prompts", text  # it sorts what runs: as many as there are slots
     assert INDEXES[name] in text, text
     scans = [step for step in steps if step.startswith("SCAN")]
-    allowed = ("INDEX prompt_running", "INDEX prompt_live_lane", "SCAN live")  # short, or one step of a `min`
+    allowed = (
+        "INDEX prompt_running",
+        "INDEX prompt_live_lane",
+        "SCAN live",
+        "SCAN held",
+    )  # short, or one step of a `min`
     assert not [step for step in scans if not any(one in step for one in allowed)], text
 
 
 def test_no_query_is_left_out() -> None:
     inserts = {name for name, sql in QUERIES.items() if sql.lower().startswith("insert")}
     assert set(QUERIES) - inserts == set(INDEXES)
+
+
+async def test_the_newest_prompts_of_a_caller_are_read_without_sorting(tmp_path: Path) -> None:
+    database = Database(tmp_path / "promptd.db")
+    seen: list[str] = []
+    for db in database.records._long._all:
+        db.set_trace_callback(seen.append)
+    query = Query(filters=(Filter("user", "eq", "ann"), Filter("created", "gt", NOW)), order=(Order("created", True),))
+    await database.records.find(Prompt, query)
+    (statement,) = seen
+    (step,) = database.writer._db.execute(f"explain query plan {statement}").fetchall()
+    assert step[3] == "SEARCH prompt USING INDEX prompt_owner (user_id=? AND created>?)"
+    await database.close()
 
 
 async def test_live_lanes_are_those_of_unfinished_prompts(tmp_path: Path) -> None:
@@ -133,7 +160,7 @@ async def test_every_query_of_a_walk_is_examined(tmp_path: Path) -> None:
 
     class Store:
         def __init__(self, database: Database) -> None:
-            self.queue, self.records = database.queue, database.records
+            self.queue, self.records, self.ledger = database.queue, database.records, database.ledger
 
         async def reopen(self) -> None:
             raise AssertionError("not here")

@@ -15,7 +15,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import TracebackType
 
 from promptd import __version__
@@ -64,6 +64,7 @@ class Egress:
         self._resolve = resolve
         self._idle: dict[Origin, deque[Connection]] = {}
         self._idle_count = 0
+        self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
     def allow(self, url: str) -> None:
@@ -89,6 +90,9 @@ class Egress:
     async def close(self) -> None:
         """Close the idle connections; connections in use close when their exchange ends."""
         self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
         for connections in list(self._idle.values()):
             for connection in list(connections):
                 connection.abort()
@@ -101,7 +105,7 @@ class Egress:
         idle = self._idle.get(origin) if pooled else None
         while idle:
             connection = idle.pop()
-            self._forget(origin, connection)
+            self._idle_count -= 1
             if connection.fresh:
                 return connection
             connection.abort()
@@ -121,27 +125,29 @@ class Egress:
             connection.abort()
             return
         connection.rest()
-        self._idle.setdefault(origin, deque()).append(connection)
-        self._idle_count += 1
-        loop = asyncio.get_running_loop()
-        connection.idle_timer = loop.call_later(self._idle_seconds, self._expire, origin, connection)
-        connection.on_lost = lambda: self._expire(origin, connection)
-
-    def _expire(self, origin: Origin, connection: Connection) -> None:
         connections = self._idle.get(origin)
-        if connections is not None and connection in connections:
-            connections.remove(connection)
-            self._forget(origin, connection)
-        connection.abort()
+        if connections is None:
+            connections = self._idle[origin] = deque()
+        connections.append(connection)
+        self._idle_count += 1
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_seconds, self._sweep)
 
-    def _forget(self, origin: Origin, connection: Connection) -> None:
-        self._idle_count -= 1
-        if not self._idle.get(origin):
-            self._idle.pop(origin, None)
-        if connection.idle_timer is not None:
-            connection.idle_timer.cancel()
-            connection.idle_timer = None
-        connection.on_lost = None
+    def _sweep(self) -> None:
+        """Close what has rested for long enough, and forget what its service closed. One timer for all connections."""
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - self._idle_seconds
+        for origin, connections in list(self._idle.items()):
+            # the last one in is the first one out, so those that rested longest stand in front
+            while connections and (connections[0].resting_since <= oldest or connections[0].lost):
+                connections.popleft().abort()
+                self._idle_count -= 1
+            if not connections:
+                del self._idle[origin]
+        next_sweep = min((connections[0].resting_since for connections in self._idle.values()), default=None)
+        self._sweeper = None
+        if next_sweep is not None:
+            self._sweeper = loop.call_at(next_sweep + self._idle_seconds, self._sweep)
 
     async def _connect(self, origin: Origin, *, named: bool) -> Connection:
         addresses = await self._resolve(origin.host, origin.port)
@@ -224,6 +230,7 @@ class Exchange(contextlib.AbstractAsyncContextManager[HttpResponse]):
             # one: where that ends without an answer too, the request itself may be the reason.
             connection = await self._egress.acquire(self._origin, self._timeouts.connect, pooled=False)
             await self._ask(connection, since)
+        self._request = b""  # it is not sent again, and the answer may take long
         self._connection = connection
         return Response(connection, self._max_bytes)
 
@@ -243,17 +250,24 @@ class Exchange(contextlib.AbstractAsyncContextManager[HttpResponse]):
 
 
 def _encode(method: str, path: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    head = _encode_head(method, path, origin, tuple(headers.items()))
+    if body is None and method not in ("POST", "PUT", "PATCH"):
+        return head + b"\r\n"
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body or b""), body or b"")
+
+
+@lru_cache(256)
+def _encode_head(method: str, path: str, origin: Origin, headers: tuple[tuple[str, str], ...]) -> bytes:
+    """Remembered, because a connection's calls differ in nothing but their bodies."""
     if not _TOKEN.fullmatch(method):
         raise InvalidInput("method: expected an HTTP method")
     lines = [f"{method} {path} HTTP/1.1", f"host: {origin.authority}", "accept-encoding: identity"]
-    if not any(name.lower() == "user-agent" for name in headers):
+    if not any(name.lower() == "user-agent" for name, _ in headers):
         lines.append(_USER_AGENT)  # some services refuse requests without one
-    for name, value in headers.items():
+    for name, value in headers:
         if not _TOKEN.fullmatch(name) or name.lower() in _FRAMING:
             raise InvalidInput(f"headers.{name[:40]!r}: this header can't be set")
         if not _VALUE.fullmatch(value):
             raise InvalidInput(f"headers.{name}: the value has characters that no header may have")
         lines.append(f"{name}: {value}")
-    if body is not None or method in ("POST", "PUT", "PATCH"):
-        lines.append(f"content-length: {len(body or b'')}")
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + (body or b"")
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n"

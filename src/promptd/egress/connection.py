@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-from collections.abc import Callable
 from typing import cast
 
 import httptools
@@ -32,8 +31,8 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._begin(Timeouts(), head=False)
         self.reused = False  #: has served an exchange before
-        self.idle_timer: asyncio.TimerHandle | None = None  #: belongs to the pool …
-        self.on_lost: Callable[[], None] | None = None  #: … as does this: the end of an idle connection
+        self.resting_since = 0.0  #: in the loop's time
+        self._poll: select.poll | None = None
 
     def _begin(self, timeouts: Timeouts, *, head: bool) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -103,14 +102,21 @@ class Connection(asyncio.Protocol):
         """Whether an idle connection is still open; asks the kernel, as the loop may not have seen the end yet."""
         if self._lost or self._transport is None or self._transport.is_closing():
             return False
-        poll = select.poll()
-        poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return not poll.poll(0)
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._poll.poll(0)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is known to be closed."""
+        return self._lost
 
     def rest(self) -> None:
         """The exchange is over and the connection waits for the next one."""
         self._stop_timer()
         self._idle = self.reused = True
+        self.resting_since = self._loop.time()
 
     def abort(self) -> None:
         """Close the socket now, whatever is under way."""
@@ -192,8 +198,6 @@ class Connection(asyncio.Protocol):
         if not self._idle and not self._complete:
             when = "in the middle of its answer" if self._headed else "without an answer"
             self._fail(NetworkError(f"the service closed the connection {when}", detail=repr(exc)))
-        if self.on_lost is not None:
-            self.on_lost()
 
     # -------------------------------------------------------------- the parser's callbacks
 

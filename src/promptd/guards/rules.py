@@ -10,20 +10,23 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import ahocorasick
 import re2
 from pydantic import BaseModel, ConfigDict, Field
 
+from promptd.core.content import Document, Refusal, Text, Thinking, Turn
 from promptd.core.engine import Config
 from promptd.core.errors import SettingsError
-from promptd.core.model import Turn, Verdict
+from promptd.core.model import Verdict
 
 _ALLOWED: Final = Verdict(True)
 
 #: Above this many characters a text is judged in a thread, to keep the event loop free
 _LARGE: Final = 32_768
+
+_FEW: Final = 16
 
 #: Characters that are normalized at once
 _PIECE: Final = 16_384
@@ -45,6 +48,16 @@ class NamedPattern(BaseModel):
 
     name: str = Field(min_length=1, description="Shown as the reason of the refusal.")
     pattern: str = Field(min_length=1, description="Regular expression in RE2 syntax, searched in the text as written.")
+    category: str = Field("", description="What a text is that matches. Default: the name.")
+
+
+class WordList(BaseModel):
+    """Words of one category."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    category: str = Field(min_length=1, description="What a text is that holds one of the words.")
+    words: tuple[str, ...] = Field(min_length=1, description="Words and phrases, as in the blocklist.")
 
 
 class RulesConfig(Config):
@@ -52,53 +65,99 @@ class RulesConfig(Config):
 
     max_chars: int | None = Field(None, ge=1, description="Longest text, in characters over all messages.")
     blocklist: tuple[str, ...] = Field((), description="Words and phrases, in any case and any form of letters.")
+    lists: tuple[WordList, ...] = Field((), description="More words and phrases, by category.")
     whole_words: bool = Field(
-        True, description="A word of the blocklist counts only between non-letters. Turn it off for Chinese or Thai."
+        True, description="A word counts only between non-letters. Turn it off for Chinese or Thai."
     )
     patterns: tuple[NamedPattern, ...] = Field((), description="Patterns that are refused.")
 
 
 class Rules:
-    """The guard. Raises `SettingsError` where a rule can't be enforced; `key` is its path below the guard's settings."""
+    """The guard. Raises `SettingsError` where a rule can't be enforced; `key` is its path below the guard's settings.
+
+    A refused text is told with the categories of all rules that it breaks; those without one have their own name, or
+    `blocklist`, or `length`.
+    """
 
     config_class: Final = RulesConfig
 
     def __init__(self, config: RulesConfig = RulesConfig()) -> None:  # noqa: B008 - frozen
         self._max_chars = config.max_chars
         self._whole_words = config.whole_words
-        self._words = _automaton(config.blocklist) if config.blocklist else None
-        self._has_phrases = any(len(word.split()) > 1 for word in config.blocklist)
+        words = [_Word(word, "blocklist", f"blocklist[{at}]") for at, word in enumerate(config.blocklist)]
+        for number, one in enumerate(config.lists):
+            words += [_Word(word, one.category, f"lists[{number}].words[{at}]") for at, word in enumerate(one.words)]
+        self._words = _automaton(words) if words else None
+        #: so few words are looked for one by one: that costs less than a step of the automaton for each letter
+        self._few = tuple(self._words.keys()) if self._words is not None and len(self._words) <= _FEW else ()
+        self._has_phrases = any(len(word.text.split()) > 1 for word in words)
         self._patterns = _PatternSet(config.patterns) if config.patterns else None
 
     async def inspect(self, messages: Sequence[Turn]) -> Verdict:
         """Judge everything the messages say, tool calls included; the first rule that is broken is the reason."""
         texts = [turn.content for turn in messages if turn.content]
-        texts += [call.arguments for turn in messages for call in turn.tool_calls if call.arguments]
+        for turn in messages:
+            if turn.parts or turn.tool_calls:
+                texts += _more(turn)
         size = sum(map(len, texts))
         if self._max_chars is not None and size > self._max_chars:
-            return Verdict(False, "length", 1.0)
+            return Verdict(False, "length", 1.0, {"length": 1.0})
         if self._words is None and self._patterns is None:
             return _ALLOWED
         return await asyncio.to_thread(self._judge, texts) if size > _LARGE else self._judge(texts)
 
     def _judge(self, texts: Sequence[str]) -> Verdict:
-        for text in texts:
-            if self._words is not None and (word := self._forbidden_word(normalize(text))) is not None:
-                return Verdict(False, f"blocklist: {word}", 1.0)
-            if self._patterns is not None and (name := self._patterns.search(text)) is not None:
-                return Verdict(False, f"pattern: {name}", 1.0)
+        for place, text in enumerate(texts):
+            if self._words is not None and (word := next(self._forbidden_words(normalize(text)), None)) is not None:
+                return Verdict(False, f"blocklist: {word.text}", 1.0, self._categories(texts[place:]))
+            if self._patterns is not None and (names := self._patterns.search(text)):
+                return Verdict(False, f"pattern: {names[0]}", 1.0, self._categories(texts[place:]))
         return _ALLOWED
 
-    def _forbidden_word(self, text: str) -> str | None:
-        """The first word of the list that the normalized text holds."""
+    def _categories(self, texts: Sequence[str]) -> dict[str, float]:
+        """Of all that is wrong with the texts. Only a refusal pays for it."""
+        found: dict[str, float] = {}
+        for text in texts:
+            if self._words is not None:
+                found |= {word.category: 1.0 for word in self._forbidden_words(normalize(text))}
+            if self._patterns is not None:
+                found |= {self._patterns.category(name): 1.0 for name in self._patterns.search(text)}
+        return found
+
+    def _forbidden_words(self, text: str) -> Iterator[_Word]:
+        """The words that the normalized text holds."""
         assert self._words is not None
-        if self._has_phrases:
+        if self._has_phrases and not _is_single_spaced(text):
             text = " ".join(text.split())
-        for end, (length, word) in self._words.iter(text):
+        if self._few and not any(map(text.__contains__, self._few)):
+            return
+        for end, (length, words) in self._words.iter(text):
             start = end + 1 - length
             if not self._whole_words or (_is_edge(text, start) and _is_edge(text, end + 1)):
-                return str(word)
-        return None
+                yield from words
+
+
+def _is_single_spaced(text: str) -> bool:
+    """Whether single blanks are surely all the space there is: telling costs a tenth of splitting and joining."""
+    return (
+        text.isascii()
+        and "  " not in text
+        and "\n" not in text
+        and "\t" not in text
+        and "\r" not in text
+        and "\x0b" not in text
+        and "\x0c" not in text
+        and "\x1c" not in text
+        and "\x1d" not in text
+        and "\x1e" not in text
+        and "\x1f" not in text
+    )
+
+
+class _Word(NamedTuple):
+    text: str
+    category: str
+    key: str  #: its place in the settings
 
 
 class _PatternSet:
@@ -108,6 +167,7 @@ class _PatternSet:
         options = re2.Options()
         options.log_errors = False
         self._names = [pattern.name for pattern in patterns]
+        self._categories = {pattern.name: pattern.category or pattern.name for pattern in patterns}
         self._set = re2.Set.SearchSet(options)
         for index, (name, pattern) in enumerate((one.name, one.pattern) for one in patterns):
             key = f"patterns[{index}]"
@@ -120,20 +180,23 @@ class _PatternSet:
                 raise SettingsError(
                     f"{key}.pattern: {name!r} is not an RE2 pattern: {_plain(error)}", key=f"{key}.pattern"
                 ) from None
-        # A set that ran out of memory would say "no match". The empty pattern always matches, so its absence tells.
+        # A set that ran out of memory would say "no match". A text always has a beginning, so its absence tells.
         self._names.append("not checked, out of memory")
-        self._proof: int = self._set.Add("")
+        self._proof: int = self._set.Add(r"\A")
         try:
             self._set.Compile()
         except re2.error:
             raise SettingsError("patterns: together they are too large for RE2", key="patterns") from None
 
-    def search(self, text: str) -> str | None:
-        """The name of the first pattern, in the order of the settings, that the text holds."""
+    def search(self, text: str) -> list[str]:
+        """The names of the patterns that the text holds, in the order of the settings."""
         found: Sequence[int] = self._set.Match(text.encode("utf-8", "replace")) or ()
         if self._proof not in found:
-            return self._names[self._proof]
-        return self._names[min(found)] if len(found) > 1 else None
+            return [self._names[self._proof]]
+        return [self._names[index] for index in sorted(found) if index != self._proof] if len(found) > 1 else []
+
+    def category(self, name: str) -> str:
+        return self._categories.get(name, "unknown")
 
 
 def normalize(text: str) -> str:
@@ -163,13 +226,24 @@ def _joins(character: str) -> bool:
     return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
 
 
-def _automaton(words: Sequence[str]) -> ahocorasick.Automaton:
-    automaton = ahocorasick.Automaton()
-    for index, word in enumerate(words):
-        normal = " ".join(normalize(word).split())
+def _more(turn: Turn) -> list[str]:
+    """What a turn says in parts and calls."""
+    said = [part.text for part in turn.parts if isinstance(part, Text | Refusal | Thinking | Document)]
+    said += [call.arguments for call in turn.tool_calls]
+    return [text for text in said if text]
+
+
+def _automaton(words: Sequence[_Word]) -> ahocorasick.Automaton:
+    """A word may stand in several lists."""
+    known: dict[str, list[_Word]] = {}
+    for word in words:
+        normal = " ".join(normalize(word.text).split())
         if not normal:
-            raise SettingsError(f"blocklist[{index}]: expected a visible word", key=f"blocklist[{index}]")
-        automaton.add_word(normal, (len(normal), word))
+            raise SettingsError(f"{word.key}: expected a visible word", key=word.key)
+        known.setdefault(normal, []).append(word)
+    automaton = ahocorasick.Automaton()
+    for normal, same in known.items():
+        automaton.add_word(normal, (len(normal), same))
     automaton.make_automaton()
     return automaton
 

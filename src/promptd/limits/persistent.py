@@ -1,70 +1,77 @@
-"""Limits that survive a restart: the memory limits decide, changed TATs are stored behind them.
+"""Limits that survive a restart: counters decide, changed ones are stored behind them.
 
-Whoever builds the service says where the TATs are kept, so that limits and stores don't know each other. A crash
-forgets what was charged since the last flush; concurrency ends with the process and is never stored.
+Whoever builds the service says where they are kept. A crash forgets what rates were charged since the last flush. Budgets
+can be counted again from the rows of what was done, exactly; concurrency ends with the process and is never stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
-from promptd.core.policy import Charge, Level
+from promptd.core.policy import Charge, Level, Policy, Stand
 from promptd.core.ports import Reservation
-from promptd.limits.memory import Key, MemoryLimits, key_of
+from promptd.limits.counters import Key, key_of
+from promptd.limits.memory import MemoryLimits
 
-#: Every stored TAT in UTC seconds; those in the past may be left out
-Load = Callable[[], Awaitable[Mapping[Key, float]]]
+#: Every stored counter; those that are idle may be left out
+Load = Callable[[], Awaitable[Mapping[Key, Stand]]]
 
-#: Store these TATs over older ones of the same keys, all or none
-Save = Callable[[Mapping[Key, float]], Awaitable[None]]
+#: Store these counters over older ones of the same keys, all or none
+Save = Callable[[Mapping[Key, Stand]], Awaitable[None]]
 
-#: TATs per call of `save`, so that one flush never holds the store for long
+#: How much of a budget a subject has used in the period that it is in (UTC seconds), by the rows of what was done; None
+#: where they can't tell
+Recount = Callable[[Policy, str, float], Awaitable[int | None]]
+
+#: Counters per call of `save`, so that one flush never holds the store for long
 _BATCH = 1000
 
 
 class PersistentLimits:
-    """The port of `memory`, with its TATs loaded at the start and flushed by upkeep."""
+    """The port over the counters of `memory`, loaded at the start and flushed by upkeep."""
 
-    def __init__(self, memory: MemoryLimits, load: Load, save: Save) -> None:
-        self._memory = memory
+    def __init__(self, memory: MemoryLimits, load: Load, save: Save, recount: Recount | None = None) -> None:
+        """`recount` is asked when a subject of a budget is seen for the first time, and counts more than what was stored."""
+        self._counters = memory.counters
         self._load = load
         self._save = save
-        self._dirty: dict[Key, None] = {}
+        self._recount = recount
 
     async def start(self, now: float) -> None:
         """Take over what an earlier process stored; call it once, before the first reservation."""
-        self._memory.restore(await self._load(), now)
+        self._counters.restore(await self._load(), now)
 
     async def flush(self, now: float) -> None:
         """Store what has changed since the last flush; upkeep calls it about once a second and at the end.
 
         Raises what `save` raises; then nothing is lost and the next flush tries again.
         """
-        waiting, self._dirty = self._dirty, {}
+        waiting, self._counters.changed = self._counters.changed, {}
         try:
             while batch := list(islice(waiting, _BATCH)):
-                await self._save(self._memory.tats(batch, now))
+                await self._save(self._counters.stands(batch, now))
                 for key in batch:
                     del waiting[key]
         finally:
-            self._dirty.update(waiting)
+            self._counters.changed.update(waiting)
 
     async def reserve(self, charges: Sequence[Charge], *, now: float) -> Reservation:
-        reservation = await self._memory.reserve(charges, now=now)
-        self._touch(charges)
-        return reservation
+        for one in charges:
+            if one.policy.period is not None and not self._counters.knows(key_of(one)):
+                await self._begin(one, now)
+        return self._counters.reserve(charges, now)
 
     async def settle(self, reservation: Reservation, actual: Mapping[str, int], *, now: float) -> None:
-        await self._memory.settle(reservation, actual, now=now)
-        self._touch(one.charge for one in reservation.held)
+        self._counters.settle(reservation, actual, now)
 
     async def release(self, reservation: Reservation, *, now: float) -> None:
-        await self._memory.release(reservation, now=now)
-        self._touch(one.charge for one in reservation.held)
+        self._counters.release(reservation, now)
 
     async def peek(self, charges: Sequence[Charge], *, now: float) -> Sequence[Level]:
-        return await self._memory.peek(charges, now=now)
+        return self._counters.levels(charges, now)
 
-    def _touch(self, charges: Iterable[Charge]) -> None:
-        self._dirty.update((key_of(one), None) for one in charges if one.policy.metric != "concurrency")
+    async def _begin(self, one: Charge, now: float) -> None:
+        used = await self._recount(one.policy, one.subject, now) if self._recount is not None else None
+        if used is not None:
+            self._counters.begin(one.policy, one.subject, used, now)

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from promptd.core.errors import StoreUnavailable
+from promptd.stores.sqlite.ledger import SqliteLedger
 from promptd.stores.sqlite.queue import SqliteQueue
 from promptd.stores.sqlite.records import SqliteRecords
 from promptd.stores.sqlite.writer import Writer
@@ -20,7 +21,7 @@ APPLICATION_ID = 0x70726F64  # "prod" in the file header, so that a stranger's d
 
 
 class Database:
-    """Both store ports on one file. Build it on a running loop; `close` commits what is waiting."""
+    """The store ports on one file. Build it on a running loop; `close` commits what is waiting."""
 
     def __init__(
         self,
@@ -39,6 +40,7 @@ class Database:
         self.writer = Writer(db, batch_seconds=batch_seconds, present=lambda: _inode(path) == opened)
         self.queue = SqliteQueue(self.writer, lease=lease, rescue_limit=rescue_limit, quarantine_after=quarantine_after)
         self.records = SqliteRecords(self.writer, str(path))
+        self.ledger = SqliteLedger(self.writer, str(path))
 
     def live_lanes(self) -> tuple[str, ...]:
         """The lanes that hold unfinished prompts: one step in an index per lane. Raises `StoreUnavailable`."""
@@ -47,6 +49,7 @@ class Database:
     async def close(self) -> None:
         await self.writer.close()
         self.records.close()
+        self.ledger.close()
 
 
 def _inode(path: Path) -> int | None:

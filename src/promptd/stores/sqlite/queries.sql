@@ -4,8 +4,68 @@
 -- A new prompt, waiting, running or already final.
 insert into prompt (id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority,
     not_before, deadline, max_attempts, created, updated, runs, failures, rescues, head, tag, due, lease, started,
-    finished, error_code, error_message, request, answer, trace, attempt, shared)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    finished, error_code, error_message, request, answer, trace, attempt, shared, arm, content, cost)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_ended
+-- An attached prompt with nothing special about it, its only attempt inside.
+insert into prompt (mode, priority, rescues, head, tag, shared, id, status, lane, model, user_id, key_id, team, arm,
+    capability, max_attempts, created, updated, started, finished, runs, failures, error_code, error_message, request,
+    answer, attempt, content, cost)
+values ('attached', 0, 0, 0, 0, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: recorded
+-- Whose row has the id, and when it came in.
+select user_id, created from prompt where id = ?;
+
+-- name: add_usage
+insert into usage (day, key_id, user_id, team, model, connection, arm, requests, attempts, completed, errors,
+    input_tokens, output_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost, unpriced, latency,
+    first_tokens, first_token)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict do update set
+    requests = requests + excluded.requests, attempts = attempts + excluded.attempts,
+    completed = completed + excluded.completed, errors = errors + excluded.errors,
+    input_tokens = input_tokens + excluded.input_tokens, output_tokens = output_tokens + excluded.output_tokens,
+    cached_tokens = cached_tokens + excluded.cached_tokens,
+    cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+    reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, cost = cost + excluded.cost,
+    unpriced = unpriced + excluded.unpriced, latency = latency + excluded.latency,
+    first_tokens = first_tokens + excluded.first_tokens, first_token = first_token + excluded.first_token;
+
+-- name: add_rating
+insert into rating (day, key_id, user_id, team, model, connection, arm, name, count, total)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict do update set count = count + excluded.count, total = total + excluded.total;
+
+-- name: set_scores
+update prompt set scores = ? where no = ?;
+
+-- name: add_cost
+update prompt set cost = cost + ? where no = ?;
+
+-- name: oldest_content
+-- Every key with final prompts that still hold text, and when the oldest of those finished: two steps per key.
+with recursive held (key) as (
+    select min(key_id) from prompt indexed by prompt_content where content = 1 and finished is not null
+    union all
+    select (select min(key_id) from prompt indexed by prompt_content
+            where content = 1 and finished is not null and key_id > held.key)
+    from held where held.key is not null
+)
+select key, (select min(finished) from prompt indexed by prompt_content
+             where content = 1 and finished is not null and key_id = held.key)
+from held where key is not null;
+
+-- name: old_content
+select no, request, answer from prompt indexed by prompt_content
+where content = 1 and finished is not null and key_id = ? and finished < ? order by finished limit ?;
+
+-- name: forget_content
+update prompt set request = ?, answer = ?, trace = null, content = 0 where no = ?;
+
+-- name: holds_content
+select content from prompt where no = ?;
 
 -- name: prompt_by_id
 select {columns} from prompt where id = ?;
@@ -121,20 +181,22 @@ update prompt set lease = ? where status = 'running';
 
 -- name: settle_final
 update prompt set status = :status, failures = :failures, updated = :now, finished = :now, lease = null,
-    error_code = :error_code, error_message = :error_message, answer = :answer, trace = :trace
-where no = :no and runs = :runs and status = 'running';
+    error_code = :error_code, error_message = :error_message, answer = :answer, trace = :trace,
+    cost = cost + :cost
+where no = :no and runs = :runs and status = 'running' returning cost;
 
 -- name: settle_waiting
--- The attempt failed and another follows at `due`.
+-- The attempt failed and another follows at `due`, maybe in another lane.
 update prompt set status = 'errored', failures = :failures, updated = :now, lease = null, head = 0, due = :due,
-    error_code = :error_code, error_message = :error_message
-where no = :no and runs = :runs and status = 'running';
+    lane = coalesce(:lane, lane),
+    error_code = :error_code, error_message = :error_message, cost = cost + :cost
+where no = :no and runs = :runs and status = 'running' returning cost;
 
 -- name: settle_back
 -- The worker is leaving; the prompt goes back to the front of its line.
 update prompt set status = 'scheduled', updated = :now, lease = null, due = null,
-    head = case when rescues >= :quarantine then 2 else 1 end
-where no = :no and runs = :runs and status = 'running';
+    head = case when rescues >= :quarantine then 2 else 1 end, cost = cost + :cost
+where no = :no and runs = :runs and status = 'running' returning cost;
 
 -- name: insert_attempt
 insert or ignore into attempt (prompt_no, run, engine, connection, model, started, first_token, finished, outcome,

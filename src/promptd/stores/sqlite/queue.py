@@ -18,6 +18,7 @@ from promptd.core.errors import Conflict, IdempotencyMismatch, NotFound
 from promptd.core.lifecycle import Move, Status, target
 from promptd.core.model import Attempt, Message, Outcome, Prompt, Thread
 from promptd.core.ports import Added, Claimed, Idempotency, Moved, Retention, Settlement
+from promptd.stores.sqlite.attempts import cost_of, lost_attempt, put_all_attempts, put_attempt
 from promptd.stores.sqlite.messages import put_messages
 from promptd.stores.sqlite.pruning import prune, remove
 from promptd.stores.sqlite.rows import (
@@ -105,11 +106,12 @@ class SqliteQueue:
             elif not blocked and not (shared and self._line_has_head(db, prompt.lane, prompt.user, prompt.priority)):
                 head, tag = 1, self._turn(db, prompt.lane, prompt.user)
         only = attempts[0] if len(attempts) == 1 else None
+        if attempts:
+            prompt = replace(prompt, cost=cost_of(attempts))
         row = from_prompt(prompt, head=head, tag=tag, due=due, lease=lease, attempt=only, shared=shared)
         cursor = db.execute(_Q["insert_prompt"], row)
-        if len(attempts) > 1:
-            rows = [from_attempt(replace(attempt, prompt=cursor.lastrowid or 0)) for attempt in attempts]
-            db.executemany(_Q["insert_attempt"], rows)
+        if prompt.status.final:
+            put_all_attempts(db, prompt, cursor.lastrowid or 0, attempts)
         return replace(prompt, no=cursor.lastrowid or 0, due=due, updated=prompt.updated or prompt.created)
 
     def _line_has_head(self, db: sqlite3.Connection, lane: str, user: str, priority: int) -> bool:
@@ -286,20 +288,21 @@ class SqliteQueue:
         failed = end.move in (Move.FAIL, Move.GIVE_UP)
         failures = prompt.failures + failed
         values: dict[str, Any] = {"no": prompt.no, "runs": prompt.runs, "now": end.now, "failures": failures}
+        values["cost"] = attempt.cost
         error = end.error if failed or end.move is Move.CANCEL else None
         values |= {"error_code": error.code if error else None, "error_message": error.message if error else None}
         if status.final:
             values |= {"status": status.value, "trace": end.trace or None}
             values["answer"] = encode(end.answer) if end.answer else None
-            changed = db.execute(_Q["settle_final"], values).rowcount
+            settled = db.execute(_Q["settle_final"], values).fetchone()
         elif end.move is Move.FAIL:
-            changed = db.execute(_Q["settle_waiting"], values | {"due": end.due}).rowcount
+            settled = db.execute(_Q["settle_waiting"], values | {"due": end.due, "lane": end.lane}).fetchone()
         else:
-            changed = db.execute(_Q["settle_back"], values | {"quarantine": self._quarantine_after}).rowcount
-        if not changed:
+            settled = db.execute(_Q["settle_back"], values | {"quarantine": self._quarantine_after}).fetchone()
+        if settled is None:
             self._settle_lost(db, prompt, attempt)
             return None
-        db.execute(_Q["insert_attempt"], from_attempt(attempt))
+        put_attempt(db, prompt, attempt)
         if prompt.thread is not None:
             if end.messages:
                 put_messages(db, end.messages, prompt.no, end.now)
@@ -307,6 +310,7 @@ class SqliteQueue:
         return replace(
             prompt,
             status=status,
+            lane=end.lane if end.move is Move.FAIL and end.lane is not None else prompt.lane,
             failures=failures,
             updated=end.now,
             finished=end.now if status.final else None,
@@ -314,13 +318,15 @@ class SqliteQueue:
             error=error,
             answer=end.answer if status is Status.COMPLETED else None,
             trace=end.trace,
+            cost=settled[0],
         )
 
     def _settle_lost(self, db: sqlite3.Connection, prompt: Prompt, attempt: Attempt) -> None:
         """The lease is gone. A rescue wrote its own ledger row; if a cancel took it, the attempt goes in as canceled."""
         if db.execute(_Q["prompt_by_no"], (prompt.no,)).fetchone() is not None:
             canceled = replace(attempt, outcome=Outcome.CANCELED, code="cancelled")
-            db.execute(_Q["insert_attempt"], from_attempt(canceled))
+            if put_attempt(db, prompt, canceled):
+                db.execute(_Q["add_cost"], (attempt.cost, prompt.no))
 
     # ------------------------------------------------------------ cancel, retry, rescue, prune
 
@@ -338,6 +344,8 @@ class SqliteQueue:
         def work(db: sqlite3.Connection) -> Moved:
             prompt = self._by_id(db, identifier)
             target(prompt.status, Move.RETRY)
+            if not db.execute(_Q["holds_content"], (prompt.no,)).fetchone()[0]:
+                raise Conflict("the prompt's question is not kept any more, or never was")
             rejoin_thread(db, prompt, now)
             only = db.execute(_Q["only_attempt"], (prompt.no,)).fetchone()[0]
             if only is not None:
@@ -362,17 +370,7 @@ class SqliteQueue:
         return await self._writer.submit(work)
 
     def _rescue(self, db: sqlite3.Connection, prompt: Prompt, alone: bool, now: float) -> Prompt:
-        lost = Attempt(
-            prompt=prompt.no,
-            run=prompt.runs,
-            engine="",
-            connection=prompt.lane,
-            model=prompt.model,
-            started=prompt.started or prompt.created,
-            finished=now,
-            outcome=Outcome.LOST,
-        )
-        db.execute(_Q["insert_attempt"], from_attempt(lost))
+        put_attempt(db, prompt, lost_attempt(prompt, now))
         if prompt.rescues + 1 < self._rescue_limit and prompt.failures + alone < prompt.max_attempts:
             values = {"no": prompt.no, "now": now, "quarantine": self._quarantine_after}
             back = to_prompt(db.execute(_Q["rescue"], values).fetchone())

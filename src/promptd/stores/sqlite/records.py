@@ -53,6 +53,7 @@ _TABLES: dict[Any, _Table] = {
             "user": "user_id",
             "key": "key_id",
             "team": "team",
+            "arm": "arm",
             "mode": "mode",
             "capability": "capability",
             "thread": "thread_id",

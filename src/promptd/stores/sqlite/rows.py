@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from promptd.core.content import ToolCall
 from promptd.core.lifecycle import Status
 from promptd.core.model import (
     Answer,
@@ -19,8 +20,8 @@ from promptd.core.model import (
     Outcome,
     Prompt,
     Request,
+    Score,
     Thread,
-    ToolCall,
     Usage,
 )
 
@@ -36,10 +37,27 @@ class Details(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class Embedded(msgspec.Struct, frozen=True, array_like=True):
+    """An attempt inside its prompt's row, without names: they would be two thirds of it. New fields come last."""
+
+    run: int
+    engine: str
+    connection: str
+    model: str
+    started: float
+    outcome: Outcome
+    first_token: float | None
+    finished: float | None
+    code: str | None
+    message: str | None
+    usage: Usage
+    cost: int | None
+
+
 PROMPT_COLUMNS = (
     "no, id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority, not_before, "
     "deadline, max_attempts, created, updated, runs, failures, rescues, due, started, finished, error_code, "
-    "error_message, request, answer, trace"
+    "error_message, request, answer, trace, arm, scores, cost"
 )
 ATTEMPT_COLUMNS = (
     "prompt_no, run, engine, connection, model, started, first_token, finished, outcome, code, message, usage, cost"
@@ -57,9 +75,13 @@ _tool_calls = msgspec.json.Decoder(tuple[ToolCall, ...]).decode
 _details = msgspec.json.Decoder(Details).decode
 _members = msgspec.json.Decoder(tuple[str, ...]).decode
 _attempt = msgspec.json.Decoder(Attempt).decode
+_embedded = msgspec.json.Decoder(Embedded).decode
+_scores = msgspec.json.Decoder(tuple[Score, ...]).decode
 
 #: what `to_prompt` raises for a row that this version can't read
 UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, TypeError)
+NO_REQUEST = b"{}"  #: how `Request()` is written
+_UNKNOWN_COST = -1
 _NO_REQUEST = Request()
 _NO_DETAILS = Details()
 _STATUS = {status.value: status for status in Status}
@@ -108,6 +130,9 @@ def to_prompt(row: Row) -> Prompt:
         request=_request(row[26]) if row[26] else _NO_REQUEST,
         answer=_answer(row[27]) if row[27] else None,
         trace=row[28] or b"",
+        arm=row[29],
+        scores=_scores(row[30]) if row[30] else (),
+        cost=row[31],
     )
 
 
@@ -118,7 +143,7 @@ def shown(row: Row) -> Prompt:
     except UNREADABLE:
         mode = row[8] if row[8] in _MODE else Mode.QUEUED.value
         capability = row[9] if row[9] in _CAPABILITY else Capability.CHAT.value
-        return to_prompt((*row[:8], mode, capability, *row[10:26], None, None, None))
+        return to_prompt((*row[:8], mode, capability, *row[10:26], None, None, None, row[29], None, row[31]))
 
 
 def from_prompt(
@@ -132,6 +157,7 @@ def from_prompt(
     shared: bool = True,
 ) -> Row:
     """The parameters of `insert_prompt`. `shared`: it stands in the line of its caller."""
+    request = encode(prompt.request)
     return (
         prompt.id,
         prompt.status.value,
@@ -161,11 +187,49 @@ def from_prompt(
         prompt.finished,
         prompt.error.code if prompt.error else None,
         prompt.error.message if prompt.error else None,
-        encode(prompt.request),
+        request,
         encode(prompt.answer) if prompt.answer else None,
         prompt.trace or None,
-        encode(attempt) if attempt else None,
+        embed(attempt) if attempt else None,
         shared,
+        prompt.arm,
+        request != NO_REQUEST or (prompt.answer is not None and speaks(prompt.answer)),
+        prompt.cost,
+    )
+
+
+def speaks(answer: Answer) -> bool:
+    """Whether an answer holds what a model said, and not only what it used."""
+    return bool(answer.text or answer.tool_calls or answer.thinking or answer.refusal or answer.value is not None)
+
+
+def from_ended(prompt: Prompt, attempt: Attempt | None) -> Row:
+    """The parameters of `insert_ended`."""
+    request, answer, error = encode(prompt.request), prompt.answer, prompt.error
+    return (
+        prompt.id,
+        prompt.status._value_,  # what `value` gives, at a quarter of its cost
+        prompt.lane,
+        prompt.model,
+        prompt.user,
+        prompt.key,
+        prompt.team,
+        prompt.arm,
+        prompt.capability._value_,
+        prompt.max_attempts,
+        prompt.created,
+        prompt.updated or prompt.created,
+        prompt.started,
+        prompt.finished,
+        prompt.runs,
+        prompt.failures,
+        None if error is None else error.code,
+        None if error is None else error.message,
+        request,
+        None if answer is None else encode(answer),
+        None if attempt is None else embed(attempt),
+        request != NO_REQUEST or (answer is not None and speaks(answer)),
+        0 if attempt is None else attempt.cost,
     )
 
 
@@ -183,13 +247,35 @@ def to_attempt(row: Row) -> Attempt:
         code=row[9],
         message=row[10],
         usage=_usage(row[11]),
-        cost=row[12],
+        cost=None if row[12] == _UNKNOWN_COST else row[12],
+    )
+
+
+def embed(attempt: Attempt) -> bytes:
+    """The only attempt of a row that is written once; it does not know its prompt's number yet."""
+    return encode(
+        Embedded(
+            attempt.run,
+            attempt.engine,
+            attempt.connection,
+            attempt.model,
+            attempt.started,
+            attempt.outcome,
+            attempt.first_token,
+            attempt.finished,
+            attempt.code,
+            attempt.message,
+            attempt.usage,
+            attempt.cost,
+        )
     )
 
 
 def embedded_attempt(no: int, data: bytes) -> Attempt:
-    """The only attempt of a row that was written once; it did not know its prompt's number then."""
-    return msgspec.structs.replace(_attempt(data), prompt=no)
+    """What `embed` wrote, as an attempt of prompt `no`."""
+    if data.startswith(b"{"):  # rows of schema 2 and before have it with names
+        return msgspec.structs.replace(_attempt(data), prompt=no)
+    return Attempt(prompt=no, **msgspec.structs.asdict(_embedded(data)))
 
 
 def from_attempt(attempt: Attempt) -> Row:
@@ -206,7 +292,7 @@ def from_attempt(attempt: Attempt) -> Row:
         attempt.code,
         attempt.message,
         encode(attempt.usage),
-        attempt.cost,
+        _UNKNOWN_COST if attempt.cost is None else attempt.cost,
     )
 
 

@@ -1,0 +1,174 @@
+"""The ledger on SQLite: rows of attached prompts in batches, what all rows add up to, scores, and the end of texts."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from promptd.core.errors import Conflict, NotFound, StoreUnavailable
+from promptd.core.lifecycle import Status
+from promptd.core.model import Mode, Prompt, Score
+from promptd.core.ports import Ended
+from promptd.core.usage import Report, Tally, UsageQuery, count, place_of
+from promptd.stores.sqlite.attempts import cost_of, write_rows
+from promptd.stores.sqlite.forgetting import forget
+from promptd.stores.sqlite.readers import Readers
+from promptd.stores.sqlite.rows import Row, encode, from_ended, from_prompt, load_queries, shown
+from promptd.stores.sqlite.usage import add_usage, find_usage, rate
+from promptd.stores.sqlite.writer import Writer
+
+_Q = load_queries("queries.sql")
+_log = logging.getLogger(__name__)
+_AT_ONCE = 40  #: rows of one statement: a statement costs more than what it inserts
+_HEAD, _, _VALUES = _Q["insert_ended"].rpartition("values ")
+_INSERT_MANY = f"{_HEAD}values {', '.join([_VALUES] * _AT_ONCE)}"
+_ATTACHED = Mode.ATTACHED
+_MOST_SCORES = 32  # of one prompt
+#: what a value raises that no column can hold
+_UNSTORABLE = (
+    UnicodeEncodeError,
+    OverflowError,
+    msgspec.MsgspecError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
+
+
+class SqliteLedger:
+    """Port `Ledger`."""
+
+    def __init__(self, writer: Writer, path: str) -> None:
+        self._writer = writer
+        self._reports = Readers(path, 1, "reports")
+
+    def close(self) -> None:
+        self._reports.close()
+
+    async def record(self, ended: Sequence[Ended]) -> None:
+        await self._writer.submit(lambda db: _record(db, ended))
+
+    async def report(self, query: UsageQuery) -> Report:
+        try:
+            return await self._reports.run(lambda db: find_usage(db, query))
+        except sqlite3.Error as error:
+            raise StoreUnavailable("the store can't be read", detail=str(error)) from error
+
+    async def score(self, identifier: str, score: Score) -> Prompt:
+        return await self._writer.submit(lambda db: _score(db, identifier, score))
+
+    async def forget(self, age: float | None, keys: Mapping[str, float], *, now: float) -> int:
+        return await forget(self._writer, age, keys, now=now)
+
+
+def _record(db: sqlite3.Connection, ended: Sequence[Ended]) -> None:
+    tally: Tally = {}
+    plain: list[Ended] = []
+    for one in ended:
+        if _is_plain(one):
+            plain.append(one)
+        else:
+            _record_one(db, one, tally)
+    for start in range(0, len(plain), _AT_ONCE):
+        _record_plain(db, plain[start : start + _AT_ONCE], tally)
+    add_usage(db, tally)
+
+
+def _is_plain(ended: Ended) -> bool:
+    prompt = ended.prompt
+    return not (
+        len(ended.attempts) > 1
+        or prompt.trace
+        or prompt.parent is not None
+        or prompt.thread is not None
+        or prompt.priority
+        or prompt.deadline is not None
+        or prompt.not_before is not None
+        or prompt.rescues
+        or prompt.mode is not _ATTACHED
+    )
+
+
+def _record_plain(db: sqlite3.Connection, ended: Sequence[Ended], tally: Tally) -> None:
+    if len(ended) == _AT_ONCE:
+        try:
+            rows = [from_ended(one.prompt, one.attempts[0] if one.attempts else None) for one in ended]
+            db.execute(_INSERT_MANY, [value for row in rows for value in row])
+        except (sqlite3.IntegrityError, *_UNSTORABLE):
+            pass  # none of them is in; one by one shows which is in the way
+        else:
+            for one in ended:
+                count(tally, one.prompt, one.attempts)
+            return
+    for one in ended:
+        _record_one(db, one, tally)
+
+
+def _record_one(db: sqlite3.Connection, ended: Ended, tally: Tally) -> None:
+    """A row that can't be stored whatever happens must not keep the others of its batch out for ever."""
+    try:
+        if _insert(db, ended):
+            count(tally, ended.prompt, ended.attempts)
+    except (sqlite3.IntegrityError, *_UNSTORABLE) as error:
+        _log.error("prompt %r can't be stored: %s", ended.prompt.id, error, extra={"action": "prompt_unstorable"})
+
+
+def _insert(db: sqlite3.Connection, ended: Ended) -> bool:
+    """False where this very prompt is stored already: a commit that failed may have been on disk."""
+    prompt = ended.prompt
+    try:
+        _write(db, prompt, ended)
+    except sqlite3.IntegrityError:
+        known = _recorded(db, prompt.id)
+        if known is None:
+            raise
+        if known == (prompt.user, prompt.created):
+            return False
+        other = replace(prompt, id=f"{prompt.id}~{int(prompt.created * 1_000_000):x}")
+        if _recorded(db, other.id) is not None:
+            return False
+        _write(db, other, ended)
+    return True
+
+
+def _recorded(db: sqlite3.Connection, identifier: str) -> Row | None:
+    row: Row | None = db.execute(_Q["recorded"], (identifier,)).fetchone()
+    return row
+
+
+def _write(db: sqlite3.Connection, prompt: Prompt, ended: Ended) -> None:
+    attempts = ended.attempts
+    only = attempts[0] if len(attempts) == 1 else None
+    if _is_plain(ended):
+        db.execute(_Q["insert_ended"], from_ended(prompt, only))
+        return
+    shared = prompt.thread is None
+    prompt = replace(prompt, cost=cost_of(attempts))
+    row = from_prompt(prompt, head=0, tag=0, due=None, lease=None, attempt=only, shared=shared)
+    db.execute("savepoint rows")  # all of them or none: a prompt without its attempts would look like one that had none
+    try:
+        write_rows(db, db.execute(_Q["insert_prompt"], row).lastrowid or 0, attempts)
+    except BaseException:
+        db.execute("rollback to rows")
+        raise
+    finally:
+        db.execute("release rows")
+
+
+def _score(db: sqlite3.Connection, identifier: str, score: Score) -> Prompt:
+    row = db.execute(_Q["prompt_by_id"], (identifier,)).fetchone()
+    if row is None:
+        raise NotFound(f"no prompt {identifier}")
+    prompt = shown(row)
+    if prompt.status is not Status.COMPLETED:
+        raise Conflict(f"the prompt is {prompt.status}; only an answer can be scored")
+    before = [one for one in prompt.scores if (one.user, one.name) == (score.user, score.name)]
+    scores = (*(one for one in prompt.scores if one not in before), score)
+    if len(scores) > _MOST_SCORES:
+        raise Conflict(f"the prompt has {_MOST_SCORES} scores already")
+    db.execute(_Q["set_scores"], (encode(scores), prompt.no))
+    rate(db, place_of(prompt), score, before[0] if before else None)
+    return replace(prompt, scores=scores)
