@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from promptd import registry
 from promptd.app import House, build
+from promptd.core.content import Turn
 from promptd.core.engine import Call, Standing
 from promptd.core.errors import (
     ContentRefused,
@@ -27,7 +28,7 @@ from promptd.core.errors import (
 )
 from promptd.core.identity import ALL_PERMISSIONS
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Chunk, Prompt, Request, Submission, Turn
+from promptd.core.model import Caller, Chunk, Prompt, Request, Submission
 from promptd.faces import Reloaded
 from promptd.settings import load
 from promptd.testing.scripted import Scripted, ScriptedConfig
@@ -214,15 +215,13 @@ async def test_an_attached_call_outlives_its_connection(site: Site, tmp_path: Pa
     gate = tmp_path / "gate"
     submission = Submission(caller=ANN, request=Request(messages=(Turn("user", held(gate)),)))
     text = ""
-    async with asyncio.timeout(PATIENCE), site.house.walk.attached.open(submission) as (_, live):
-        async for batch in live:
-            text += "".join(chunk.text for chunk in batch)
+    async with asyncio.timeout(PATIENCE), site.house.walk.attached.open(submission) as visit:
+        async for chunk in visit.chunks():
+            text += chunk.text
             if not gate.exists():
                 await site.reload(connections={"two": {"engine": "scripted"}}, models={"b": {"connection": "two"}})
                 assert site.engine.stops.empty()
                 gate.touch()
-            if batch[-1].kind == "done":
-                break
     assert text == "behind"
     assert await site.stopped() == "one"
 

@@ -125,6 +125,12 @@ def test_what_says_nothing_means_defaults(read: Load, text: str) -> None:
         ("models: {m: {connection: nope}}", "models.m.connection", "expected one of builtin"),
         ("default_model: nope", "default_model", "expected one of demo"),
         ("limits: [{name: a, metric: requests, limit: 0}]", "limits[0].limit", "greater than or equal to 1"),
+        ("limits: [{name: a, metric: concurrency, limit: 1, period: day}]", "limits[0]", "no period"),
+        ("limits: [{name: a, metric: cost, limit: 1, period: day, window: 9}]", "limits[0]", "no window"),
+        ("limits: [{name: a, metric: cost, limit: 1, period: week}]", "limits[0].period", "day"),
+        ("limits: [{name: a, metric: cost, limit: 1, scope: planet}]", "limits[0].scope", "pattern"),
+        ("limits: [{name: a, metric: cost, limit: 1, scope: 'header:X-Tenant'}]", "limits[0].scope", "pattern"),
+        ("limits: [{name: a, metric: cost, limit: 1, scope: all, only: x}]", "limits[0]", "only"),
         ("limits: [{name: a, metric: concurrency, limit: 1, window: 9}]", "limits[0].window", "concurrency"),
         ("limits: [{name: a, metric: concurrency, limit: 1, burst: 9}]", "limits[0].burst", "concurrency"),
         (

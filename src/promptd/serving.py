@@ -28,6 +28,7 @@ _log = logging.getLogger("promptd")
 _SWITCH_SECONDS: Final = 0.0005  # a busy loop must not starve the commit thread
 _MOST_FILES: Final = 65_536  # connections are files; the usual soft limit is 1,024
 _BACKLOG: Final = 2048
+_GARBAGE: Final = (50_000, 20, 50)  # a call makes hundreds of objects and no cycles; looking for them cost 5 % of it
 _CLOSE_SECONDS: Final = 5  # for readers to go after the drain
 _PRIVATE: Final = 0o077  # database, keys and backups are for this user alone
 
@@ -104,6 +105,7 @@ async def _serve(
     preparing = asyncio.create_task(_prepare(house), name="signing key")
     _announce(house, listener)
     gc.freeze()  # what lives as long as the server needs no looking through
+    gc.set_threshold(*_GARBAGE)
     if started is not None:
         started()
     await _first(stop.wait(), asyncio.shield(serving))

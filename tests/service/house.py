@@ -12,27 +12,18 @@ from typing import Any
 
 from promptd.buses.memory import MemoryBus
 from promptd.core.chunks import Position
+from promptd.core.content import Turn
 from promptd.core.engine import Call, Engine, NoConfig
 from promptd.core.filters import Filter, Order, Query
 from promptd.core.identity import ALL_PERMISSIONS, USER_PERMISSIONS
 from promptd.core.lifecycle import Status
-from promptd.core.model import (
-    Attempt,
-    Caller,
-    Capability,
-    Chunk,
-    Prompt,
-    Request,
-    Submission,
-    Turn,
-    Usage,
-    Verdict,
-)
+from promptd.core.model import Attempt, Caller, Capability, Chunk, Prompt, Request, Submission, Usage, Verdict
 from promptd.core.policy import Policy
 from promptd.core.routing import Price, Route
 from promptd.egress import Egress
 from promptd.limits.memory import MemoryLimits
 from promptd.service.attachments import Attachments
+from promptd.service.charges import ChargeRules, Charges
 from promptd.service.clock import Ids
 from promptd.service.connections import Connection, Connections
 from promptd.service.contents import Contents
@@ -42,6 +33,7 @@ from promptd.service.intake import Intake, IntakeRules
 from promptd.service.keys import Keys
 from promptd.service.metrics import Metrics
 from promptd.service.prompts import Prompts
+from promptd.service.router import Router
 from promptd.service.streams import Streams
 from promptd.service.threads import Threads
 from promptd.service.tickets import Tickets
@@ -205,13 +197,16 @@ class House:
         self.contents = Contents(FolderFiles(path.parent / "files"), self.records)
         self.uploads = Uploads(contents=self.contents, records=self.records, clock=clock, ids=ids)
         self.attachments = Attachments(uploads=self.uploads, read_document=_text, readable=_is_text)
+        self.router = Router(connections=self.connections, clock=clock, entropy=os.urandom)
         self.execution = Execution(
             queue=self.queue,
             records=self.records,
             bus=self.bus,
             connections=self.connections,
+            router=self.router,
             attachments=self.attachments,
             events=self.events,
+            input_guard=None,
             output_guard=output_guard,
             clock=clock,
             ids=ids,
@@ -230,13 +225,15 @@ class House:
             records=self.records,
             worker=self.worker,
             connections=self.connections,
+            router=self.router,
             attachments=self.attachments,
             events=self.events,
             guard=guard,
             limits=self.limits,
+            charges=Charges(ChargeRules(policies=tuple(policies)), {}),
             clock=clock,
             ids=ids,
-            rules=IntakeRules(max_waiting=max_waiting, policies=tuple(policies)),
+            rules=IntakeRules(max_waiting=max_waiting),
             metrics=self.metrics,
         )
         self.worker.on_final = self.intake.settle

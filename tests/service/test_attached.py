@@ -6,16 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from promptd.app import House, build
-from promptd.core.errors import NotFound, ShuttingDown
+from promptd.core.content import Turn
+from promptd.core.errors import Cancelled, NotFound, PromptExecutionError, ShuttingDown
 from promptd.core.filters import Filter, Query
 from promptd.core.identity import USER_PERMISSIONS
 from promptd.core.lifecycle import Status
-from promptd.core.model import Attempt, Caller, Chunk, Mode, Outcome, Prompt, Request, Submission, Turn
+from promptd.core.model import Attempt, Caller, Chunk, Mode, Outcome, Prompt, Request, Submission
 from promptd.settings import Settings
 from promptd.testing.upstream import Upstream
 
@@ -57,8 +58,17 @@ def ask(model: str = "echo", text: str = "hello there", caller: Caller = ANN) ->
 
 
 async def run(house: House, submission: Submission) -> tuple[Prompt, list[Chunk]]:
-    async with asyncio.timeout(PATIENCE), house.walk.attached.open(submission) as (prompt, live):
-        return prompt, [chunk async for batch in live for chunk in batch]
+    async with asyncio.timeout(PATIENCE), house.walk.attached.open(submission) as visit:
+        return visit.prompt, [chunk async for chunk in visit.chunks()]
+
+
+async def fail(house: House, submission: Submission) -> tuple[Prompt, PromptExecutionError, list[Chunk]]:
+    """A call that must fail: its prompt, with what, and what was said before."""
+    said: list[Chunk] = []
+    with pytest.raises(PromptExecutionError) as raised:
+        async with asyncio.timeout(PATIENCE), house.walk.attached.open(submission) as visit:
+            said.extend([chunk async for chunk in visit.chunks()])
+    return visit.prompt, raised.value, said
 
 
 async def stored(house: House, prompt: Prompt) -> Prompt:
@@ -103,15 +113,41 @@ async def test_it_is_seen_by_its_author_from_the_answer_on(house: House) -> None
 
 
 async def test_others_may_look_it_up_and_follow_it_while_it_runs(house: House) -> None:
-    async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as (prompt, live):
-        first = await anext(live)
-        assert (await house.walk.prompts.get(ANN, prompt.id)).status is Status.RUNNING
-        followed = house.walk.streams.follow(prompt.id)
-        assert "".join(chunk.text for chunk in await anext(followed)) == "".join(chunk.text for chunk in first)
-        await house.walk.prompts.cancel(ANN, prompt.id)
-        ends = [chunk.kind async for batch in followed for chunk in batch]
+    with pytest.raises(Cancelled):  # noqa: PT012 - a call has a beginning and an end
+        async with asyncio.timeout(PATIENCE), house.walk.attached.open(replace(ask("stall"), keep=True)) as visit:
+            prompt, live = visit.prompt, visit.chunks()
+            first = await anext(live)
+            assert (await house.walk.prompts.get(ANN, prompt.id)).status is Status.RUNNING
+            followed = house.walk.streams.follow(prompt.id)
+            assert "".join(chunk.text for chunk in await anext(followed)) == first.text
+            await house.walk.prompts.cancel(ANN, prompt.id)
+            await anext(live)
+    ends = [chunk.kind async for batch in followed for chunk in batch]
     assert ends == ["error"]
     assert (await stored(house, prompt)).status is Status.CANCELED
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["kept", "not kept"])
+@pytest.mark.parametrize("how", ["done", "left", "failed"])
+async def test_whoever_waits_for_its_end_is_told(house: House, how: str, keep: bool) -> None:
+    model = {"done": "echo", "left": "stall", "failed": "500"}[how]
+    expected = {"done": Status.COMPLETED, "left": Status.CANCELED, "failed": Status.ABANDONED}[how]
+    async with asyncio.timeout(PATIENCE):
+        async with house.walk.attached.open(replace(ask(model), keep=keep)) as visit:
+            finished = asyncio.create_task(house.walk.streams.finished(visit.prompt.id))
+            soon = asyncio.create_task(house.walk.streams.finished_soon(visit.prompt.id, 2 * PATIENCE))
+            await asyncio.sleep(0)  # both wait now
+            if how == "left":
+                await anext(visit.chunks())
+            elif how == "failed":
+                with pytest.raises(PromptExecutionError):
+                    await visit.whole()
+            else:
+                await visit.whole()
+        assert (await finished).status is expected
+        await soon
+        # and whoever comes between the end and the row on the disk
+        assert (await house.walk.streams.finished(visit.prompt.id)).status is expected
 
 
 @pytest.mark.parametrize(("model", "text_first"), [("stall", True), ("slow-first-byte", False)])
@@ -120,13 +156,18 @@ async def test_a_caller_that_leaves_closes_the_upstream_at_once(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(PATIENCE):
-        async with house.walk.attached.open(ask(model)) as (prompt, live):
+        async with house.walk.attached.open(ask(model)) as visit:
+            prompt, live = visit.prompt, visit.chunks()
             if text_first:
                 await anext(live)
+                left = loop.time()
             else:
+                waiting = asyncio.create_task(anext(live))
                 while not upstream.calls:
                     await asyncio.sleep(0)
-            left = loop.time()
+                left = loop.time()
+                waiting.cancel()
+                await asyncio.wait([waiting])
         assert await upstream.presence.left() - left < CLOSED_WITHIN
     row = await stored(house, prompt)
     assert (row.status, row.error and row.error.message) == (Status.CANCELED, "the caller left")
@@ -140,8 +181,8 @@ async def test_two_hundred_callers_that_leave_at_once(tmp_path: Path, upstream: 
         ready, leave, left = asyncio.Semaphore(0), asyncio.Event(), 0.0
 
         async def call() -> None:
-            async with house.walk.attached.open(ask("stall")) as (_, live):
-                await anext(live)
+            async with house.walk.attached.open(ask("stall")) as visit:
+                await anext(visit.chunks())
                 ready.release()
                 await leave.wait()
 
@@ -158,8 +199,8 @@ async def test_two_hundred_callers_that_leave_at_once(tmp_path: Path, upstream: 
 
 
 async def test_a_failure_before_the_first_text_is_tried_once_more(house: House, upstream: Upstream) -> None:
-    prompt, chunks = await run(house, ask("500"))
-    assert [(chunk.kind, chunk.code) for chunk in chunks] == [("error", "service_unavailable")]
+    prompt, error, said = await fail(house, ask("500"))
+    assert (error.code, said) == ("service_unavailable", [])
     assert len(upstream.calls) == 2
     row = await stored(house, prompt)
     assert (row.status, row.runs) == (Status.ABANDONED, 2)
@@ -170,16 +211,15 @@ async def test_a_failure_before_the_first_text_is_tried_once_more(house: House, 
 async def test_no_second_try_where_it_can_not_help_or_text_was_seen(
     house: House, upstream: Upstream, model: str
 ) -> None:
-    prompt, chunks = await run(house, ask(model))
-    assert chunks[-1].kind == "error"
+    prompt, _, _ = await fail(house, ask(model))
     assert len(upstream.calls) == 1
     assert (await stored(house, prompt)).runs == 1
 
 
 async def test_callers_wait_for_slots_and_may_leave_the_line(tmp_path: Path, upstream: Upstream) -> None:
     async with living(tmp_path, upstream, slots=1) as house:
-        async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as (_, live):
-            await anext(live)
+        async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as visit:
+            await anext(visit.chunks())
             impatient = asyncio.create_task(run(house, ask()))
             patient = asyncio.create_task(run(house, ask()))
             while len(house.walk.worker.load()) != 1 or not upstream.calls:
@@ -219,12 +259,14 @@ async def test_a_draining_house_takes_no_more(house: House) -> None:
 
 
 async def test_drain_ends_a_call_under_way(house: House) -> None:
-    async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as (prompt, live):
-        await anext(live)
-        await house.drain(0)
-        rest: list[Any] = [chunk async for batch in live for chunk in batch]
-        assert rest[-1].kind == "error"
-    assert (await stored(house, prompt)).status is Status.CANCELED
+    with pytest.raises(Cancelled, match="shutting down"):  # noqa: PT012 - a call has a beginning and an end
+        async with asyncio.timeout(PATIENCE), house.walk.attached.open(ask("stall")) as visit:
+            live = visit.chunks()
+            await anext(live)
+            leaving = asyncio.create_task(house.drain(0))
+            await anext(live)
+    await leaving
+    assert (await stored(house, visit.prompt)).status is Status.CANCELED
 
 
 async def test_callers_take_turns_while_they_wait_for_a_slot(tmp_path: Path, upstream: Upstream) -> None:
@@ -235,8 +277,8 @@ async def test_callers_take_turns_while_they_wait_for_a_slot(tmp_path: Path, ups
         order.append(text)
 
     async with living(tmp_path, upstream, slots=1) as house, asyncio.timeout(PATIENCE):
-        async with house.walk.attached.open(ask("stall")) as (_, live):
-            await anext(live)
+        async with house.walk.attached.open(ask("stall")) as visit:
+            await anext(visit.chunks())
             calls = []
             for text, caller in [("a1", ANN), ("a2", ANN), ("a3", ANN), ("b1", BOB)]:
                 calls.append(asyncio.create_task(call(house, text, caller)))

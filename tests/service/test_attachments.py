@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from promptd.core.content import Turn
 from promptd.core.errors import Forbidden, InvalidRequest, NotFound, ResourceNotFound, StoreUnavailable
 from promptd.core.files import Upload
 from promptd.core.filters import Query
-from promptd.core.model import Blob, Capability, Turn
+from promptd.core.model import Blob, Capability
 from promptd.testing import media
 from tests.service.house import ANN, BOB, House
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from promptd.core.chunks import Position
+from promptd.core.content import Turn
 from promptd.core.engine import Call, NoConfig
 from promptd.core.errors import InvalidRequest, StoreUnavailable
 from promptd.core.files import Upload
 from promptd.core.filters import Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Blob, Capability, Chunk, Request, Turn, Usage
+from promptd.core.model import Blob, Capability, Chunk, Request, Usage
 from promptd.stores.files import FolderFiles
 from promptd.testing.files import stream
 from tests.service.conftest import Build

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
-from promptd.core.errors import Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
+from promptd.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, Overloaded, Unauthenticated
 from promptd.core.filters import Query
 from promptd.core.identity import ALL_PERMISSIONS, KEY_EDIT, PROMPT_VIEW, USER_PERMISSIONS
+from promptd.core.keys import KeyChange, KeyLimit
 from promptd.core.model import Caller, Key
 from promptd.service.keys import Keys
 from tests.service.house import ADMIN, ANN, BOB, Clock, House
 
+LIMIT = KeyLimit(name="calls", metric="requests", limit=2)
 MAKER = Caller("ann", "key-ann", "", frozenset({KEY_EDIT, PROMPT_VIEW}))
 
 
@@ -103,6 +105,91 @@ async def test_a_key_is_of_its_makers_team_and_does_not_outlive_its_makers_key(h
     assert early.expires == clock() + 1
     free, _ = await house.keys.create(ADMIN, name="x", user="ann", team="blue")
     assert (free.team, free.expires) == ("blue", None)
+
+
+async def test_a_key_made_by_a_limited_one_is_as_limited(house: House) -> None:
+    permissions = MAKER.permissions
+    limits = (KeyLimit(name="daily", metric="requests", limit=5, period="day"),)
+    own, _ = await house.keys.create(
+        ADMIN,
+        name="own",
+        user="ann",
+        permissions=permissions,
+        models=("gpt-*",),
+        keep=False,
+        retention=60.0,
+        limits=limits,
+    )
+    maker = Caller("ann", own.id, "", permissions, models=own.models)
+    view = frozenset({PROMPT_VIEW})
+    child, _ = await house.keys.create(maker, name="child", permissions=view, keep=True, limits=limits)
+    assert (child.models, child.keep, child.retention) == (("gpt-*",), False, 60.0)
+    assert [policy.only for policy in child.limits] == [own.id, child.id], "it uses up its maker's limit beside its own"
+    assert house.keys.sharing(own.id) == (own.id, child.id)
+    for models in (("*",), ("gpt-*", "claude")):
+        with pytest.raises(Forbidden):
+            await house.keys.create(maker, name="x", permissions=view, models=models)
+    narrow, _ = await house.keys.create(maker, name="x", permissions=view, models=("gpt-4o",))
+    assert narrow.models == ("gpt-4o",)
+
+
+async def test_changes_work_at_once(house: House, clock: Clock) -> None:
+    key, secret = await house.keys.create(ADMIN, name="ci", user="ann", labels={"app": "one"})
+    assert (await house.keys.authenticate(secret)).models == ()
+    before = house.keys.changes.count
+    change = KeyChange(
+        models=("gpt-*",),
+        permissions=frozenset({PROMPT_VIEW}),
+        limits=(KeyLimit(name="calls", metric="requests", limit=2),),
+        keep=True,
+        retention=60.0,
+        expires=clock() + 100,
+    )
+    changed = await house.keys.edit(ADMIN, key.id, change)
+    caller = await house.keys.authenticate(secret)
+    assert (caller.models, caller.keep, caller.permissions) == (("gpt-*",), True, frozenset({PROMPT_VIEW}))
+    assert house.keys.limits[key.id] == changed.limits
+    assert house.keys.changes.since(before, "ann"), "open streams are looked at again"
+    assert (await house.records.get(Key, key.id)) == changed
+    assert (changed.name, changed.labels, changed.retention) == ("ci", {"app": "one"}, 60.0)
+    await house.keys.edit(ADMIN, key.id, KeyChange(limits=(), models=()))
+    assert key.id not in house.keys.limits
+    assert (await house.keys.authenticate(secret)).models == ()
+    clock.now += 100
+    with pytest.raises(Unauthenticated):
+        await house.keys.authenticate(secret)
+    renamed = await house.keys.edit(ADMIN, key.id, KeyChange(name="over"))
+    assert renamed.name == "over", "an expired key can still be called something else"
+    with pytest.raises(InvalidRequest) as refused:
+        await house.keys.edit(ADMIN, key.id, KeyChange(expires=clock()))
+    assert refused.value.field == "expires_at"
+
+
+async def test_who_may_change_a_key(house: House) -> None:
+    key, _ = await house.keys.create(ADMIN, name="ci", user="ann", limits=(LIMIT,))
+    with pytest.raises(Forbidden):
+        await house.keys.edit(ANN, key.id, KeyChange(name="x"))
+    with pytest.raises(NotFound):
+        await house.keys.edit(Caller("bob", "b", "", frozenset({KEY_EDIT})), key.id, KeyChange(name="x"))
+    assert (await house.keys.edit(MAKER, key.id, KeyChange(name="x"))).name == "x"
+    with pytest.raises(Forbidden):
+        await house.keys.edit(MAKER, key.id, KeyChange(limits=()))
+    await house.keys.revoke(ADMIN, key.id)
+    with pytest.raises(Conflict):
+        await house.keys.edit(ADMIN, key.id, KeyChange(name="y"))
+    await house.keys.set_operator("a secret of any form")
+    with pytest.raises(Conflict):
+        await house.keys.edit(ADMIN, "operator", KeyChange(name="y"))
+
+
+async def test_limits_of_keys_are_known_after_a_restart(house: House, clock: Clock) -> None:
+    from promptd.service.clock import Ids
+
+    key, _ = await house.keys.create(ADMIN, name="ci", limits=(LIMIT,))
+    await house.keys.create(ADMIN, name="free")
+    other = Keys(records=house.records, clock=clock, ids=Ids(clock, lambda size: bytes(size)))
+    await other.load()
+    assert other.limits == {key.id: key.limits}
 
 
 async def test_secrets_are_not_kept_in_memory_and_the_least_used_is_forgotten(

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from promptd.core.content import Tool, Turn
 from promptd.core.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -17,7 +18,8 @@ from promptd.core.errors import (
 )
 from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Message, Parameters, Prompt, Request, Tool, Turn, Usage
+from promptd.core.model import Message, Prompt, Request, Usage
+from promptd.core.parameters import Parameters
 from promptd.core.policy import Charge, Metric, Policy
 from promptd.service.execution import Rules
 from tests.service.conftest import Build

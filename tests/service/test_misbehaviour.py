@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from promptd.core.content import ToolCall
 from promptd.core.engine import Call, NoConfig
 from promptd.core.lifecycle import Status
-from promptd.core.model import Chunk, ToolCall
+from promptd.core.model import Chunk
 from promptd.service.execution import Rules
 from tests.service.conftest import Build
 from tests.service.house import END, House, Plan, fail, say

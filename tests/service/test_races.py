@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from promptd.app import build as build_app
+from promptd.core.content import ToolCall, Turn
 from promptd.core.errors import Conflict, EngineLost
 from promptd.core.lifecycle import Status
-from promptd.core.model import Chunk, Outcome, Parameters, Request, Submission, ToolCall, Turn, Usage
+from promptd.core.model import Chunk, Outcome, Request, Submission, Usage
+from promptd.core.parameters import Parameters
 from promptd.core.routing import bounded
 from promptd.service.execution import Rules
 from promptd.settings import Settings

@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from promptd.core.chunks import END_OF_FAILED, Position
+from promptd.core.content import ToolCall
 from promptd.core.engine import Call, NoConfig
 from promptd.core.errors import AuthenticationFailed, NetworkError
 from promptd.core.lifecycle import Status
-from promptd.core.model import Chunk, Prompt, ToolCall
+from promptd.core.model import Chunk, Prompt
 from promptd.service.execution import Rules
 from promptd.service.streams import START
 from tests.service.conftest import Build

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from promptd.core.content import ToolCall, Turn
 from promptd.core.errors import (
     AuthenticationFailed,
     ContentRefused,
@@ -21,19 +22,8 @@ from promptd.core.errors import (
 )
 from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import (
-    Caller,
-    Capability,
-    Chunk,
-    Message,
-    Outcome,
-    Parameters,
-    Prompt,
-    Request,
-    ToolCall,
-    Turn,
-    Usage,
-)
+from promptd.core.model import Caller, Capability, Chunk, Message, Outcome, Prompt, Request, Usage
+from promptd.core.parameters import Parameters
 from promptd.core.policy import Charge, Policy
 from tests.service.conftest import Build
 from tests.service.house import ANN, BOB, END, PATIENCE, Censor, Clock, House, fail, hold, say

@@ -7,47 +7,53 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from msgspec import Struct
 
 from promptd import __version__, registry
 from promptd.app import crew
+from promptd.app.accounts import accounts
 from promptd.app.parts import Parts, make
 from promptd.app.reload import Reload
 from promptd.buses.memory import MemoryBus
 from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import WAITING
-from promptd.core.model import Arrival, Prompt
+from promptd.core.model import Prompt
 from promptd.core.ports import Queue, Records
 from promptd.documents import Documents, readable
 from promptd.egress import Egress
 from promptd.faces import FaceOptions, Front, Mount
 from promptd.home import SIGNING_KEY_FILE
-from promptd.limits.memory import MemoryLimits
 from promptd.limits.persistent import PersistentLimits
 from promptd.service.attached import Attached
 from promptd.service.attachments import Attachments
+from promptd.service.batches import Batches
 from promptd.service.clock import Ids
 from promptd.service.connections import Connections
 from promptd.service.contents import Contents
 from promptd.service.events import Events
 from promptd.service.execution import Execution
+from promptd.service.filed import Filed
 from promptd.service.fleet import Fleet
+from promptd.service.forgetting import Forgetting
 from promptd.service.intake import Intake
-from promptd.service.keys import Keys
+from promptd.service.lanes import bound
 from promptd.service.metrics import Metrics
-from promptd.service.policies import Policies
+from promptd.service.moderation import Moderation
 from promptd.service.prompts import Prompts
+from promptd.service.router import Router
+from promptd.service.rules import Rules
 from promptd.service.streams import Streams
 from promptd.service.threads import Threads
 from promptd.service.tickets import Tickets
 from promptd.service.upkeep import Upkeep
 from promptd.service.uploads import Uploads
+from promptd.service.usage import UsageReports
 from promptd.service.walk import Walk
 from promptd.service.worker import Worker
+from promptd.service.write_behind import WriteBehind
 from promptd.settings import Settings
 from promptd.stores.files import FolderFiles
 from promptd.stores.sqlite import Database
@@ -121,6 +127,7 @@ async def build(
         try:
             yield house
         finally:
+            await house.walk.batches.close()
             await house.walk.models.close()
             await house.walk.downloads.close()
             await house.reload.close()
@@ -144,21 +151,24 @@ async def _furnish(
     clock, ids, bus, metrics = time.time, Ids(time.time, os.urandom), MemoryBus(), Metrics()
     queue, records = database.queue, database.records
     waiting = await _take_over(queue, records, clock())
-    limits = PersistentLimits(MemoryLimits(), *_arrivals(database))
-    await limits.start(clock())
+    keys, limits, charges = await accounts(parts, database, records, clock, ids)
     events = Events()
     contents = Contents(FolderFiles(settings.home / "files"), records)
     uploads = Uploads(contents=contents, records=records, clock=clock, ids=ids)
     models = await crew.known_models(settings, plugins, records, contents, connections, egress)
     connections.configure(*models.served(parts.connections, parts.routes, parts.default_model))
+    connections.priced = parts.priced
     attachments = Attachments(uploads=uploads, read_document=Documents().text_of, readable=readable)
+    router = Router(connections=connections, clock=clock, entropy=os.urandom)
     execution = Execution(
         queue=queue,
         records=records,
         bus=bus,
         connections=connections,
+        router=router,
         attachments=attachments,
         events=events,
+        input_guard=parts.guard,
         output_guard=parts.output_guard,
         clock=clock,
         ids=ids,
@@ -175,16 +185,20 @@ async def _furnish(
         clock=clock,
         waiting=waiting,
     )
+    bound(worker.lane, connections)
+    router.crowded = lambda name: (lane := worker.lane(name)) is not None and lane.full
     metrics.watch(lambda: worker.waiting, worker.load)
     intake = Intake(
         queue=queue,
         records=records,
         worker=worker,
         connections=connections,
+        router=router,
         attachments=attachments,
         events=events,
         guard=parts.guard,
         limits=limits,
+        charges=charges,
         clock=clock,
         ids=ids,
         rules=parts.admission,
@@ -192,7 +206,8 @@ async def _furnish(
     )
     worker.on_final = intake.settle
     unwritten: dict[str, Prompt] = {}
-    if settings.limits:
+    behind = WriteBehind(ledger=database.ledger, settling=execution.settling, unwritten=unwritten)
+    if settings.limits or keys.limits:
         live = Filter("status", "in", tuple(sorted(WAITING)))
         after: str | None = None
         while True:
@@ -202,43 +217,68 @@ async def _furnish(
             after = page.after
             if after is None:
                 break
-    policies = Policies(records=records, limits=limits, clock=clock)
-    await policies.load()
-    keys = Keys(records=records, clock=clock, ids=ids)
+    rules = Rules(records=records, limits=limits, clock=clock)
+    await rules.load()
     passwords, signer = Argon2Passwords(), RsaSigner(settings.home / SIGNING_KEY_FILE)
     people = crew.people(settings, records, keys, ids, passwords, signer)
     downloads = crew.downloads(settings, contents, records, outside, events, models)
+    filed = Filed(uploads=uploads, contents=contents, records=records, clock=clock)
+    prompts = Prompts(
+        queue=queue,
+        records=records,
+        worker=worker,
+        execution=execution,
+        intake=intake,
+        events=events,
+        clock=clock,
+        unwritten=unwritten,
+    )
+    streams = Streams(records=records, bus=bus, running=worker.running, unwritten=unwritten)
+    batches = Batches(
+        records=records,
+        contents=contents,
+        filed=filed,
+        intake=intake,
+        prompts=prompts,
+        streams=streams,
+        renew=people.callers.renew,
+        connections=connections,
+        clock=clock,
+        ids=ids,
+        folder=settings.home / "batches",
+    )
     walk = Walk(
         intake=intake,
         attached=Attached(
-            queue=queue,
             bus=bus,
             intake=intake,
             execution=execution,
             worker=worker,
+            router=router,
+            ledger=behind,
             clock=clock,
             entropy=os.urandom,
             metrics=metrics,
-            unwritten=unwritten,
+            keep=settings.retention.keep_attached,
         ),
-        prompts=Prompts(
-            queue=queue,
-            records=records,
-            worker=worker,
-            execution=execution,
-            intake=intake,
-            events=events,
-            clock=clock,
-            unwritten=unwritten,
-        ),
+        prompts=prompts,
         threads=Threads(records=records, events=events, clock=clock, ids=ids),
         uploads=uploads,
         downloads=downloads,
         models=models,
-        policies=policies,
+        rules=rules,
         events=events,
         ids=ids,
-        streams=Streams(records=records, bus=bus, running=worker.running, unwritten=unwritten),
+        streams=streams,
+        filed=filed,
+        batches=batches,
+        moderation=Moderation(parts.guard),
+        usage=UsageReports(
+            ledger=database.ledger, records=records, clock=clock, flush=behind.flush, unwritten=unwritten
+        ),
+        limits=limits,
+        charges=charges,
+        router=router,
         callers=people.callers,
         people=people,
         keys=keys,
@@ -246,6 +286,7 @@ async def _furnish(
         connections=connections,
         worker=worker,
     )
+    forgetting = Forgetting(ledger=database.ledger, records=records, age=settings.retention.content)
     upkeep = Upkeep(
         queue=queue,
         clock=clock,
@@ -254,6 +295,7 @@ async def _furnish(
         retention=settings.retention.rules,
         prune_seconds=settings.retention.prune_every_seconds,
         flush=limits.flush,
+        forgetting=forgetting,
     )
     fleet = Fleet(connections=connections, worker=worker, rules=parts.fleet, clock=clock)
     connections.memory_for = fleet.memory_for
@@ -269,6 +311,10 @@ async def _furnish(
         worker=worker,
         execution=execution,
         intake=intake,
+        charges=charges,
+        moderation=walk.moderation,
+        attached=walk.attached,
+        forgetting=forgetting,
         upkeep=upkeep,
         metrics=metrics,
     )
@@ -280,6 +326,7 @@ async def _furnish(
     password = await crew.first_user(settings, people)
     await downloads.resume()
     await contents.sweep()
+    await batches.start()
     fleet.start()
     worker.start(suspects=True)
     upkeep.start()
@@ -331,30 +378,3 @@ def _options(
             | {"server_host": settings.server.host, "max_upload_bytes": settings.files.max_upload_bytes}
         },
     )
-
-
-# -------------------------------------------------------------------- what outlives the process
-
-
-def _arrivals(database: Database) -> tuple[Any, Any]:
-    """How limits load and save their counters."""
-
-    async def load() -> Mapping[tuple[str, str], float]:
-        found: dict[tuple[str, str], float] = {}
-        after: str | None = None
-        while True:
-            page = await database.records.find(Arrival, Query(limit=1000, after=after))
-            found |= {(item.policy, item.subject): item.tat for item in page.items}
-            after = page.after
-            if after is None:
-                return found
-
-    async def save(arrivals: Mapping[tuple[str, str], float]) -> None:
-        await database.records.put(
-            *(
-                Arrival(id=f"{policy}\x1f{subject}", policy=policy, subject=subject, tat=tat)
-                for (policy, subject), tat in arrivals.items()
-            )
-        )
-
-    return load, save

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from promptd import registry
 from promptd.app import machine
+from promptd.app.prices import Prices, check_priced
+from promptd.app.routes import Priced, make_routes
 from promptd.core.engine import Engine
 from promptd.core.errors import InvalidInput, SettingsError
+from promptd.core.health import Cooldown
 from promptd.core.ports import Guard, HttpClient
-from promptd.core.routing import Price, Route
+from promptd.core.routing import Leg, Route
 from promptd.egress.policy import Policy
+from promptd.service.charges import ChargeRules
 from promptd.service.connections import Connection
 from promptd.service.execution import Rules
 from promptd.service.fleet import FleetRules, Share
 from promptd.service.intake import IntakeRules
-from promptd.settings import ModelSettings, Settings
+from promptd.settings import Settings
+from promptd.settings.sources import CooldownSettings
 
-_PICO_PER_UNIT_PER_MILLION: Final = 1_000_000
 _MEGABYTE: Final = 1_000_000
 _FOR_MODELS: Final = 0.8  #: of the machine's memory, where the operator does not say
 
@@ -30,11 +36,13 @@ class Parts(Struct, frozen=True, kw_only=True):
 
     connections: Mapping[str, Connection]
     routes: Mapping[str, Route]
+    priced: Priced  #: for legs that come to be when a caller fills a pattern
     default_model: str
     origins: tuple[str, ...]  #: every address that the configuration names; nothing else may be called
     guard: Guard | None
     output_guard: Guard | None
     admission: IntakeRules
+    charges: ChargeRules
     execution: Rules
     fleet: FleetRules
 
@@ -50,20 +58,29 @@ def make(settings: Settings, plugins: registry.Registry, http: HttpClient) -> Pa
             config=configs[name],
             http=http,
             slots=given.slots,
+            cooldown=_cooldown(given.cooldown),
+            max_waiting=given.max_waiting,
+            max_wait=given.max_wait_seconds,
         )
         for name, given in settings.connections.items()
     }
+    priced = _priced(connections)
+    routes = make_routes(settings, priced)
+    check_priced((limit.policy for limit in settings.limits), routes.values())
     return Parts(
         connections=connections,
-        routes={name: _route(name, model) for name, model in settings.models.items()},
+        routes=routes,
+        priced=priced,
         default_model=settings.default_model,
-        origins=_origins(settings),
+        origins=_origins(settings, connections),
         guard=guard,
         output_guard=guard if settings.guard.output else None,
         admission=IntakeRules(
             max_waiting=settings.queue.max_waiting,
             max_attempts=settings.retry.max_attempts,
-            policies=tuple(limit.policy for limit in settings.limits),
+        ),
+        charges=ChargeRules(
+            policies=tuple(limit.policy for limit in settings.limits), history_tokens=settings.history.tokens
         ),
         execution=Rules(
             base_seconds=settings.retry.base_seconds,
@@ -110,26 +127,36 @@ def _guard(settings: Settings, plugins: registry.Registry) -> Guard | None:
     return guard
 
 
-def _route(name: str, model: ModelSettings) -> Route:
-    price = Price()
-    if model.price is not None:
-        price = Price(
-            round(model.price.input_per_million * _PICO_PER_UNIT_PER_MILLION),
-            round(model.price.output_per_million * _PICO_PER_UNIT_PER_MILLION),
-        )
-    return Route(
-        model=name,
-        connection=model.connection,
-        upstream=model.upstream or name,
-        context=model.context,
-        price=price,
-        template=model.template,
-        capabilities=frozenset(model.capabilities) if model.capabilities is not None else None,
+def _priced(connections: Mapping[str, Connection]) -> Priced:
+    """What the operator says a leg costs, or else what is known of it today."""
+    prices = Prices(time.time())
+
+    def priced(leg: Leg) -> Leg:
+        if leg.price is not None:
+            return leg
+        connection = connections[leg.connection]
+        return replace(leg, price=prices.of(connection.engine, connection.config, leg.upstream))
+
+    return priced
+
+
+def _cooldown(given: CooldownSettings) -> Cooldown:
+    return Cooldown(
+        failures=given.failures,
+        rate=given.failure_rate,
+        seconds=given.seconds,
+        longest=given.longest_seconds,
     )
 
 
-def _origins(settings: Settings) -> tuple[str, ...]:
-    found: list[str] = []
+def _origins(settings: Settings, connections: Mapping[str, Connection]) -> tuple[str, ...]:
+    """Every address of a connection's own keys, those that it has by default too."""
+    found = [
+        value
+        for connection in connections.values()
+        for _, value in connection.config
+        if isinstance(value, str) and value.startswith(("http://", "https://"))
+    ]
     for name, connection in settings.connections.items():
         for key, value in connection.config.items():
             if not isinstance(value, str) or not value.startswith(("http://", "https://")):

@@ -15,12 +15,17 @@ from promptd.app.parts import Parts, make
 from promptd.core.errors import SettingsError
 from promptd.egress import Egress
 from promptd.faces import Reloaded
+from promptd.service.attached import Attached
 from promptd.service.catalogue import KnownModels
+from promptd.service.charges import Charges
 from promptd.service.connections import Connection, Connections
 from promptd.service.execution import Execution
 from promptd.service.fleet import Fleet
+from promptd.service.forgetting import Forgetting
 from promptd.service.intake import Intake
+from promptd.service.lanes import bound
 from promptd.service.metrics import Metrics
+from promptd.service.moderation import Moderation
 from promptd.service.upkeep import Upkeep
 from promptd.service.worker import Worker
 from promptd.settings import Settings, compare
@@ -45,12 +50,18 @@ class Reload:
         worker: Worker,
         execution: Execution,
         intake: Intake,
+        charges: Charges,
+        moderation: Moderation,
+        attached: Attached,
+        forgetting: Forgetting,
         upkeep: Upkeep,
         metrics: Metrics,
     ) -> None:
         self.settings = settings
         self._read, self._plugins, self._egress, self._parts = read, plugins, egress, parts
         self._connections, self._models, self._worker, self._execution = connections, models, worker, execution
+        self._charges, self._moderation = charges, moderation
+        self._attached, self._forgetting = attached, forgetting
         self._intake, self._upkeep, self._metrics, self._fleet = intake, upkeep, metrics, fleet
         self._one_at_a_time = asyncio.Lock()
         self._former: set[str] = set()  #: addresses of connections that are gone or changed, for what still runs there
@@ -96,8 +107,12 @@ class Reload:
         for url in parts.origins:
             self._egress.allow(url)
         gone = self._serve(parts)
-        self._execution.configure(parts.execution, parts.output_guard)
+        self._execution.configure(parts.execution, parts.guard, parts.output_guard)
         self._intake.configure(parts.admission, parts.guard)
+        self._charges.configure(parts.charges)
+        self._moderation.configure(parts.guard)
+        self._attached.keep = settings.retention.keep_attached
+        self._forgetting.age = settings.retention.content
         if settings.retention != before.retention:
             self._upkeep.configure(settings.retention.rules, settings.retention.prune_every_seconds)
         if settings.log != before.log:
@@ -113,8 +128,10 @@ class Reload:
 
     def _serve(self, parts: Parts) -> tuple[Connection, ...]:
         """Give lanes to every connection that there is now; those that are gone or changed are returned."""
+        self._connections.priced = parts.priced
         gone = self._connections.configure(*self._models.served(parts.connections, parts.routes, parts.default_model))
         self._worker.set_lanes({connection.name: connection.slots for connection in self._connections})
+        bound(self._worker.lane, self._connections)
         self._fleet.configure(parts.fleet)
         self._metrics.watch(lambda: self._worker.waiting, self._worker.load)
         return gone

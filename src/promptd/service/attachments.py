@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from promptd.core.content import Turn
 from promptd.core.errors import InvalidRequest, NotFound, ResourceNotFound, ServiceUnavailable, StoreUnavailable
 from promptd.core.files import Upload
-from promptd.core.model import Blob, Caller, Capability, Turn
+from promptd.core.model import Blob, Caller, Capability
 from promptd.service.contents import unbroken
+from promptd.service.spelling import ReadDocument, spell_out
 from promptd.service.uploads import Uploads
-
-ReadDocument = Callable[[str, str, bytes], Awaitable[str]]
-"""The text of a document, from its name, media type and bytes. Raises `UnsupportedInput`, `InvalidInput`."""
 
 _MOST = 32  # files of one prompt
 _MOST_BYTES = 64 * 1024 * 1024  # of all files of one prompt
@@ -38,6 +37,7 @@ class Inputs(Struct, frozen=True):
 
     messages: tuple[Turn, ...]
     blobs: tuple[Blob, ...] = ()
+    texts: tuple[str, ...] = ()  #: what was read in documents
 
 
 class Attachments:
@@ -93,7 +93,13 @@ class Attachments:
         if documents and messages:
             last = messages[-1]
             messages = (*messages[:-1], replace(last, content="\n\n".join([*documents, last.content])))
-        return Inputs(messages, tuple(blobs))
+        return Inputs(messages, tuple(blobs), tuple(documents))
+
+    async def spell_out(
+        self, messages: tuple[Turn, ...], *, documents: bool
+    ) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+        """Parts that stand for uploads, as engines take them; and what was read in documents. See `spelling.spell_out`."""
+        return await spell_out(messages, self._read, self._read_document, documents=documents)
 
     async def keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:
         """Store what an engine made; the ids. Raises `StoreUnavailable`; then, or when cancelled, none of them is kept."""

@@ -13,7 +13,7 @@ from promptd.core.errors import Conflict, InvalidRequest, NotFound, PromptdError
 from promptd.core.files import Download, DownloadStatus, download_id
 from promptd.core.model import Model
 from promptd.core.ports import Records
-from promptd.core.routing import Route
+from promptd.core.routing import FREE, Route
 from promptd.service.connections import Connection, Connections
 from promptd.service.contents import Contents
 
@@ -105,7 +105,11 @@ class KnownModels:
             if connection is not None:
                 all_connections.setdefault(connection.name, connection)
                 all_routes[model.id] = Route(
-                    model=model.id, connection=connection.name, upstream=model.id, template=model.template or None
+                    model=model.id,
+                    connection=connection.name,
+                    upstream=model.id,
+                    price=FREE,
+                    template=model.template or None,
                 )
         if self._chosen is not None and self._chosen.model in all_routes:
             default = self._chosen.model

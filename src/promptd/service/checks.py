@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 
+from promptd.core.content import Turn
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Capability, Parameters, Submission
+from promptd.core.model import Capability, Submission
 from promptd.core.output import check_schema, encode_schema
+from promptd.core.parameters import Parameters
 from promptd.core.texts import check_depth
 
+_CHAT: Final = Capability.CHAT  # a name of its own: in Python 3.11 looking for an enum's member costs as much as a call
 _ID_LENGTH: Final = 128
 _LARGE_SCHEMA: Final = 8 * 1024  # bytes; larger ones are checked in a thread
 
@@ -25,19 +29,28 @@ def check_id(identifier: str, field: str) -> None:
         raise InvalidRequest(field=field, expected="an id that a path can name, not `.` or `..`")
 
 
-def check_submission(submission: Submission, now: float) -> None:
-    """Raises `InvalidRequest` that names the field."""
-    request = submission.request
-    if submission.capability is Capability.EMBEDDING:
-        if not request.texts:
+def _says_something(turns: Sequence[Turn]) -> bool:
+    return any(turn.content or turn.parts or turn.tool_calls for turn in turns)
+
+
+def _check_content(submission: Submission) -> None:
+    request, capability = submission.request, submission.capability
+    if capability is _CHAT:
+        if not _says_something(request.messages):
+            raise InvalidRequest(field="messages", expected="at least one message with text")
+    elif capability is Capability.EMBEDDING:
+        if not request.texts and submission.native is None:  # numbers of tokens are for the service alone
             raise InvalidRequest(field="texts", expected="at least one text")
-    elif submission.capability is Capability.TRANSCRIPTION:
+    elif capability is Capability.TRANSCRIPTION:
         if not request.files:
             raise InvalidRequest(field="files", expected="a sound")
-    elif submission.capability is not Capability.IMAGE and not any(
-        turn.content or turn.tool_calls for turn in request.messages
-    ):
+    elif capability is not Capability.IMAGE and not _says_something(request.messages):
         raise InvalidRequest(field="messages", expected="at least one message with text")
+
+
+def check_submission(submission: Submission, now: float) -> None:
+    """Raises `InvalidRequest` that names the field."""
+    _check_content(submission)
     if submission.id is not None:
         check_id(submission.id, "id")
     if submission.thread is not None:
@@ -58,6 +71,8 @@ async def check_parameters(parameters: Parameters) -> None:
 
     Raises `InvalidRequest` that names the field.
     """
+    if parameters.wordless:
+        return
     if parameters.template is not None and "{prompt}" not in parameters.template:
         raise InvalidRequest(field="parameters.template", expected="text that holds `{prompt}`")
     check_depth(parameters.extra, "parameters.extra")

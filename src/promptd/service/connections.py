@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
-from promptd.core.engine import CheckParams, CheckResult, Engine, map_error
+from promptd.core.choice import STAR, Wildcards
+from promptd.core.engine import CheckParams, CheckResult, Engine, Standing, map_error
 from promptd.core.errors import InvalidRequest, NotFound, PromptExecutionError
+from promptd.core.health import Cooldown
 from promptd.core.model import Capability, Model
 from promptd.core.ports import HttpClient
-from promptd.core.routing import Route, resolve
+from promptd.core.routing import Leg, Route, resolve
+
+_STATES: Final = ("ready", "starting", "stopped", "unavailable")
+_GONE: Final = Standing(state="unavailable", reason="its connection is not configured")
+_MOST_FILLED: Final = 1024  # models that callers named by a pattern and that are remembered
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -23,6 +30,13 @@ class Connection(Struct, frozen=True, kw_only=True):
     config: Any
     http: HttpClient
     slots: int = 4
+    cooldown: Cooldown = Cooldown()
+    max_waiting: int = 1000  #: attached prompts in its line; beyond, they are refused
+    max_wait: float = 300.0  #: seconds that one of them waits there at most
+    dialects: frozenset[str] = frozenset()  #: those that its service takes as they are; the engine says which
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "dialects", self.engine.dialects(self.config))
 
 
 class Connections:
@@ -32,6 +46,9 @@ class Connections:
         self, connections: Mapping[str, Connection], routes: Mapping[str, Route], default_model: str | None
     ) -> None:
         self._connections: dict[str, Connection] = {}
+        self.version = 0  #: another one whenever `configure` was called
+        #: what a leg costs that a caller filled a pattern for; the composition root knows prices
+        self.priced: Callable[[Leg], Leg] = lambda leg: leg
         #: every one that was ever used, because what runs on it outlives its connection
         self._engines: dict[int, Engine[Any]] = {}
         #: why a model that is known but not served can't be asked; the composition root says who knows
@@ -48,8 +65,14 @@ class Connections:
         self._connections = {
             name: before[name] if before.get(name) == new else new for name, new in connections.items()
         }
-        self._routes = dict(routes)
+        self._routes = {name: route for name, route in routes.items() if STAR not in name}
+        self._wildcards = Wildcards(routes)
+        self._filled: dict[str, Route] = {}
+        self._able: dict[
+            tuple[int, Capability], tuple[Route, bool]
+        ] = {}  #: the route is kept, so that its id stays its own
         self.default_model = default_model
+        self.version += 1
         self._engines |= {id(connection.engine): connection.engine for connection in self}
         return tuple(old for name, old in before.items() if self._connections.get(name) is not old)
 
@@ -71,20 +94,42 @@ class Connections:
 
     def resolve(self, model: str | None) -> Route:
         """Raises `UnknownModel`, `InvalidRequest` for one that is known but not served."""
-        if model and model not in self._routes and (refusal := self.absent(model)) is not None:
+        route = self.route(model or self.default_model or "")
+        if route is not None:
+            return route
+        if model and (refusal := self.absent(model)) is not None:
             raise refusal
-        return resolve(self._routes, self.default_model, model)
+        return resolve(self._routes, self.default_model or None, model)
 
     def route(self, model: str) -> Route | None:
-        return self._routes.get(model)
+        """Where a name leads: by itself, by another one that it stands for, or by a pattern."""
+        return self._routes.get(model) or self._filled.get(model) or self._fill(model)
+
+    def _fill(self, model: str) -> Route | None:
+        route = self._wildcards.find(model, self.priced)
+        if route is not None:
+            if len(self._filled) >= _MOST_FILLED:
+                self._filled.clear()
+            self._filled[model] = route
+        return route
 
     def engine_of(self, route: Route) -> str:
         """The type of the engine behind a model."""
         return self._connections[route.connection].engine.type_id
 
     def supports(self, route: Route, capability: Capability) -> bool:
-        connection = self._connections.get(route.connection)  # it may have gone since the route was looked up
-        return connection is not None and capability in (route.capabilities or connection.engine.capabilities)
+        """Whether one of its legs does."""
+        key = id(route), capability
+        known = self._able.get(key)
+        if known is None or known[0] is not route:
+            if len(self._able) >= _MOST_FILLED:
+                self._able.clear()
+            known = self._able[key] = (route, any(self.leg_supports(leg, capability) for leg in route.legs))
+        return known[1]
+
+    def leg_supports(self, leg: Leg, capability: Capability) -> bool:
+        connection = self._connections.get(leg.connection)  # it may have gone since the route was looked up
+        return connection is not None and capability in (leg.capabilities or connection.engine.capabilities)
 
     def first_for(self, capability: Capability) -> str | None:
         """The first model of the configuration that does it."""
@@ -102,27 +147,35 @@ class Connections:
         await self._require(name).engine.stop(name)
 
     def status(self, name: str) -> Sequence[Model]:
-        connection = self._require(name)
-        standing = connection.engine.standing(name, connection.config)
+        self._require(name)
         return tuple(
-            Model(
-                name=route.model,
-                connection=name,
-                upstream=route.upstream,
-                engine=connection.engine.type_id,
-                capabilities=tuple(sorted(route.capabilities or connection.engine.capabilities)),
-                status=standing.state,
-                reason=standing.reason,
-                context=route.context or standing.context,
-            )
-            for route in self._routes.values()
-            if route.connection == name
+            self._model(model, route)
+            for model, route in (*self._routes.items(), *self._filled.items())
+            if any(leg.connection == name for leg in route.legs)
         )
 
     def models(self) -> tuple[Model, ...]:
-        """Every model that callers may name, by name."""
-        found = [model for name in self._connections for model in self.status(name)]
-        return tuple(sorted(found, key=lambda model: model.name))
+        """Every model that callers may name, by name; not those that only fit a pattern."""
+        return tuple(self._model(name, route) for name, route in sorted(self._routes.items()))
+
+    def _model(self, name: str, route: Route) -> Model:
+        """It stands as the best of its legs does, and can do what any of them can."""
+        found = [
+            (leg, connection) for leg in route.legs if (connection := self._connections.get(leg.connection)) is not None
+        ]
+        standings = [connection.engine.standing(connection.name, connection.config) for _, connection in found]
+        best = min(standings, key=lambda standing: _STATES.index(standing.state), default=_GONE)
+        able = [leg.capabilities or connection.engine.capabilities for leg, connection in found]
+        return Model(
+            name=name,
+            connection=route.connection,
+            upstream=route.upstream,
+            engine=found[0][1].engine.type_id if found else "",
+            capabilities=tuple(sorted(frozenset().union(*able))),
+            status=best.state,
+            reason=best.reason,
+            context=route.context or best.context,
+        )
 
     async def check(self, name: str) -> CheckResult:
         """Test a connection, once there is memory for it; a failure is a result, not an exception."""

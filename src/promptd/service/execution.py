@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from promptd.core import chunks, history
+from promptd.core.content import Turn
 from promptd.core.engine import Call
 from promptd.core.errors import (
     ContentFiltered,
@@ -23,18 +24,20 @@ from promptd.core.errors import (
     HandlerUnavailable,
     InvalidOutput,
     StoreUnavailable,
+    UnsupportedInput,
 )
 from promptd.core.filters import Filter, Order, Query
-from promptd.core.model import Answer, Blob, Capability, Chunk, Message, Prompt, ToolCall, Turn, Usage
+from promptd.core.model import Answer, Blob, Capability, Chunk, Message, Native, Prompt, Usage
 from promptd.core.output import check_json
 from promptd.core.ports import Bus, Guard, Queue, Records
-from promptd.core.routing import bounded
+from promptd.core.routing import Leg, bounded
 from promptd.core.texts import answer_turns
 from promptd.service.attachments import Attachments
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connection, Connections
 from promptd.service.events import Event, Events
 from promptd.service.metrics import Metrics
+from promptd.service.router import Router
 from promptd.service.runs import Run
 from promptd.service.settling import Settling
 
@@ -60,8 +63,10 @@ class Execution:
         records: Records,
         bus: Bus,
         connections: Connections,
+        router: Router,
         attachments: Attachments,
         events: Events,
+        input_guard: Guard | None,
         output_guard: Guard | None,
         clock: Clock,
         ids: Ids,
@@ -69,13 +74,13 @@ class Execution:
         metrics: Metrics,
     ) -> None:
         self._records, self._bus = records, bus
-        self._attachments, self._events = attachments, events
-        self._connections, self._output_guard = connections, output_guard
+        self._attachments, self._events, self._router = attachments, events, router
+        self._connections, self._input_guard, self._output_guard = connections, input_guard, output_guard
         self._clock, self._ids, self._rules = clock, ids, rules
         self.settling = Settling(
             queue=queue,
             bus=bus,
-            connections=connections,
+            router=router,
             events=events,
             clock=clock,
             metrics=metrics,
@@ -83,21 +88,30 @@ class Execution:
             max_exponent=rules.max_exponent,
         )
 
-    def configure(self, rules: Rules, output_guard: Guard | None) -> None:
+    def configure(self, rules: Rules, input_guard: Guard | None, output_guard: Guard | None) -> None:
         """Other rules from now on; an attempt under way keeps its guard."""
-        self._rules, self._output_guard = rules, output_guard
+        self._rules, self._input_guard, self._output_guard = rules, input_guard, output_guard
         self.settling.configure(rules.base_seconds, rules.max_exponent)
 
-    def begin(self, prompt: Prompt) -> Run:
-        route = self._connections.route(prompt.model)
-        return Run(prompt, self._connections.get(prompt.lane), route.upstream if route else prompt.model)
+    @property
+    def output_guard(self) -> Guard | None:
+        """Who reads answers before anybody else does."""
+        return self._output_guard
+
+    def begin(self, prompt: Prompt, leg: Leg | None = None) -> Run:
+        """A run on the leg that is given, or on the one of the prompt's model that its lane is."""
+        connection = self._connections.get(prompt.lane)
+        leg = leg or self._router.leg(prompt)
+        if leg is None:
+            return Run(prompt, connection, prompt.model)
+        return Run(prompt, connection, leg.upstream, leg)
 
     async def attempt(self, run: Run) -> Prompt | None:
         """One attempt from claim to settlement; the prompt as it now is, or None where the lease was lost."""
         try:
             answer = await self.answer(run)
         except BaseException as error:  # whatever an engine raises, SystemExit included, ends this attempt only
-            if isinstance(error, KeyboardInterrupt) or _torn_down(run, error):
+            if isinstance(error, KeyboardInterrupt) or is_torn_down(run, error):
                 raise
             return await self.settling.failed(run, error)
         try:
@@ -116,10 +130,14 @@ class Execution:
         if run.stopped is not None:
             raise asyncio.CancelledError
         self._events.tell(Event("prompt_started", prompt=run.prompt.id))
-        call, guard = await self._prepare(run), self._output_guard
+        call, guard = await self.prepare(run), self._output_guard
         answer = await self._stream(run, call, hold=guard is not None)
         try:
-            await self._judge(run, answer, guard)
+            if guard is not None:
+                await self.judge(answer, guard)
+                for chunk in run.chunks:
+                    self._bus.publish(run.prompt.id, chunk)
+            await self._check_form(run, answer)
         except BaseException:  # a cancel too: nobody will ever name these files
             await self._attachments.discard(run.prompt.user, answer.files)
             raise
@@ -127,7 +145,8 @@ class Execution:
 
     # ---------------------------------------------------------------- steps
 
-    async def _prepare(self, run: Run) -> Call[Any]:
+    async def prepare(self, run: Run, native: Native | None = None, *, spelled: bool = False) -> Call[Any]:
+        """The engine's call. `native` goes along where the connection's service speaks its dialect."""
         prompt, connection = run.prompt, run.connection
         if connection is None:
             raise HandlerUnavailable(f"the connection {prompt.lane!r} is not configured any more")
@@ -141,6 +160,13 @@ class Execution:
         if prompt.request.files:
             inputs = await self._attachments.load(prompt.request.files, prompt.capability, turns)
             turns, blobs = inputs.messages, inputs.blobs
+            await self._inspect(inputs.texts)
+        if native is None and prompt.request.parameters.extra.get("n", 1) != 1:
+            raise UnsupportedInput("n: only one choice can be made here")
+        if native is None and any(turn.parts for turn in turns):
+            able = self._takes_documents(prompt, connection)
+            turns, texts = await self._attachments.spell_out(turns, documents=able)
+            await self._inspect(texts)
         return Call(
             connection=connection.config,
             connection_name=connection.name,
@@ -155,7 +181,20 @@ class Execution:
             parameters=prompt.request.parameters,
             deadline=prompt.deadline,
             user_ref=prompt.user,
+            native=native,
+            spelled=spelled,
         )
+
+    async def _inspect(self, texts: Sequence[str]) -> None:
+        """What stands in documents is read only now. Raises `ContentFiltered` where the guard refuses it."""
+        if self._input_guard is not None and texts:
+            verdict = await self._input_guard.inspect([Turn("user", text) for text in texts])
+            if not verdict.allowed:
+                raise ContentFiltered(f"a document was refused by a guard: {verdict.reason}", stage="input")
+
+    def _takes_documents(self, prompt: Prompt, connection: Connection) -> bool:
+        route = self._connections.route(prompt.model)
+        return Capability.DOCUMENT in ((route and route.capabilities) or connection.engine.capabilities)
 
     def _budget(self, run: Run, connection: Connection) -> int:
         """Tokens for the conversation: what the model holds, less what it is asked to write."""
@@ -192,7 +231,7 @@ class Execution:
         connection, prompt = run.connection, run.prompt
         if connection is None:
             raise HandlerUnavailable
-        size, n, attempt = 0, 0, prompt.runs
+        n, attempt = 0, prompt.runs
         end: Chunk | None = None
         async with aclosing(connection.engine.run(call)) as stream:
             async for chunk in stream:
@@ -201,7 +240,7 @@ class Execution:
                     break
                 if run.stopped is not None:
                     raise asyncio.CancelledError  # the engine swallowed the first one
-                speaks = bool(chunk.text or chunk.tool_calls)
+                speaks = chunks.speaks(chunk)
                 if not speaks and chunk.fraction is None:
                     continue
                 if speaks and run.first_token is None:
@@ -210,38 +249,40 @@ class Execution:
                 # comes back with its event id must not be taken for one that has seen more than there is
                 for piece in chunks.pieces(chunk):
                     n += 1
-                    numbered = Chunk(
-                        "progress",
-                        text=piece.text,
-                        tool_calls=piece.tool_calls,
-                        attempt=attempt,
-                        n=n,
-                        raw=piece.raw,
-                        dialect=piece.dialect,
-                        fraction=None if piece.fraction is None else min(1.0, max(0.0, piece.fraction)),
-                    )
+                    numbered = chunks.number(piece, attempt, n)
                     # half a surrogate pair stops here, before anybody has to send or store it
-                    size += len(piece.text.encode()) + sum(
-                        len((call.id + call.name + call.arguments).encode()) for call in piece.tool_calls
-                    )
+                    run.said += chunks.size(piece)
                     run.chunks.append(numbered)
                     if not hold:
                         self._bus.publish(prompt.id, numbered)
-                if size > self._rules.max_answer_bytes or n >= chunks.END_OF_FAILED - 1:
-                    raise InvalidOutput(f"the answer is longer than {self._rules.max_answer_bytes} bytes")
+                self.check_size(run.said)
+                if n >= chunks.END_OF_FAILED - 1:
+                    raise InvalidOutput("the answer has too many pieces")
         if end is None:
             raise ExecutionFailed("the engine ended without a result")
-        run.usage = bounded(end.usage)
-        tool_calls: list[ToolCall] = [call for chunk in run.chunks for call in chunk.tool_calls]
-        return Answer(
-            message_id=self._ids.make("msg"),
-            text="".join([chunk.text for chunk in run.chunks]),
-            tool_calls=chunks.join_tool_calls(tool_calls) if tool_calls else (),
-            value=end.value,
-            finish_reason=end.finish_reason or "stop",
-            usage=run.usage,
-            files=await self._keep(prompt.user, end.blobs) if end.blobs else (),
-        )
+        return await self.gathered(run, end, keep=True)
+
+    def check_size(self, size: int) -> None:
+        """Raises `InvalidOutput` where an answer of so many bytes is longer than the settings allow."""
+        if size > self._rules.max_answer_bytes:
+            raise InvalidOutput(f"the answer is longer than {self._rules.max_answer_bytes} bytes")
+
+    async def gathered(self, run: Run, end: Chunk, *, keep: bool) -> Answer:
+        """The answer of the run's chunks and its engine's `done`; its files are stored where they are to be kept."""
+        run.usage = usage = bounded(end.usage)
+        if not keep and not run.chunks:
+            # nobody can ask for a message that is not kept
+            return Answer(
+                run.prompt.id,
+                "",
+                (),
+                end.value,
+                end.finish_reason or "stop",
+                usage,
+                stop_sequence=end.stop_sequence,
+            )
+        files = await self._keep(run.prompt.user, end.blobs) if end.blobs and keep else ()
+        return chunks.gather(run.chunks, end, run.usage, self._ids.make("msg"), files)
 
     async def _keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:
         """Store what the engine made. While that can't be, it waits here: drawing it again would cost more."""
@@ -257,15 +298,15 @@ class Execution:
             if found is None or found.answer is None or found.answer.message_id != answer.message_id:
                 await self._attachments.discard(prompt.user, answer.files)
 
-    async def _judge(self, run: Run, answer: Answer, guard: Guard | None) -> None:
-        if guard is not None:
-            verdict = await guard.inspect(answer_turns(answer))
-            if not verdict.allowed:
-                raise ContentFiltered(f"the answer was refused by a guard: {verdict.reason}", stage="output")
-            for chunk in run.chunks:
-                self._bus.publish(run.prompt.id, chunk)
+    async def judge(self, answer: Answer, guard: Guard) -> None:
+        """Raises `ContentFiltered` where the guard refuses the answer."""
+        verdict = await guard.inspect(answer_turns(answer))
+        if not verdict.allowed:
+            raise ContentFiltered(f"the answer was refused by a guard: {verdict.reason}", stage="output")
+
+    async def _check_form(self, run: Run, answer: Answer) -> None:
         schema = run.prompt.request.parameters.json_schema
-        if schema is not None and not answer.tool_calls:
+        if schema is not None and not answer.tool_calls and not run.prompt.request.unchecked:
             if len(answer.text) > _LARGE_ANSWER:
                 await asyncio.to_thread(check_json, answer, schema)
             else:
@@ -277,7 +318,7 @@ def _is_silent(message: Message) -> bool:
     return message.role in ("user", "assistant") and not (message.text or message.tool_calls)
 
 
-def _torn_down(run: Run, error: BaseException) -> bool:
+def is_torn_down(run: Run, error: BaseException) -> bool:
     """Whether the process is going down without a drain: no failed attempt, the prompt will be rescued."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and run.stopped is None and bool(task and task.cancelling())

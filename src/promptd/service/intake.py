@@ -4,8 +4,9 @@ self-contained prompt in the queue, or in one typed refusal."""
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import cast
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final, NamedTuple, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,30 +22,46 @@ from promptd.core.errors import (
     ShuttingDown,
     Unavailable,
 )
-from promptd.core.history import tokens
-from promptd.core.model import Caller, Capability, Message, Prompt, Request, Submission, Thread, Usage
-from promptd.core.policy import Charge, Metric, Policy
+from promptd.core.lifecycle import Status
+from promptd.core.model import Caller, Capability, Message, Mode, Prompt, Submission, Thread, Usage
+from promptd.core.policy import Charge, Metric
 from promptd.core.ports import Added, Guard, Idempotency, Limits, Queue, Records, Reservation
-from promptd.core.routing import Price, Route, cost
+from promptd.core.routing import Leg, Route
 from promptd.core.texts import request_turns
 from promptd.service.attachments import Attachments
+from promptd.service.charges import Charges
 from promptd.service.checks import check_parameters, check_submission
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connections
 from promptd.service.events import Event, Events
 from promptd.service.metrics import Metrics
+from promptd.service.router import Router
 from promptd.service.runs import Run
+from promptd.service.spelling import shows_images
 from promptd.service.worker import Worker
 
 _DAY = 86400.0
-_ASSUMED_OUTPUT = 1024  # tokens reserved where the caller names no maximum
-_NO_LIMIT = 2**53
+
+
+# in Python 3.11 to name an enum's member costs as much as a call, and every prompt comes along here
+_CHAT: Final = Capability.CHAT
+_CHATS: Final = (Capability.VISION, Capability.DOCUMENT)  #: images or none: the files will tell
+_ATTACHED: Final = Mode.ATTACHED
+_RUNNING: Final = Status.RUNNING
 
 
 class IntakeRules(Struct, frozen=True, kw_only=True):
     max_waiting: int = 1_000_000
     max_attempts: int = 5
-    policies: tuple[Policy, ...] = ()
+
+
+class Admitted(NamedTuple):
+    """An attached prompt that may run, where its model leads, and the legs to try in turn."""
+
+    prompt: Prompt
+    route: Route
+    legs: Sequence[Leg]
+    charges: Sequence[Charge]  #: what it was charged
 
 
 class Intake:
@@ -57,10 +74,12 @@ class Intake:
         records: Records,
         worker: Worker,
         connections: Connections,
+        router: Router,
         attachments: Attachments,
         events: Events,
         guard: Guard | None,
         limits: Limits,
+        charges: Charges,
         clock: Clock,
         ids: Ids,
         rules: IntakeRules,
@@ -68,8 +87,8 @@ class Intake:
     ) -> None:
         self._metrics = metrics
         self._queue, self._records, self._worker = queue, records, worker
-        self._connections, self._attachments, self._events = connections, attachments, events
-        self._guard, self._limits = guard, limits
+        self._connections, self._router, self._attachments, self._events = connections, router, attachments, events
+        self._guard, self._limits, self._charges = guard, limits, charges
         self._clock, self._ids, self._rules = clock, ids, rules
         #: of every prompt that is not final: the admission's, and one for each readmission while it was open
         self._reservations: dict[str, tuple[Reservation, ...]] = {}
@@ -82,7 +101,7 @@ class Intake:
         """Store a prompt; when this returns, it is on disk. Raises a `Refusal`."""
         now = self._clock()
         try:
-            prompt, thread, charges = await self._decide(submission, now)
+            prompt, _, _, thread, charges = await self._decide(submission, now)
             idempotency = self._idempotency(submission, now)
             receipt: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
             # A task of its own, which is the run's too: a caller that leaves while the row is written must not leave a
@@ -93,18 +112,35 @@ class Intake:
             self._metrics.refused(refusal.code)
             raise
 
-    async def admit(self, submission: Submission) -> Prompt:
+    async def admit(self, submission: Submission) -> Admitted:
         """Decide on an attached prompt without storing it. Raises a `Refusal`."""
         try:
             now = self._clock()
-            prompt, _, charges = await self._decide(submission, now)
+            prompt, route, legs, _, charges = await self._decide(submission, now)
             reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
         self._hold(prompt.id, reservation)
-        self._metrics.submitted(prompt.model)
-        return prompt
+        self._metrics.submitted(route.pattern or prompt.model)
+        return Admitted(prompt, route, legs, charges)
+
+    @asynccontextmanager
+    async def count(self, submission: Submission) -> AsyncGenerator[Leg, None]:
+        """The leg for a call that makes no prompt: judged like one, and charged as a request. Raises a `Refusal`."""
+        try:
+            now = self._clock()
+            _, _, legs, _, charges = await self._decide(submission, now)
+            charges = [charge for charge in charges if charge.policy.metric in ("requests", "concurrency")]
+            reservation = await self._limits.reserve(charges, now=now) if charges else None
+        except Refusal as refusal:
+            self._metrics.refused(refusal.code)
+            raise
+        try:
+            yield legs[0]
+        finally:
+            if reservation is not None:
+                await self._limits.settle(reservation, {}, now=self._clock())
 
     async def readmit(self, caller: Caller, prompt: Prompt) -> None:
         """Decide whether `caller` may have a stored prompt run afresh. Raises a `Refusal`.
@@ -113,8 +149,17 @@ class Intake:
         """
         try:
             self._refuse_work()
+            if caller.models and caller.key != prompt.key:
+                identity.require_model(caller, prompt.model)
             metrics: tuple[Metric, ...] | None = ("requests",) if prompt.id in self._reservations else None
-            charges = self._charges(caller, prompt.model, prompt.request, metrics)
+            charges = self._charges.of_admission(
+                caller,
+                self._router.route(prompt) or self._connections.resolve(prompt.model),
+                prompt.request,
+                capability=prompt.capability,
+                thread=prompt.thread is not None,
+                metrics=metrics,
+            )
             # an empty one too, so that `take_back` finds it and not the admission's
             self._hold(prompt.id, await self._limits.reserve(charges, now=self._clock()))
         except Refusal as refusal:
@@ -140,36 +185,48 @@ class Intake:
         if prompt.id in self._reservations:
             return
         caller = Caller(prompt.user, prompt.key, prompt.team)
-        charges = [
-            # the same counter, under a limit that refuses nobody
-            replace(charge, policy=replace(charge.policy, limit=_NO_LIMIT))
-            for charge in self._charges(caller, prompt.model, prompt.request, ("concurrency",))
-        ]
+        route = self._router.route(prompt)
+        charges = self._charges.of_survivor(caller, route, prompt) if route is not None else ()
         if charges:
             with suppress(Overloaded):  # more callers than can be counted: this one runs uncounted
                 self._hold(prompt.id, await self._limits.reserve(charges, now=self._clock()))
 
-    async def _decide(self, submission: Submission, now: float) -> tuple[Prompt, Thread | None, list[Charge]]:
-        identity.require(submission.caller, identity.PROMPT_CREATE)
+    async def _decide(
+        self, submission: Submission, now: float
+    ) -> tuple[Prompt, Route, Sequence[Leg], Thread | None, Sequence[Charge]]:
+        caller = submission.caller
+        identity.require(caller, identity.PROMPT_CREATE)
         self._refuse_work()
-        if submission.capability is Capability.VISION:
-            submission = replace(submission, capability=Capability.CHAT)  # images or none: the files will tell
+        if submission.capability in _CHATS:
+            submission = replace(submission, capability=Capability.CHAT)
         route = self._connections.resolve(submission.model)
+        model = route.model
+        if caller.models:
+            identity.require_model(caller, submission.model or model)
+        route, arm = self._router.arm(route, caller.user, submission.affinity)
         check_submission(submission, now)
-        await self._check_capability(submission, route)
+        needed = await self._check_capability(submission, route)
         await check_parameters(submission.request.parameters)
         if self._guard is not None:
-            await self._inspect(submission.request)
+            await self._inspect(submission)
         thread = await self._thread(submission, now) if submission.thread is not None else None
-        charges = self._charges(submission.caller, route.model, submission.request)
-        return self._prompt(submission, route, now), thread, charges
+        charges = self._charges.of_admission(
+            caller,
+            route,
+            submission.request,
+            capability=submission.capability,
+            headers=submission.headers,
+            thread=thread is not None,
+        )
+        legs = self._router.plan(route, user=caller.user, affinity=submission.affinity, capability=needed)
+        return self._prompt(submission, model, arm, legs[0], now), route, legs, thread, charges
 
     async def _take_in(
         self,
         prompt: Prompt,
         thread: Thread | None,
         idempotency: Idempotency | None,
-        charges: list[Charge],
+        charges: Sequence[Charge],
         receipt: asyncio.Future[Added],
     ) -> None:
         """Charge and store a prompt, tell by `receipt` how that went, and run it where it has a slot."""
@@ -188,7 +245,7 @@ class Intake:
             await self._worker.carry_out(run)
 
     async def _store(
-        self, prompt: Prompt, thread: Thread | None, idempotency: Idempotency | None, charges: list[Charge]
+        self, prompt: Prompt, thread: Thread | None, idempotency: Idempotency | None, charges: Sequence[Charge]
     ) -> tuple[Added, Run | None]:
         reserved, reservation = False, None
         try:
@@ -220,24 +277,9 @@ class Intake:
         known the answer's usage counts, and without an answer the input's estimate stays, if there was an attempt.
         """
         held = self._reservations.pop(prompt.id, ())
-        actual = self._used(prompt, usage, cost) if held else {}
+        actual = self._charges.used(prompt, self._router.route(prompt), usage, cost) if held else {}
         for reservation in held:
             await self._limits.settle(reservation, actual, now=self._clock())
-
-    def _used(self, prompt: Prompt, usage: Usage | None, nano: int) -> dict[str, int]:
-        if usage is not None and usage != Usage():
-            return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens, "cost": nano}
-        route = self._connections.route(prompt.model)
-        price = route.price if route is not None else Price()
-        if prompt.answer is not None:
-            found = prompt.answer.usage
-        else:
-            found = Usage(_input_tokens(prompt.request) if prompt.runs else 0)
-        return {
-            "input_tokens": found.input_tokens,
-            "output_tokens": found.output_tokens,
-            "cost": nano or cost(found, price),
-        }
 
     def _hold(self, prompt_id: str, reservation: Reservation | None) -> None:
         if reservation is not None:
@@ -258,22 +300,26 @@ class Intake:
         if self._worker.waiting >= self._rules.max_waiting:
             raise Overloaded("too many prompts are waiting", retry_after=10)
 
-    async def _check_capability(self, submission: Submission, route: Route) -> None:
-        """Whether the model does what is asked, files included."""
+    async def _check_capability(self, submission: Submission, route: Route) -> Capability:
+        """What is asked of the model, files included. Raises `InvalidRequest` where it can't do that."""
         needed, files = submission.capability, submission.request.files
         if files:
             needed = await self._attachments.check(files, needed)
+        if needed is _CHAT and shows_images(submission.request.messages):
+            needed = Capability.VISION
         if not self._connections.supports(route, needed):
             raise InvalidRequest(
                 f"the model {route.model!r} does not do {needed}",
                 field="files" if needed is Capability.VISION else "capability",
                 expected="something the model can do",
             )
+        return needed
 
-    async def _inspect(self, request: Request) -> None:
-        guard = cast(Guard, self._guard)
+    async def _inspect(self, submission: Submission) -> None:
+        guard, native = cast(Guard, self._guard), submission.native
         try:
-            verdict = await guard.inspect(request_turns(request))
+            turns = request_turns(submission.request, native.body if native is not None else b"")
+            verdict = await guard.inspect(turns)
         except Exception as error:  # a guard that fails must not let text through
             raise Unavailable("the guard failed; nothing is let through", detail=repr(error)) from error
         if not verdict.allowed:
@@ -290,33 +336,17 @@ class Intake:
         title = next((turn.content for turn in submission.request.messages if turn.role == "user"), "")[:100]
         return Thread(id=identifier, user=user, members=(user,), created=now, updated=now, title=title)
 
-    def _charges(
-        self, caller: Caller, model: str, request: Request, metrics: tuple[Metric, ...] | None = None
-    ) -> list[Charge]:
-        """What a prompt is charged at admission, for all metrics or for those of `metrics`."""
-        policies = [policy for policy in self._rules.policies if metrics is None or policy.metric in metrics]
-        if not policies:
-            return []
-        asked = Usage(_input_tokens(request), request.parameters.max_tokens or _ASSUMED_OUTPUT)
-        route = self._connections.route(model)
-        amounts = {
-            "requests": 1,
-            "concurrency": 1,
-            "input_tokens": asked.input_tokens,
-            "output_tokens": asked.output_tokens,
-            "cost": cost(asked, route.price if route is not None else Price()),
-        }
-        subjects = {"user": caller.user, "key": caller.key, "team": caller.team, "model": model, "all": ""}
-        return [Charge(policy, subjects[policy.scope], amounts[policy.metric]) for policy in policies]
-
     # ---------------------------------------------------------------- what is stored
 
-    def _prompt(self, submission: Submission, route: Route, now: float) -> Prompt:
+    def _prompt(self, submission: Submission, model: str, arm: str, leg: Leg, now: float) -> Prompt:
         caller = submission.caller
+        # one that is attached is seen by nobody before its first attempt begins, which is mostly at once
+        attached = submission.mode is _ATTACHED
         return Prompt(
-            id=submission.id or self._ids.make("prm"),
-            model=route.model,
-            lane=route.connection,
+            id=submission.id or self._ids.make(submission.prefix),
+            model=model,
+            arm=arm,
+            lane=leg.connection,
             user=caller.user,
             key=caller.key,
             team=caller.team,
@@ -324,6 +354,9 @@ class Intake:
             created=now,
             updated=now,
             mode=submission.mode,
+            status=_RUNNING if attached else Status.SCHEDULED,
+            runs=1 if attached else 0,
+            started=now if attached else None,
             capability=submission.capability,
             thread=submission.thread,
             parent=submission.parent,
@@ -362,8 +395,3 @@ class Intake:
         if not 1 <= len(submission.idempotency_key) <= 255:
             raise InvalidRequest(field="Idempotency-Key", expected="1 to 255 characters")
         return Idempotency(submission.idempotency_key, submission.fingerprint, now + _DAY)
-
-
-def _input_tokens(request: Request) -> int:
-    """A rough size of the input."""
-    return sum(map(tokens, request.messages)) + sum(len(text.encode()) // 4 for text in request.texts)

@@ -1,15 +1,19 @@
-"""API keys: making, checking, listing, revoking. Only digests are stored; a secret is shown once."""
+"""API keys: making, checking, changing, listing, revoking. Only digests are stored; a secret is shown once."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from promptd.core import identity
-from promptd.core.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
+from promptd.core import identity, keys
+from promptd.core.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from promptd.core.filters import Filter, Page, Query
+from promptd.core.keys import KeyChange, KeyLimit
 from promptd.core.model import Caller, Key
+from promptd.core.policy import Policy
 from promptd.core.ports import Records
 from promptd.service.changes import Changes
 from promptd.service.clock import Clock, Ids
@@ -19,12 +23,13 @@ _CACHE_SIZE = 10_000
 
 
 class Keys:
-    """Who a secret belongs to. Checked keys are remembered by digest for a minute; a revocation forgets them at once."""
+    """Who a secret belongs to. Checked keys are remembered by digest for a minute; a change forgets them at once."""
 
     def __init__(self, *, records: Records, clock: Clock, ids: Ids) -> None:
         self._records, self._clock, self._ids = records, clock, ids
         self._known: OrderedDict[bytes, tuple[Key, Caller, float]] = OrderedDict()
         self.changes = Changes()
+        self.limits: dict[str, tuple[Policy, ...]] = {}  #: of keys that have some of their own, by id
 
     async def authenticate(self, secret: str | None) -> Caller:
         """Raises `Unauthenticated`."""
@@ -36,13 +41,16 @@ class Keys:
         if known is not None and now < known[2] and (known[0].expires is None or now < known[0].expires):
             self._known.move_to_end(digest)
             return known[1]
-        identifier = identity.key_id(secret)
+        identifier, seen = identity.key_id(secret), self.changes.count
         key = await self._records.get(Key, identifier) if identifier is not None else None
         if key is None:
             key = await self._records.get(Key, identity.OPERATOR)  # whose form is the operator's choice
         if key is None or not identity.opens(key, secret, now):
             raise Unauthenticated("the key is not valid")
         caller = identity.caller_of(key)
+        if self.changes.since(seen, key.user):
+            return caller  # what was looked up may be old already
+        self._note_limits(key)
         self._known[digest] = (key, caller, now + _CACHE_SECONDS)
         self._known.move_to_end(digest)
         if len(self._known) > _CACHE_SIZE:
@@ -59,45 +67,60 @@ class Keys:
         permissions: frozenset[str] | None = None,
         admin: bool = False,
         expires: float | None = None,
+        models: tuple[str, ...] = (),
+        keep: bool | None = None,
+        retention: float | None = None,
+        limits: Sequence[KeyLimit] = (),
+        labels: Mapping[str, str] = {},
     ) -> tuple[Key, str]:
         """A new key and its secret. Nobody gives away more than they have.
 
-        A key made without admin rights is of its maker's team and ends with its maker's key at the latest. Raises
-        `Forbidden`, `InvalidRequest`.
+        A key made without admin rights is of its maker's team, ends with its maker's key at the latest, and uses up the
+        limits of its maker's key. Raises `Forbidden`, `InvalidRequest`.
         """
         identity.require(caller, identity.KEY_EDIT)
         wanted = identity.USER_PERMISSIONS if permissions is None else permissions
-        unknown = wanted - identity.ALL_PERMISSIONS
-        if unknown:
-            raise InvalidRequest(field="permissions", expected=f"some of {', '.join(sorted(identity.ALL_PERMISSIONS))}")
         if not caller.admin and (admin or user not in (None, caller.user) or not wanted <= caller.permissions):
             raise Forbidden("a key can't be given more than its maker has")
-        if not 1 <= len(name) <= 100:
-            raise InvalidRequest(field="name", expected="1 to 100 characters")
-        if user is not None and not 1 <= len(user) <= 128:
-            raise InvalidRequest(field="user", expected="1 to 128 characters")
-        if expires is not None and expires <= self._clock():
-            raise InvalidRequest(field="expires_at", expected="a time in the future")
-        if not caller.admin:
-            team, expires = await self._within(caller, team, expires)
-        return await self.store(
-            name=name,
+        key = Key(
+            id=self._ids.make("key").removeprefix("key_"),
+            digest=b"",
             user=user if user is not None else caller.user,
-            team=team,
+            name=name,
+            created=self._clock(),
             permissions=wanted,
             admin=admin,
+            team=team,
             expires=expires,
+            models=models,
+            keep=keep,
+            retention=retention,
+            labels=dict(labels),
         )
+        keys.check(key, key.created)
+        key = replace(key, limits=keys.policies(limits, key.id))
+        return await self._store(key if caller.admin else await self._within(caller, key))
 
-    async def _within(self, caller: Caller, team: str, expires: float | None) -> tuple[str, float | None]:
-        """Team and expiry of a key that `caller` makes; what is not said is the maker's own. Raises `Forbidden`."""
+    async def _within(self, caller: Caller, key: Key) -> Key:
+        """A key that `caller` makes; what is not said is the maker's own, and so are its limits. Raises `Forbidden`."""
         own = await self._records.get(Key, caller.key)
-        latest = own.expires if own is not None else None
-        if team not in ("", caller.team):
+        if key.team not in ("", caller.team):
             raise Forbidden("a key can't be of another team than its maker")
-        if latest is not None and expires is not None and expires > latest:
+        if own is None:
+            return replace(key, team=caller.team)
+        if own.expires is not None and key.expires is not None and key.expires > own.expires:
             raise Forbidden("a key can't outlive its maker's key")
-        return caller.team, latest if expires is None else expires
+        if key.models and not identity.covers(own.models, key.models):
+            raise Forbidden("a key can't be for more models than its maker's")
+        return replace(
+            key,
+            team=caller.team,
+            expires=own.expires if key.expires is None else key.expires,
+            models=key.models or own.models,
+            keep=own.keep if own.keep is not None else key.keep,
+            retention=own.retention if own.retention is not None else key.retention,
+            limits=(*own.limits, *key.limits),
+        )
 
     async def store(
         self,
@@ -110,21 +133,71 @@ class Keys:
         expires: float | None = None,
     ) -> tuple[Key, str]:
         """A new key and its secret, without asking who wants it: for the first start."""
-        identifier = self._ids.make("key").removeprefix("key_")
-        secret = identity.make_key(identifier, self._ids.secret())
-        key = Key(
-            id=identifier,
-            digest=identity.digest(secret),
-            user=user,
-            name=name,
-            created=self._clock(),
-            permissions=permissions,
-            admin=admin,
-            team=team,
-            expires=expires,
+        return await self._store(
+            Key(
+                id=self._ids.make("key").removeprefix("key_"),
+                digest=b"",
+                user=user,
+                name=name,
+                created=self._clock(),
+                permissions=permissions,
+                admin=admin,
+                team=team,
+                expires=expires,
+            )
         )
+
+    async def _store(self, key: Key) -> tuple[Key, str]:
+        secret = identity.make_key(key.id, self._ids.secret())
+        key = replace(key, digest=identity.digest(secret))
         await self._records.put(key)
+        self._note_limits(key)
         return key, secret
+
+    async def edit(self, caller: Caller, identifier: str, change: KeyChange) -> Key:
+        """The key as it is from now on. Raises `NotFound`, `Forbidden`, `InvalidRequest`, `Conflict` (it is revoked, or
+        somebody else changes it)."""
+        key = await self.get(caller, identifier)
+        if key.revoked is not None or key.id == identity.OPERATOR:
+            raise Conflict(
+                "the key is revoked" if key.revoked is not None else "the configuration says what this key is"
+            )
+        own = await self._records.get(Key, caller.key)
+        keys.check_change(caller, key, change, own.expires if own is not None else None)
+        fields = change.fields()
+        if change.limits is not UNSET:
+            fields["limits"] = keys.policies(change.limits, key.id)
+        changed = replace(key, **fields, version=key.version + 1)
+        # an expiry that nobody touches may be over
+        keys.check(changed if change.expires is not UNSET else replace(changed, expires=None), self._clock())
+        await self._records.put(changed)
+        self._forget(changed)
+        self._note_limits(changed)
+        return changed
+
+    async def get(self, caller: Caller, identifier: str) -> Key:
+        """One key: any for admins, else one of the caller's own. Raises `NotFound`."""
+        identity.require(caller, identity.KEY_EDIT)
+        key = await self._records.get(Key, identifier)
+        if key is None or not (caller.admin or key.user == caller.user):
+            raise NotFound(f"no key {identifier[:200]}")
+        return key
+
+    def sharing(self, identifier: str) -> tuple[str, ...]:
+        """Ids of the keys that use up the own limits of this one: itself, and those that were made with it."""
+        found = [one for one, limits in self.limits.items() if any(policy.only == identifier for policy in limits)]
+        return tuple(found) or (identifier,)
+
+    async def load(self) -> None:
+        """Know the limits of all keys; call it once, before any of them is counted."""
+        query = Query(limit=1000)
+        while True:
+            page = await self._records.find(Key, query)
+            for key in page.items:
+                self._note_limits(key)
+            if page.after is None:
+                return
+            query = replace(query, after=page.after)
 
     async def set_operator(self, secret: str | None) -> None:
         """The admin key that the operator chose, in any form; None takes an earlier one back."""
@@ -163,11 +236,7 @@ class Keys:
 
     async def revoke(self, caller: Caller, identifier: str) -> Key:
         """A revoked key is refused from now on. Revoking twice is fine."""
-        identity.require(caller, identity.KEY_EDIT)
-        key = await self._records.get(Key, identifier)
-        if key is None or not (caller.admin or key.user == caller.user):
-            raise NotFound(f"no key {identifier[:200]}")
-        return await self._revoke(key)
+        return await self._revoke(await self.get(caller, identifier))
 
     async def revoke_all(self, user: str, *, admin: bool = False) -> None:
         """Revoke every key of a user because it is gone, or its admin keys (`admin`) because it is none any more."""
@@ -185,7 +254,16 @@ class Keys:
         if key.revoked is None:
             key = replace(key, revoked=self._clock(), version=key.version + 1)
             await self._records.put(key)
+        self._forget(key)
+        return key
+
+    def _forget(self, key: Key) -> None:
         for digest in [digest for digest, (known, _, _) in self._known.items() if known.id == key.id]:
             del self._known[digest]
         self.changes.note(key.user)
-        return key
+
+    def _note_limits(self, key: Key) -> None:
+        if key.limits:  # of a revoked one too: keys that it made may share them
+            self.limits[key.id] = key.limits
+        else:
+            self.limits.pop(key.id, None)

@@ -7,19 +7,25 @@ wait, attached go first and one slot in five is kept for queued.
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Callable, Iterable
+from typing import Final
 
-from promptd.core.errors import Overloaded, ShuttingDown
+from promptd.core.errors import LaneFull, ShuttingDown
+from promptd.service.connections import Connection
 from promptd.service.gates import Gate
 from promptd.service.line import Line, Place
 
-_QUEUED_EVERY = 5
-_MOST_ATTACHED = 1000
+_QUEUED_EVERY: Final = 5
+_CALL_SECONDS: Final = 1.0  # what one call is taken to last, to tell those who are sent away when to come again
+_LONGEST_HINT: Final = 30.0
 
 
 class Lane:
     """Counts the slots of one connection, and keeps the line of those who wait for one."""
 
     __slots__ = (
+        "_patience",
         "again",
         "arrived",
         "attached",
@@ -29,6 +35,8 @@ class Lane:
         "gate",
         "held",
         "known",
+        "longest_wait",
+        "most_waiting",
         "name",
         "slots",
         "timer",
@@ -51,6 +59,9 @@ class Lane:
         self.turn = 0
         self.timer: asyncio.TimerHandle | None = None
         self.attached = Line()
+        self.most_waiting = 1000  #: attached prompts in the line
+        self.longest_wait = 300.0  #: seconds that each of them may stand there
+        self._patience: asyncio.TimerHandle | None = None  # of those who have stood longest
         self.gate: Gate | None = None  #: where the model takes memory of this machine
 
     @property
@@ -71,6 +82,13 @@ class Lane:
     def open(self) -> bool:
         """Whether a newcomer may start: there are free slots for all that wait, and one more."""
         return self.waiting is not None and not self.attached and self.free > self.waiting
+
+    def take(self) -> bool:
+        """Take a slot, if one is free and nobody waits in front."""
+        if self.slots - self.busy - self.held <= 0 or self.attached or self.shut:
+            return False
+        self.busy += 1
+        return True
 
     def look(self) -> None:
         """Something may have become claimable."""
@@ -120,13 +138,42 @@ class Lane:
                 self.turn += 1
                 place.set_result(None)
 
+    @property
+    def full(self) -> bool:
+        """Whether a call that comes now, and has to wait, is sent away."""
+        # who has a slot to come to does not wait for others: a claim or a look at a suspect is in the way for a moment
+        return len(self.attached) >= self.most_waiting + max(self.slots - self.busy, 0)
+
     def queue_up(self, user: str, priority: int) -> Place:
-        """A place in the line; it is resolved with a slot taken. Raises `Overloaded` where too many wait already."""
-        if len(self.attached) >= _MOST_ATTACHED:
-            raise Overloaded(f"too many calls wait for {self.name}", retry_after=1)
-        place: Place = asyncio.get_running_loop().create_future()
-        self.attached.add(place, user, priority)
+        """A place in the line; it is resolved with a slot taken. Raises `LaneFull` where too many wait already.
+
+        One that has waited for too long ends with that, too.
+        """
+        if self.full:
+            raise self._sent_away(f"{len(self.attached)} calls wait for {self.name}")
+        loop = asyncio.get_running_loop()
+        place: Place = loop.create_future()
+        self.attached.add(place, user, priority, loop.time() + self.longest_wait)
+        if self._patience is None:
+            self._watch()
         return place
+
+    def _watch(self) -> None:
+        """Wake up when the one that has stood longest has stood too long: one timer for all."""
+        self._patience = None
+        loop, now = asyncio.get_running_loop(), asyncio.get_running_loop().time()
+        while (eldest := self.attached.eldest) is not None:
+            place, until = eldest
+            if until > now:
+                self._patience = loop.call_at(until, self._watch)
+                return
+            self.attached.remove(place)
+            if not place.done():
+                place.set_exception(self._sent_away(f"no slot of {self.name} came free in {self.longest_wait:g} s"))
+
+    def _sent_away(self, message: str) -> LaneFull:
+        again = math.ceil(len(self.attached) / max(self.slots, 1) * _CALL_SECONDS)
+        return LaneFull(message, retry_after=min(max(again, 1.0), _LONGEST_HINT))
 
     def leave(self, place: Place) -> bool:
         """Give a place up; whether it had just become a slot, which is then the caller's to give back."""
@@ -141,3 +188,10 @@ class Lane:
             place = self.attached.take()
             if not place.done():
                 place.set_exception(ShuttingDown(retry_after=5))
+
+
+def bound(lanes: Callable[[str], Lane | None], connections: Iterable[Connection]) -> None:
+    """Give each connection's line its bounds. What stands in one already stands as long as it was told."""
+    for connection in connections:
+        if (lane := lanes(connection.name)) is not None:
+            lane.most_waiting, lane.longest_wait = connection.max_waiting, connection.max_wait

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ class Line:
     def __init__(self) -> None:
         #: priority → caller → places; the caller in front is next, and goes to the back when one of its places is taken
         self._callers: dict[int, OrderedDict[str, deque[Place]]] = {}
-        self._where: dict[Place, tuple[int, str]] = {}
+        self._where: dict[Place, tuple[int, str, float]] = {}  # in the order of their coming
 
     def __len__(self) -> int:
         return len(self._where)
@@ -26,9 +27,15 @@ class Line:
     def __iter__(self) -> Iterator[Place]:
         return iter(self._where)
 
-    def add(self, place: Place, user: str, priority: int) -> None:
+    @property
+    def eldest(self) -> tuple[Place, float] | None:
+        """The place that was taken before all others, and until when it may be kept."""
+        place = next(iter(self._where), None)
+        return None if place is None else (place, self._where[place][2])
+
+    def add(self, place: Place, user: str, priority: int, until: float = math.inf) -> None:
         self._callers.setdefault(priority, OrderedDict()).setdefault(user, deque()).append(place)
-        self._where[place] = (priority, user)
+        self._where[place] = (priority, user, until)
 
     def take(self) -> Place:
         """The next place, which leaves the line. Raises `KeyError` where there is none."""
@@ -44,7 +51,7 @@ class Line:
 
     def remove(self, place: Place) -> None:
         """Raises `KeyError` where it is not in the line."""
-        priority, user = self._where.pop(place)
+        priority, user, _ = self._where.pop(place)
         callers = self._callers[priority]
         callers[user].remove(place)
         if not callers[user]:

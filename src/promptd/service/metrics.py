@@ -1,14 +1,52 @@
-"""Numbers for operators, in Prometheus' terms. Labels are bound once per lane, because looking them up is dear."""
+"""Numbers for operators, in Prometheus' terms. They are plain numbers until somebody looks: a counter object's lock and
+labels cost several times what an addition does, and a short call counts a dozen things."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from promptd.core.model import Attempt, Outcome
 
+_COMPLETED = Outcome.COMPLETED
 _SECONDS = (0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+class _Histogram:
+    """How many of the values fall behind each bound, and their sum."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_SECONDS) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(_SECONDS, value)] += 1
+        self.sum += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Bounds and how many values are at most as large."""
+        total, found = 0, []
+        for bound, count in zip((*map(str, _SECONDS), "+Inf"), self.counts, strict=True):
+            total += count
+            found.append((bound, float(total)))
+        return found
+
+
+class _Lane:
+    """What completed attempts of one connection add up to."""
+
+    __slots__ = ("cost", "count", "first", "input", "output", "seconds", "unpriced")
+
+    def __init__(self) -> None:
+        self.count = self.input = self.output = self.cost = self.unpriced = 0
+        self.seconds, self.first = _Histogram(), _Histogram()
 
 
 class Metrics:
@@ -16,53 +54,40 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._submitted = Counter("promptd_submitted", "Prompts accepted", ["model"], registry=self.registry)
-        self._refused = Counter("promptd_refused", "Prompts refused at intake", ["code"], registry=self.registry)
-        self._attempts = Counter(
-            "promptd_attempts", "Attempts ended", ["lane", "outcome", "code"], registry=self.registry
-        )
-        self._seconds = Histogram(
-            "promptd_attempt_seconds",
-            "Length of completed attempts",
-            ["lane"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._first = Histogram(
-            "promptd_first_token_seconds",
-            "From an attempt's start to its first text",
-            ["lane"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._tokens = Counter(
-            "promptd_tokens", "Tokens as engines count them", ["lane", "kind"], registry=self.registry
-        )
-        self._cost = Counter("promptd_cost_nano", "Cost in billionths of a unit", ["lane"], registry=self.registry)
+        self._submitted: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._failed: Counter[tuple[str, str, str]] = Counter()
+        self._lanes: dict[str, _Lane] = {}
         self._gauge = Gauge("promptd_waiting", "Prompts that wait in the store", registry=self.registry)
         self._busy = Gauge("promptd_busy_slots", "Slots in use", ["lane"], registry=self.registry)
         self._slots = Gauge("promptd_slots", "Slots", ["lane"], registry=self.registry)
-        self._submitted_by: dict[str, Callable[[], None]] = {}
-        self._completed_by: dict[str, Callable[[Attempt], None]] = {}
+        self.registry.register(self)
 
     def submitted(self, model: str) -> None:
-        count = self._submitted_by.get(model)
-        if count is None:
-            count = self._submitted_by[model] = self._submitted.labels(model).inc
-        count()
+        self._submitted[model] += 1
 
     def refused(self, code: str) -> None:
-        self._refused.labels(code).inc()
+        self._refused[code] += 1
 
     def attempt(self, attempt: Attempt) -> None:
         """An attempt ended."""
-        if attempt.outcome is not Outcome.COMPLETED:
-            self._attempts.labels(attempt.connection, attempt.outcome.value, attempt.code or "").inc()
+        if attempt.outcome is not _COMPLETED:
+            self._failed[attempt.connection, attempt.outcome.value, attempt.code or ""] += 1
             return
-        count = self._completed_by.get(attempt.connection)
-        if count is None:
-            count = self._completed_by[attempt.connection] = self._completed(attempt.connection)
-        count(attempt)
+        lane = self._lanes.get(attempt.connection)
+        if lane is None:
+            lane = self._lanes[attempt.connection] = _Lane()
+        lane.count += 1
+        if attempt.finished is not None:
+            lane.seconds.observe(attempt.finished - attempt.started)
+        if attempt.first_token is not None:
+            lane.first.observe(attempt.first_token - attempt.started)
+        lane.input += attempt.usage.input_tokens
+        lane.output += attempt.usage.output_tokens
+        if attempt.cost is None:
+            lane.unpriced += 1
+        else:
+            lane.cost += attempt.cost
 
     def watch(self, waiting: Callable[[], int], load: Callable[[], dict[str, tuple[int, int]]]) -> None:
         """Read gauges when somebody looks, instead of keeping them up to date."""
@@ -71,24 +96,42 @@ class Metrics:
             self._slots.labels(lane).set(slots)
             self._busy.labels(lane).set_function(lambda lane=lane: load()[lane][1])  # type: ignore[misc]
 
-    def _completed(self, lane: str) -> Callable[[Attempt], None]:
-        count = self._attempts.labels(lane, Outcome.COMPLETED.value, "").inc
-        seconds = self._seconds.labels(lane).observe
-        first = self._first.labels(lane).observe
-        tokens_in, tokens_out = self._tokens.labels(lane, "input").inc, self._tokens.labels(lane, "output").inc
-        money = self._cost.labels(lane).inc
+    # ---------------------------------------------------------------- the registry's side
 
-        def record(attempt: Attempt) -> None:
-            count()
-            if attempt.finished is not None:
-                seconds(attempt.finished - attempt.started)
-            if attempt.first_token is not None:
-                first(attempt.first_token - attempt.started)
-            if attempt.usage.input_tokens:
-                tokens_in(attempt.usage.input_tokens)
-            if attempt.usage.output_tokens:
-                tokens_out(attempt.usage.output_tokens)
-            if attempt.cost:
-                money(attempt.cost)
+    def describe(self) -> Iterator[Metric]:
+        """What `collect` will bring; the registry asks before anything was counted."""
+        return self.collect()
 
-        return record
+    def collect(self) -> Iterator[Metric]:
+        """Everything counted so far."""
+        yield _counter("submitted", "Prompts accepted", ["model"], {(m,): n for m, n in self._submitted.items()})
+        yield _counter("refused", "Prompts refused at intake", ["code"], {(c,): n for c, n in self._refused.items()})
+        completed: dict[tuple[str, str, str], int] = {
+            (name, Outcome.COMPLETED.value, ""): lane.count for name, lane in self._lanes.items()
+        }
+        yield _counter("attempts", "Attempts ended", ["lane", "outcome", "code"], completed | self._failed)
+        lanes = self._lanes.items()
+        tokens = {(name, "input"): lane.input for name, lane in lanes}
+        tokens |= {(name, "output"): lane.output for name, lane in lanes}
+        yield _counter("tokens", "Tokens as engines count them", ["lane", "kind"], tokens)
+        cost = {(name,): lane.cost for name, lane in lanes}
+        yield _counter("cost_nano", "Cost in billionths of a unit", ["lane"], cost)
+        unpriced = {(name,): lane.unpriced for name, lane in lanes}
+        yield _counter("unpriced", "Completed attempts whose cost nobody knows", ["lane"], unpriced)
+        seconds = HistogramMetricFamily("promptd_attempt_seconds", "Length of completed attempts", labels=["lane"])
+        first = HistogramMetricFamily(
+            "promptd_first_token_seconds", "From an attempt's start to its first text", labels=["lane"]
+        )
+        for name, lane in lanes:
+            seconds.add_metric([name], lane.seconds.buckets(), lane.seconds.sum)
+            first.add_metric([name], lane.first.buckets(), lane.first.sum)
+        yield seconds
+        yield first
+
+
+def _counter(name: str, text: str, labels: list[str], values: Mapping[Any, int]) -> Metric:
+    """`values` by the labels' values."""
+    family = CounterMetricFamily(f"promptd_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(list(key), value)
+    return family

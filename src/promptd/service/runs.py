@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from promptd.core.history import tokens
 from promptd.core.model import Attempt, Chunk, Prompt, Usage
+from promptd.core.routing import Leg
 from promptd.service.connections import Connection
 
+_NOTHING = Usage()
 Stop = Literal["cancel", "deadline", "drain"]
 
 
@@ -21,8 +23,13 @@ class Run:
         "begun",
         "chunks",
         "connection",
+        "events",
         "first_token",
+        "interrupted",
+        "leg",
+        "price",
         "prompt",
+        "said",
         "settled",
         "stopped",
         "task",
@@ -30,13 +37,18 @@ class Run:
         "usage",
     )
 
-    def __init__(self, prompt: Prompt, connection: Connection | None, upstream: str) -> None:
+    def __init__(self, prompt: Prompt, connection: Connection | None, upstream: str, leg: Leg | None = None) -> None:
         self.prompt = prompt
+        self.leg = leg  #: the way to the model that is taken
+        self.price = leg.price if leg is not None else None  #: of this attempt's tokens; None: nobody knows
         self.connection = connection
         self.upstream = upstream
         self.task: asyncio.Task[Any] | None = None
         self.begun = False  #: a task that is cancelled before its first step would never clean up
         self.stopped: Stop | None = None
+        self.interrupted = False  #: its task was told to stop by a cancel
+        self.said = 0  #: bytes of the answer so far
+        self.events = 0  #: of a stream that is passed on as it comes
         self.settled = False  #: the result is on its way to the store; too late to stop
         self.first_token: float | None = None
         self.usage = Usage()
@@ -69,14 +81,16 @@ class Run:
         if self.stopped is None and not self.settled:
             self.stopped = why
             if self.begun and self.task is not None:
+                self.interrupted = True
                 self.task.cancel()
 
     def spent(self) -> Usage:
         """What the attempt used: as the engine counted it, else by the size of what went in and came out."""
-        if self.usage != Usage() or not any(chunk.text or chunk.tool_calls for chunk in self.chunks):
+        if self.usage != _NOTHING or not self.said:
             return self.usage
-        output = sum(len(chunk.text.encode()) for chunk in self.chunks)
-        return Usage(input_tokens=sum(map(tokens, self.prompt.request.messages)), output_tokens=output // 4)
+        # an event of a stream has about one token and a hundred bytes around it
+        output = self.events or self.said // 4
+        return Usage(input_tokens=sum(map(tokens, self.prompt.request.messages)), output_tokens=output)
 
 
 def _answer(waiter: asyncio.Future[Prompt | None], settled: Prompt | None) -> None:

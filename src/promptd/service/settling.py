@@ -12,18 +12,19 @@ from promptd.core import chunks
 from promptd.core.engine import map_error
 from promptd.core.errors import Cancelled, EngineLost, ExecutionFailed, PromptExecutionError, StoreUnavailable, Timeout
 from promptd.core.lifecycle import Move, after_failure
-from promptd.core.model import Answer, Attempt, Capability, Chunk, Failure, Message, Outcome, Prompt
+from promptd.core.model import Answer, Attempt, Capability, Chunk, Failure, Message, Outcome, Prompt, Usage
 from promptd.core.ports import Bus, Queue, Settlement
-from promptd.core.routing import Price, cost
+from promptd.core.routing import FREE, Price, cost
 from promptd.service.clock import Clock
-from promptd.service.connections import Connections
 from promptd.service.events import Event, Events
 from promptd.service.metrics import Metrics
+from promptd.service.router import Router
 from promptd.service.runs import Run
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _MOST_RUNS = 20  # a prompt that loses its engine's process this often may be the reason
+_NOTHING = Usage()
 _PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds between tries while the store can't be written; the last repeats
 
 
@@ -35,14 +36,14 @@ class Settling:
         *,
         queue: Queue,
         bus: Bus,
-        connections: Connections,
+        router: Router,
         events: Events,
         clock: Clock,
         metrics: Metrics,
         base_seconds: float,
         max_exponent: int,
     ) -> None:
-        self._queue, self._bus, self._connections = queue, bus, connections
+        self._queue, self._bus, self._router = queue, bus, router
         self._events, self._clock, self._metrics = events, clock, metrics
         self.leaving = asyncio.Event()
         self.configure(base_seconds, max_exponent)
@@ -101,10 +102,11 @@ class Settling:
                 now=now,
                 error=Failure(error.code, error.message),
             )
-            settled = await self._settle(run, lost)
+            settled = await self._settle(run, lost, error)
             if settled is not None:
                 self.announce_failure(settled)
             return settled
+        lane = prompt.lane if run.stopped is not None else self._router.lane_after(prompt, error)
         move, due = after_failure(
             error,
             failures=prompt.failures + 1,
@@ -114,6 +116,7 @@ class Settling:
             deadline=prompt.deadline,
             base=self._base_seconds,
             limit=self._max_exponent,
+            moves=lane != prompt.lane,
         )
         _log.warning(
             "attempt %d of %s failed: %s (%s)",
@@ -132,7 +135,9 @@ class Settling:
                 now=now,
                 error=Failure(error.code, error.message),
                 due=due,
+                lane=lane,
             ),
+            error,
         )
         if settled is not None:
             self.announce_failure(settled)
@@ -168,7 +173,6 @@ class Settling:
     def ledger(self, run: Run, outcome: Outcome, now: float, error: PromptExecutionError | None = None) -> Attempt:
         """The attempt's row."""
         prompt = run.prompt
-        route = self._connections.route(prompt.model)
         used = run.spent()
         return Attempt(
             prompt=prompt.no,
@@ -183,20 +187,24 @@ class Settling:
             code=error.code if error else None,
             message=error.message if error else None,
             usage=used,
-            cost=cost(used, route.price if route else Price()),
+            cost=_cost(used, run.price, outcome),
         )
 
-    async def _settle(self, run: Run, settlement: Settlement) -> Prompt | None:
+    async def _settle(
+        self, run: Run, settlement: Settlement, error: PromptExecutionError | None = None
+    ) -> Prompt | None:
         """Store the end of the attempt. While the store can't be written the result waits here and is not lost.
 
         None where the lease was lost, or the server leaves with the store still down: then the next start rescues.
         """
         run.settled = True
         run.attempt = settlement.attempt
+        if run.leg is not None and run.stopped is None:
+            self._router.report(run.leg, error, started=settlement.attempt.started, first=run.first_token)
         settled = await self.persist(lambda: self._queue.settle(settlement))
         self._metrics.attempt(settlement.attempt)
-        error = settlement.error.code if settlement.error is not None else ""  # a message may quote the prompt
-        self._events.tell(Event("prompt_finished", prompt=run.prompt.id, error=error))
+        code = settlement.error.code if settlement.error is not None else ""  # a message may quote the prompt
+        self._events.tell(Event("prompt_finished", prompt=run.prompt.id, error=code))
         return settled
 
     async def persist(self, write: Callable[[], Awaitable[T]]) -> T | None:
@@ -214,3 +222,10 @@ class Settling:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.leaving.wait(), _PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
+
+
+def _cost(used: Usage, price: Price | None, outcome: Outcome) -> int | None:
+    """What an attempt cost. Nobody knows what an answer cost whose tokens nobody counted."""
+    if outcome is Outcome.COMPLETED and price not in (None, FREE) and used == _NOTHING:
+        return None
+    return cost(used, price)

@@ -8,7 +8,7 @@ from promptd.service.runs import Run
 
 
 class Spent:
-    """Usage and cost by prompt; known until the prompt is final."""
+    """Usage and known cost by prompt, until it is final."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Usage, int]] = {}
@@ -18,7 +18,7 @@ class Spent:
         attempt = run.attempt
         if attempt is not None and (attempt.usage != Usage() or attempt.cost):
             usage, cost = self._known.get(run.prompt.id, (Usage(), 0))
-            self._known[run.prompt.id] = (add(usage, attempt.usage), cost + attempt.cost)
+            self._known[run.prompt.id] = (add(usage, attempt.usage), cost + (attempt.cost or 0))
 
     def pop(self, identifier: str) -> tuple[Usage, int]:
         """What a prompt used in all, which is then forgotten."""

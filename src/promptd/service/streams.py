@@ -75,32 +75,35 @@ class Streams:
         self._running, self._unwritten = running, unwritten
         self._records, self._bus = records, bus
 
-    async def follow(self, identifier: str, after: Position = START) -> AsyncGenerator[Sequence[Chunk], None]:
-        """Batches of chunks of a prompt until it ends; a batch holds at most one `progress`.
+    async def follow(
+        self, identifier: str, after: Position = START, *, merged: bool = True
+    ) -> AsyncGenerator[Sequence[Chunk], None]:
+        """Batches of chunks of a prompt until it ends; a batch holds at most one `progress`, or where it shall not be
+        `merged`, each as it was numbered.
 
         Ends without `done` or `error` only when the server is leaving. Raises `NotFound`.
         """
         async with self._bus.follow(identifier, after) as live:
             # the log was joined first, so nothing can end unseen between this look and the loop
-            prompt = self._unwritten.get(identifier) or await self._records.get(Prompt, identifier)
+            prompt = await self._find(identifier)
             if prompt is None:
                 raise NotFound(f"no prompt {identifier}")
             if known_position(prompt, after) != after:
-                async with aclosing(self.follow(identifier)) as from_the_start:
+                async with aclosing(self.follow(identifier, merged=merged)) as from_the_start:
                     async for batch in from_the_start:
                         yield batch
                 return
             if prompt.status.final:
                 last = last_chunks(prompt, after)
                 if last:
-                    yield merge(last)
+                    yield merge(last) if merged else last
                 return
             if prompt.status is not Status.RUNNING and 0 < after.attempt <= prompt.runs:
                 yield [
                     Chunk("restart", attempt=prompt.runs + 1)
                 ]  # told again when the attempt begins; that is harmless
             async for batch in live:
-                yield merge(batch)
+                yield merge(batch) if merged else batch
 
     async def finished_soon(self, identifier: str, seconds: float) -> Prompt | None:
         """The prompt, if it runs here and is final within `seconds`: what most short waits need, at the least cost."""
@@ -115,14 +118,14 @@ class Streams:
         if settled is not None and settled.status.final:
             return settled
         async with self._bus.follow(identifier, START) as live:
-            prompt = await self._records.get(Prompt, identifier)
+            prompt = await self._find(identifier)
             if prompt is None:
                 raise NotFound(f"no prompt {identifier}")
             if prompt.status.final:
                 return prompt
             async for _ in live:
                 pass
-            found = await self._records.get(Prompt, identifier)
+            found = await self._find(identifier)
             if found is None:
                 raise NotFound(f"the prompt {identifier} was deleted")
             return found
@@ -158,6 +161,9 @@ class Streams:
             return page.items[0].no - 1
         page = await self._records.find(Prompt, Query(filters=(of_thread,), order=(Order("no", True),), limit=1))
         return page.items[0].no if page.items else 0
+
+    async def _find(self, identifier: str) -> Prompt | None:
+        return self._unwritten.get(identifier) or await self._records.get(Prompt, identifier)
 
     async def _next(self, thread: str, passed: int) -> Prompt | None:
         """The thread's first prompt behind number `passed`."""

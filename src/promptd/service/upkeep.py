@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from promptd.core.errors import PromptdError
 from promptd.core.ports import Queue, Retention
 from promptd.service.clock import Clock
+from promptd.service.forgetting import Forgetting
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Upkeep:
         retention: Sequence[Retention] = (),
         prune_seconds: float = 3600.0,
         flush: Callable[[float], Awaitable[None]] | None = None,
+        forgetting: Forgetting | None = None,
     ) -> None:
         self._queue, self._clock = queue, clock
         self._lease = lease_seconds
@@ -36,6 +38,8 @@ class Upkeep:
         }
         if flush is not None:
             self._chores["flush limits"] = (1.0, lambda: flush(clock()))
+        if forgetting is not None:
+            self._chores["forget texts"] = (prune_seconds, lambda: forgetting.run(clock()))
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self) -> None:
@@ -52,9 +56,12 @@ class Upkeep:
         """Other rules from now on; the time to the next round of deleting begins anew."""
         self._retention = tuple(retention)
         self._chores["prune"] = (prune_seconds, self._prune)
-        if (task := self._tasks.get("prune")) is not None:
-            task.cancel()
-            self._begin("prune")
+        if (forget := self._chores.get("forget texts")) is not None:
+            self._chores["forget texts"] = (prune_seconds, forget[1])
+        for name in ("prune", "forget texts"):
+            if (task := self._tasks.get(name)) is not None:
+                task.cancel()
+                self._begin(name)
 
     def _begin(self, name: str) -> None:
         seconds, chore = self._chores[name]

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from promptd.core.ports import Limits
 from promptd.service.attached import Attached
+from promptd.service.batches import Batches
 from promptd.service.callers import Callers
 from promptd.service.catalogue import KnownModels
+from promptd.service.charges import Charges
 from promptd.service.clock import Ids
 from promptd.service.connections import Connections
 from promptd.service.downloads import Downloads
 from promptd.service.events import Events
+from promptd.service.filed import Filed
 from promptd.service.intake import Intake
 from promptd.service.keys import Keys
+from promptd.service.moderation import Moderation
 from promptd.service.people import People
-from promptd.service.policies import Policies
 from promptd.service.prompts import Prompts
+from promptd.service.router import Router
+from promptd.service.rules import Rules
 from promptd.service.streams import Streams
 from promptd.service.threads import Threads
 from promptd.service.tickets import Tickets
 from promptd.service.uploads import Uploads
+from promptd.service.usage import UsageReports
 from promptd.service.worker import Worker
 
 
@@ -33,8 +40,15 @@ class Walk(Struct, frozen=True, kw_only=True):
     threads: Threads  #: conversations and their messages
     uploads: Uploads  #: files that callers sent and engines made
     downloads: Downloads  #: files that the server fetches
+    filed: Filed  #: uploads that were made for a purpose
+    batches: Batches  #: many requests in one file, run by the queue
+    moderation: Moderation  #: what the guard thinks of a text
+    usage: UsageReports  #: what was used, and what people thought of answers
+    limits: Limits  #: how limits stand
+    charges: Charges  #: which of them count a prompt
+    router: Router  #: which connection is asked
     models: KnownModels  #: the catalogue, and the default model
-    policies: Policies  #: rate limits and blocklists on endpoints
+    rules: Rules  #: rate limits and blocklists on endpoints
     events: Events  #: what happens
     callers: Callers  #: who is it
     people: People  #: users, tokens, permits

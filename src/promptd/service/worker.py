@@ -53,6 +53,7 @@ class Worker:
         self._empty.set()
         self._sweeper: asyncio.Task[None] | None = None
         self._under_way = 0
+        self._departures: list[asyncio.Future[None]] = []  #: of those who wait for the end of runs
         self._leaving = False  #: the grace period is over: what is launched now is handed back
         self._deadlines = 0
         self._alone = False  #: a prompt under suspicion runs, or waits for everything else to end
@@ -105,9 +106,11 @@ class Worker:
 
     async def ended(self, former: Callable[[Connection], bool]) -> None:
         """Wait until no attempt holds a connection that is a `former` one."""
-        while runs := [run for run in self._runs.values() if run.connection and former(run.connection)]:
-            # an attached one may be about to get its task
-            await asyncio.wait([run.task or asyncio.create_task(asyncio.sleep(0)) for run in runs])
+        while any(run.connection and former(run.connection) for run in self._runs.values()):
+            # not for their tasks: an attached one's is its caller's, which may have more to do
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._departures.append(waiter)
+            await waiter
 
     def lane(self, name: str) -> Lane | None:
         return self._lanes.get(name)
@@ -133,16 +136,21 @@ class Worker:
         lane.busy -= 1
         if lane.gate is not None:
             lane.gate.ended += 1
+        elif lane.waiting == 0 and not lane.attached:
+            return  # nobody is next
         self._pump(lane)
+
+    def take(self, lane_name: str) -> bool:
+        """Take a slot for an attached prompt, if one is free and nobody waits in front."""
+        return not self._held and self._lanes[lane_name].take()
 
     async def slot(self, lane_name: str, user: str = "", priority: int = 0) -> None:
         """Wait for a slot for an attached prompt of `user`, or for the house itself. Raises `Overloaded`."""
-        lane = self._lanes[lane_name]
         if self.draining:
             raise ShuttingDown(retry_after=5)
-        if lane.free > 0 and not lane.attached and not self._held and not lane.shut:
-            lane.busy += 1
+        if self.take(lane_name):
             return
+        lane = self._lanes[lane_name]
         place = lane.queue_up(user, priority)
         self._pump(lane)
         try:
@@ -326,6 +334,10 @@ class Worker:
             del self._runs[run.prompt.id]
         self._under_way -= 1
         self._deadlines -= run.prompt.deadline is not None
+        while self._departures:
+            departure = self._departures.pop()
+            if not departure.done():
+                departure.set_result(None)
         if not self._under_way:
             self._empty.set()
         self.release(run.prompt.lane)
@@ -342,6 +354,8 @@ class Worker:
             if settled is not None and settled.status in WAITING:
                 self.waiting += 1
                 lane.look()
+                if settled.lane != prompt.lane:
+                    self.poke(settled.lane)
             self._spent.note(run)
             self.leave(run)
             if prompt.thread is not None:

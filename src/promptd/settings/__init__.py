@@ -11,6 +11,7 @@ from promptd.settings.sections import (
     LimitSettings,
     LogSettings,
     PatternSettings,
+    PriceSettings,
     QueueSettings,
     RetentionSettings,
     RetrySettings,
@@ -18,7 +19,7 @@ from promptd.settings.sections import (
     StoreSettings,
     StreamsSettings,
 )
-from promptd.settings.sources import ConnectionSettings, ModelSettings, PriceSettings
+from promptd.settings.sources import ConnectionSettings, ModelSettings
 
 __all__ = [
     "LIVE",

@@ -36,8 +36,18 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _one_star(name: str) -> str:
+    if name.count("*") > 1:
+        raise ValueError("a name with one `*` at most")
+    return name
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+#: A model's name, or a pattern of names: at most one `*`
+ModelName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9*][A-Za-z0-9._:/*-]{0,127}$"), AfterValidator(_one_star)
+]
 Text = Annotated[str, StringConstraints(min_length=1)]
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 AnyPath = Annotated[Path, AfterValidator(_path)]

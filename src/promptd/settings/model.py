@@ -11,7 +11,7 @@ from pydantic import (
 )
 
 from promptd.core.errors import SettingsError
-from promptd.settings.forms import AnyPath, Name, Section
+from promptd.settings.forms import AnyPath, ModelName, Name, Section
 from promptd.settings.sections import (
     CompatSettings,
     DownloadsSettings,
@@ -52,13 +52,13 @@ class Settings(Section):
         default_factory=lambda: {"builtin": ConnectionSettings(engine="llamacpp")},
         description="Default: `builtin`, the model that comes with promptd.",
     )
-    models: dict[Name, ModelSettings] = Field(
+    models: dict[ModelName, ModelSettings] = Field(
         default_factory=_default_models,
         description="Default: `demo`, served by `builtin`.",
     )
     default_model: str = Field(
-        default_factory=lambda data: next(iter(data["models"]), ""),
-        description="Model of a prompt that names none. Default: the first of `models`.",
+        default_factory=lambda data: next((name for name in data["models"] if "*" not in name), ""),
+        description="Model of a prompt that names none. Default: the first of `models` that is no pattern.",
     )
     fleet: FleetSettings = Field(FleetSettings(), description="")
     limits: tuple[LimitSettings, ...] = Field((), description="")
@@ -87,10 +87,11 @@ class Settings(Section):
         if self.queue.quarantine_after > self.queue.rescue_limit:
             raise _wrong("queue.quarantine_after", "at most queue.rescue_limit")
         for name, model in self.models.items():
-            if model.connection not in self.connections:
+            if model.connection is not None and model.connection not in self.connections:
                 raise _wrong(f"models.{name}.connection", f"one of {', '.join(self.connections)}")
-        if self.default_model not in self.models:
-            raise _wrong("default_model", f"one of {', '.join(self.models)}")
+        named = [name for name in self.models if "*" not in name]
+        if self.default_model not in named and (self.default_model or named or not self.models):
+            raise _wrong("default_model", f"one of {', '.join(named or self.models)}")
         _unique("limits", [limit.name for limit in self.limits])
         if self.guard.output and not self.guard.rules:
             raise _wrong("guard.output", "false, because no rule of the guard is set")

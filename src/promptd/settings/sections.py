@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
     Field,
     IPvAnyNetwork,
     SecretStr,
+    StringConstraints,
+    model_validator,
 )
 
 from promptd.core.lifecycle import Status
-from promptd.core.policy import Metric, Policy, Scope
+from promptd.core.policy import Metric, Period, Policy
 from promptd.core.ports import Retention
+from promptd.core.routing import Price
 from promptd.settings.forms import MIB, AnyPath, Bytes, ExistingFile, HttpUrl, Name, Seconds, Section, Text
+
+_SCOPE: Final = r"^(user|key|team|model|all|header:[a-z0-9!#$%&'*+.^_`|~-]{1,64})$"
+Amount = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 
 
 class ServerSettings(Section):
@@ -98,22 +104,87 @@ class LimitSettings(Section):
     """A limit on requests, tokens, cost or concurrency, counted for each user, key, team, model or for all together."""
 
     name: Name = Field(description="Unique name, shown to callers that reach the limit.")
-    metric: Metric = Field(description="What is counted. `cost` counts billionths (10⁻⁹) of the price's currency.")
-    limit: int = Field(ge=1, description="Units per window; for `concurrency`, prompts at once.")
-    window: Seconds = Field(60.0, description="Length of the window. Not for `concurrency`.")
-    scope: Scope = Field("user", description="Who shares one counter.")
+    metric: Metric = Field(
+        description="What is counted. `tokens` are input and output together; `cost` counts billionths (10⁻⁹) of the "
+        "price's currency."
+    )
+    limit: int = Field(ge=1, le=2**62, description="Units per window; for `concurrency`, prompts at once.")
+    window: Seconds = Field(60.0, description="Length of the window. Not for `concurrency`, nor beside `period`.")
+    period: Period | None = Field(
+        None, description="In place of a window, the calendar `day` or `month` (UTC): the limit is a budget."
+    )
+    scope: Annotated[str, StringConstraints(pattern=_SCOPE)] = Field(
+        "user",
+        description="Who shares one counter: `user`, `key`, `team`, `model`, `all`, or `header:<name>` (in lower case), all "
+        "who send the same value of that header.",
+    )
+    only: Text | None = Field(
+        None,
+        description="The one user, key (its id), team, model or header value that it is for. Default: each has a counter.",
+    )
+    models: tuple[Text, ...] = Field(
+        (), description="Patterns (`gpt-*`) of the models whose prompts count. Default: all."
+    )
     burst: int | None = Field(
         None,
         ge=1,
-        description="Units an idle subject may take at once. Default: the whole limit. Not for `concurrency`.",
+        description="Units an idle subject may take at once. Default: the whole limit. Not for `concurrency`, nor beside "
+        "`period`.",
     )
+
+    @model_validator(mode="after")
+    def _fits(self) -> LimitSettings:
+        if self.period is not None:
+            if self.metric == "concurrency":
+                raise ValueError("no period, because concurrency has none")
+            for key in ("window", "burst"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"no {key} beside a period")
+        if self.only is not None and self.scope == "all":
+            raise ValueError("no `only`, because `all` is nobody alone")
+        return self
 
     @property
     def policy(self) -> Policy:
         """The same as the policy that counts it."""
         return Policy(
-            name=self.name, metric=self.metric, limit=self.limit, window=self.window, scope=self.scope, burst=self.burst
+            name=self.name,
+            metric=self.metric,
+            limit=self.limit,
+            window=self.window,
+            scope=self.scope,
+            burst=self.burst,
+            period=self.period,
+            only=self.only,
+            models=self.models,
         )
+
+
+class PriceSettings(Section):
+    """What a model costs, in units of one currency per million tokens."""
+
+    input_per_million: Amount = Field(description="Price of a million input tokens.")
+    output_per_million: Amount = Field(description="Price of a million output tokens.")
+    cached_per_million: Amount | None = Field(
+        None, description="Price of a million input tokens that the service had in its cache. Default: as other input."
+    )
+    cache_write_per_million: Amount | None = Field(
+        None, description="Price of a million input tokens that it puts into its cache. Default: as other input."
+    )
+
+    @property
+    def price(self) -> Price:
+        """The same per token."""
+        return Price(
+            _pico(self.input_per_million),
+            _pico(self.output_per_million),
+            None if self.cached_per_million is None else _pico(self.cached_per_million),
+            None if self.cache_write_per_million is None else _pico(self.cache_write_per_million),
+        )
+
+
+def _pico(per_million: float) -> int:
+    return round(per_million * 1_000_000)
 
 
 class PatternSettings(Section):
@@ -121,6 +192,14 @@ class PatternSettings(Section):
 
     name: Name = Field(description="Unique name, shown as the reason of the refusal.")
     pattern: Text = Field(description="Regular expression in RE2 syntax.")
+    category: str = Field("", description="What a text is that matches. Default: the name.")
+
+
+class WordListSettings(Section):
+    """Words of one category."""
+
+    category: Text = Field(description="What a text is that holds one of the words.")
+    words: tuple[Text, ...] = Field(min_length=1, description="Words and phrases.")
 
 
 class GuardSettings(Section):
@@ -128,6 +207,7 @@ class GuardSettings(Section):
 
     max_chars: int | None = Field(None, ge=1, description="Longest text of a prompt, in characters over all messages.")
     blocklist: tuple[Text, ...] = Field((), description="Words and phrases that are refused, in any case.")
+    lists: tuple[WordListSettings, ...] = Field((), description="More words and phrases that are refused, by category.")
     whole_words: bool = Field(
         True, description="A word of the blocklist counts only between non-letters. Turn it off for Chinese or Thai."
     )
@@ -149,6 +229,14 @@ class RetentionSettings(Section):
     completed: Seconds | None = Field(None, description="Seconds after which a completed prompt is deleted.")
     abandoned: Seconds | None = Field(None, description="Seconds after which an abandoned prompt is deleted.")
     canceled: Seconds | None = Field(None, description="Seconds after which a canceled prompt is deleted.")
+    content: Seconds | None = Field(
+        None, description="Seconds after which question and answer of a final prompt are removed; its numbers stay."
+    )
+    keep_attached: bool = Field(
+        False,
+        description="Keep question and answer of attached prompts (plain calls of OpenAI and Anthropic clients) that do "
+        "not say themselves whether to (`store`), nor their keys.",
+    )
     prune_every_seconds: Seconds = Field(3600.0, description="Time between two rounds of deleting.")
 
     @property

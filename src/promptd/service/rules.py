@@ -28,7 +28,7 @@ class _Ready(Struct, frozen=True):
     networks: tuple[rules.Network, ...]
 
 
-class Policies:
+class Rules:
     """Call `load` once before use. Without rules a request pays nothing."""
 
     def __init__(self, *, records: Records, limits: Limits, clock: Clock) -> None:

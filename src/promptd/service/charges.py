@@ -1,0 +1,237 @@
+"""What an admission is charged: which policies count a prompt, against whom, and how much of each."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from promptd.core import sizes
+from promptd.core.errors import InvalidRequest
+from promptd.core.model import Caller, Capability, Prompt, Request, Usage
+from promptd.core.policy import Charge, Metric, Policy
+from promptd.core.routing import Price, Route, ceiling, cost
+
+_CACHE_SIZE: Final = 10_000
+_NO_LIMIT: Final = 2**62
+_LONGEST_SUBJECT: Final = 200  # letters of a header's value
+
+#: Capabilities that say nothing which is counted in tokens
+_SILENT: Final = frozenset({Capability.EMBEDDING})
+
+
+class ChargeRules(Struct, frozen=True, kw_only=True):
+    policies: tuple[Policy, ...] = ()
+    assumed_output: int = 1024  #: tokens that a rate is charged where the caller names no maximum
+    most_output: int = 65_536  #: tokens that a budget holds where neither the caller nor the model names one
+    history_tokens: int = 3000  #: of a thread's earlier turns, where the context of the model is not known
+
+
+class _Plan(Struct):
+    """What is the same for all prompts of a caller on a model."""
+
+    route: Route
+    own: tuple[Policy, ...]
+    counted: tuple[tuple[Policy, str], ...]  #: each policy and its subject
+    by_header: tuple[Policy, ...]
+    price: Price | None  #: of the way that is tried first
+    dearest: Price | None  #: the most that any way can cost
+    context: int | None  #: tokens that fit, whichever way it goes; None where nobody knows of one of them
+    max_output: int | None  #: tokens that an answer can have, likewise
+    constant: tuple[Charge, ...] | None  #: where nothing depends on the prompt
+
+
+class Charges:
+    """`own` are the limits of single keys, by their ids (service/keys.py); they are looked at each time."""
+
+    def __init__(self, rules: ChargeRules, own: Mapping[str, tuple[Policy, ...]]) -> None:
+        self._own = own
+        self._plans: OrderedDict[tuple[str, str, str, str], _Plan] = OrderedDict()
+        self.configure(rules)
+
+    def configure(self, rules: ChargeRules) -> None:
+        """Other policies from now on."""
+        self._rules = rules
+        self._plans.clear()
+        #: names, in lower case, of the headers that policies look at: `Submission.headers` brings them
+        self.headers = frozenset(policy.header for policy in rules.policies if policy.header is not None)
+
+    def of_admission(
+        self,
+        caller: Caller,
+        route: Route,
+        request: Request,
+        *,
+        capability: Capability = Capability.CHAT,
+        headers: Mapping[str, str] | None = None,
+        thread: bool = False,
+        metrics: Sequence[Metric] | None = None,
+    ) -> Sequence[Charge]:
+        """What a prompt is charged, for all metrics or for those of `metrics`.
+
+        `headers` None: nobody knows them any more, and what counts by a header does not count. `thread`: earlier turns
+        come in front of the request. Raises `InvalidRequest` where a limit on cost can't be kept because nobody knows the
+        model's price.
+        """
+        if not self._rules.policies and not self._own:
+            return ()
+        plan = self._plan(caller, route)
+        if plan.constant is not None and metrics is None:
+            return plan.constant
+        counted = [*plan.counted]
+        if headers is not None:
+            for policy in plan.by_header:
+                value = headers.get(policy.header or "", "")[:_LONGEST_SUBJECT]
+                if policy.only in (None, value):
+                    counted.append((policy, value))
+        if metrics is not None:
+            counted = [one for one in counted if one[0].metric in metrics]
+        need = _Need(plan, request, capability, thread, self._rules)
+        return [need.charge(policy, subject) for policy, subject in counted]
+
+    def of_survivor(self, caller: Caller, route: Route, prompt: Prompt) -> Sequence[Charge]:
+        """What a prompt of an earlier process holds that is not final, whatever the limits are.
+
+        Rates counted it in that process; what it holds of concurrency and budgets ended with it.
+        """
+        if not self._rules.policies and not self._own:
+            return ()
+        need = _Need(
+            self._plan(caller, route), prompt.request, prompt.capability, prompt.thread is not None, self._rules
+        )
+        return [
+            need.charge(replace(policy, limit=_NO_LIMIT), subject)
+            for policy, subject in need.plan.counted
+            if policy.metric == "concurrency" or policy.period is not None
+        ]
+
+    def used(self, prompt: Prompt, route: Route | None, usage: Usage | None, nano: int) -> dict[str, int]:
+        """What a final prompt took, for `Limits.settle`. `usage` and `nano` are the sums over its attempts.
+
+        Where nothing is known the answer's usage counts, and without an answer the input's estimate, if there was an
+        attempt.
+        """
+        if usage is None or usage == Usage():
+            if prompt.answer is not None:
+                usage = prompt.answer.usage
+            else:
+                usage = Usage(sizes.about(prompt.request) if prompt.runs else 0)
+            nano = nano or cost(usage, route.price if route is not None else None) or 0
+        return {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "tokens": usage.input_tokens + usage.output_tokens,
+            "cost": nano,
+        }
+
+    def _plan(self, caller: Caller, route: Route) -> _Plan:
+        key = caller.user, caller.key, caller.team, route.model
+        own = self._own.get(caller.key, ())
+        plan = self._plans.get(key)
+        if plan is not None and plan.route is route and plan.own is own:
+            return plan
+        plan = self._plans[key] = self._make(caller, route, own)
+        self._plans.move_to_end(key)
+        if len(self._plans) > _CACHE_SIZE:
+            self._plans.popitem(last=False)
+        return plan
+
+    def _make(self, caller: Caller, route: Route, own: tuple[Policy, ...]) -> _Plan:
+        subjects = {"user": caller.user, "key": caller.key, "team": caller.team, "model": route.model, "all": ""}
+        applying = [policy for policy in self._rules.policies if policy.counts(route.model)]
+        counted: list[tuple[Policy, str]] = []
+        for policy in applying:
+            subject = subjects.get(policy.scope)
+            # who has no team or key is nobody's subject
+            if (
+                subject is None
+                or policy.only not in (None, subject)
+                or (policy.scope in ("team", "key") and not subject)
+            ):
+                continue
+            counted.append((policy, subject))
+        counted += [(policy, policy.only or caller.key) for policy in own if policy.counts(route.model)]
+        by_header = tuple(policy for policy in applying if policy.header is not None)
+        constant = not by_header and all(policy.metric in ("requests", "concurrency") for policy, _ in counted)
+        return _Plan(
+            route,
+            own,
+            tuple(counted),
+            by_header,
+            route.legs[0].price,
+            ceiling(leg.price for leg in route.legs),
+            _largest([leg.context for leg in route.legs]),
+            _largest([leg.max_output for leg in route.legs]),
+            tuple(Charge(policy, subject, 1, 1) for policy, subject in counted) if constant else None,
+        )
+
+
+class _Need:
+    """How much of each metric one prompt needs; counted when first asked for."""
+
+    def __init__(self, plan: _Plan, request: Request, capability: Capability, thread: bool, rules: ChargeRules) -> None:
+        self.plan, self._request, self._thread, self._rules = plan, request, thread, rules
+        self._speaks = capability not in _SILENT
+        self._about: Usage | None = None
+        self._most: Usage | None = None
+
+    def charge(self, policy: Policy, subject: str) -> Charge:
+        metric = policy.metric
+        if metric == "requests" or metric == "concurrency":
+            return Charge(policy, subject, 1, 1)
+        if policy.period is None:
+            return Charge(policy, subject, self._amount(policy, self.about, self.plan.price))
+        most = self.most
+        known = self._amount(policy, Usage(most.input_tokens), self.plan.dearest)
+        return Charge(policy, subject, self._amount(policy, most, self.plan.dearest), known)
+
+    @property
+    def about(self) -> Usage:
+        """A fair guess, for rates."""
+        if self._about is None:
+            asked = self._request.parameters.max_tokens or self._rules.assumed_output
+            asked = min(
+                asked, self._rules.most_output
+            )  # what is asked for in earnest: it is given back only at the end
+            self._about = Usage(sizes.about(self._request), asked * sizes.answers(self._request) if self._speaks else 0)
+        return self._about
+
+    @property
+    def most(self) -> Usage:
+        """What it can't exceed, for budgets."""
+        if self._most is None:
+            plan, request = self.plan, self._request
+            before = (plan.context or 4 * self._rules.history_tokens) if self._thread else 0
+            longest = request.parameters.max_tokens or plan.max_output or self._rules.most_output
+            if plan.context is not None:
+                longest = min(longest, plan.context)
+            output = longest * sizes.answers(request) if self._speaks else 0
+            self._most = Usage(sizes.at_most(request) + before, output)
+        return self._most
+
+    def _amount(self, policy: Policy, usage: Usage, price: Price | None) -> int:
+        match policy.metric:
+            case "input_tokens":
+                return usage.input_tokens
+            case "output_tokens":
+                return usage.output_tokens
+            case "tokens":
+                return usage.input_tokens + usage.output_tokens
+            case _:
+                nano = cost(usage, price)
+                if nano is None:
+                    raise InvalidRequest(
+                        f"nobody knows the price of {self.plan.route.model!r}, so that the limit {policy.name!r} on cost "
+                        "can't be kept",
+                        field="model",
+                        expected="a model whose price is known",
+                    )
+                return nano
+
+
+def _largest(known: Sequence[int | None]) -> int | None:
+    numbers = [number for number in known if number is not None]
+    return max(numbers) if len(numbers) == len(known) else None
