@@ -85,6 +85,13 @@ class Stream:
                 found.append(event)
         return found
 
+    async def rest(self) -> bytes:
+        """Every byte until the response ends."""
+        rest, self._buffer = self._buffer, b""
+        while (piece := await read_chunk(self._reader)) is not None:
+            rest += piece
+        return rest
+
     def leave(self) -> None:
         self._writer.transport.abort()
 

@@ -41,6 +41,8 @@ ROWS = {
     ("GET", f"{BASE}/prompts/{{id}}/events"): Row(404, 200, 403, "final"),
     ("POST", f"{BASE}/prompts/{{id}}/cancel"): Row(404, 200, 200, "waiting"),
     ("POST", f"{BASE}/prompts/{{id}}/retry"): Row(404, 202, 202, "canceled"),
+    ("POST", f"{BASE}/prompts/{{id}}/score"): Row(404, 200, 403, "final", body={"score": 1}),
+    ("GET", f"{BASE}/usage"): Row(200, 200, 200),
     ("POST", f"{BASE}/files"): Row(201, 201, 201),
     ("GET", f"{BASE}/files"): Row(200, 200, 200),
     ("GET", f"{BASE}/files/{{id}}"): Row(200, 200, 200, "file"),  # its id can't be guessed: who has it was given it
@@ -64,6 +66,8 @@ ROWS = {
     ("GET", f"{BASE}/me"): Row(200, 200, 200),
     ("POST", f"{BASE}/keys"): Row(403, 403, 201, body={"name": "x", "permissions": []}),
     ("GET", f"{BASE}/keys"): Row(403, 403, 200),
+    ("GET", f"{BASE}/keys/{{id}}"): Row(403, 403, 200, "key"),
+    ("PATCH", f"{BASE}/keys/{{id}}"): Row(403, 403, 200, "key", body={"name": "y"}),
     ("DELETE", f"{BASE}/keys/{{id}}"): Row(403, 403, 200, "key"),
     ("POST", f"{BASE}/tickets"): Row(201, 201, 201, body={"path": f"{BASE}/prompts/x/events"}),
     ("POST", f"{BASE}/config/reload"): Row(403, 403, 200),

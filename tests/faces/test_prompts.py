@@ -49,11 +49,12 @@ async def test_wait_gives_the_answer(server: Server) -> None:
     assert prompt["status"] == "completed"
     assert prompt["answer"]["text"] == "forty two"
     assert prompt["answer"]["finish_reason"] == "stop"
-    assert prompt["answer"]["usage"] == {"input_tokens": len(script.split()), "output_tokens": 2, "cached_tokens": 0}
+    counted = {name: count for name, count in prompt["answer"]["usage"].items() if count}
+    assert counted == {"input_tokens": len(script.split()), "output_tokens": 2}
     assert prompt["attempts"] == 1
     ledger = (await server.http.get(f"{PROMPTS}/{prompt['id']}/attempts")).json["items"]
     assert [(entry["attempt"], entry["outcome"], entry["engine"]) for entry in ledger] == [(1, "completed", "scripted")]
-    assert ledger[0]["cost"] == 0
+    assert ledger[0]["cost"] is None, "nobody said what it costs"
 
 
 async def test_wait_that_is_too_short_gives_the_receipt(server: Server, tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from promptd.core.identity import EVENT_STREAM
 from tests.faces.client import Http
 from tests.faces.conftest import Server
-from tests.faces.onebackend.clients import PROMPTS, Subscription, Wire, done, register
+from tests.faces.onebackend.clients import PROMPTS, Subscription, Wire, done, error, register
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,6 +32,12 @@ async def until_end(stream: Subscription) -> None:
     async with asyncio.timeout(PATIENCE):
         while await stream.block() is not None:
             pass
+
+
+async def until_running(server: Server, *prompts: str) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not all(server.house.walk.worker.running(prompt) for prompt in prompts):
+            await asyncio.sleep(0)
 
 
 async def revoke_tokens(server: Server, wire: Wire) -> None:
@@ -72,6 +79,42 @@ async def test_open_streams_end_with_the_session(shared: Server, change: Change)
             await until_end(stream)
         await bob.ask("still here", threadId=bob.slug)
         assert (await stays.answer())[0] == "still here"
+
+
+@pytest.mark.parametrize("change", [revoke_tokens, delete_user])
+async def test_a_call_that_waits_ends_with_the_session(shared: Server, change: Change, tmp_path: Path) -> None:
+    name = f"waits-{change.__name__.replace('_', '-')}"
+    ann, bob = [await register(shared, f"{name}-{who}", PROMPTS) for who in ("ann", "bob")]
+    script = '[{"wait_file": "%s"}, {"say": "late"}]' % (tmp_path / "go")
+    members = {"prompt": script, "sync": True}
+    waiting, stays = [
+        asyncio.create_task(wire.post("/prompt-svc/prompt", {"id": wire.slug, **members})) for wire in (ann, bob)
+    ]
+    await until_running(shared, ann.slug, bob.slug)
+    await change(shared, ann)
+    async with asyncio.timeout(PATIENCE):
+        error(await waiting, 401)
+    (tmp_path / "go").touch()
+    async with asyncio.timeout(PATIENCE):
+        assert done(await stays)["responseMessage"]["text"] == "late"
+
+
+async def test_a_call_that_waits_ends_with_the_key(shared: Server, tmp_path: Path) -> None:
+    doomed, secret = await shared.house.walk.keys.store(name="test", user="lou")
+    script = '[{"wait_file": "%s"}, {"say": "late"}]' % (tmp_path / "go")
+    waiting = [
+        asyncio.create_task(wire.post("/promptd/v1/prompts?wait=600", {"id": name, "prompt": script}))
+        for wire, name in ((Wire(shared.port, secret), "lous"), (shared.http, "adas"))
+    ]
+    await until_running(shared, "lous", "adas")
+    assert (await shared.admin.call("DELETE", f"/promptd/v1/keys/{doomed.id}")).status == 200
+    async with asyncio.timeout(PATIENCE):
+        refused = await waiting[0]
+    assert (refused.status, refused.json["code"]) == (401, "unauthenticated")
+    assert (await shared.admin.get("/promptd/v1/prompts/lous")).json["status"] == "running", "it is queued all the same"
+    (tmp_path / "go").touch()
+    async with asyncio.timeout(PATIENCE):
+        assert (await waiting[1]).json["answer"]["text"] == "late"
 
 
 async def test_open_streams_end_with_the_key(shared: Server) -> None:

@@ -68,6 +68,32 @@ async def test_keys(server: Server) -> None:
     assert key in pages
     assert len({page["id"] for page in pages}) == len(pages) >= 3
     assert secret not in str(pages)
+    assert (await admin.get(f"{BASE}/keys/{key['id']}")).json == key
+    daily = {"name": "daily", "metric": "cost", "limit": 5_000_000_000, "period": "day", "models": ["gpt-*"]}
+    rate = {"name": "rate", "metric": "requests", "limit": 60, "window": 1.5, "burst": 2}
+    changes = {
+        "models": ["gpt-*", "demo"],
+        "limits": [daily, rate],
+        "keep": True,
+        "retention": 60.0,
+        "labels": {"app": "shop"},
+        "expires_at": None,
+    }
+    changed = await admin.call("PATCH", f"{BASE}/keys/{key['id']}", changes)
+    assert changed.status == 200
+    nothing: dict[str, Any] = {"window": None, "period": None, "burst": None, "models": []}
+    assert changed.json == key | changes | {"limits": [nothing | daily, nothing | rate]}
+    assert (await admin.call("PATCH", f"{BASE}/keys/{key['id']}", {})).json == changed.json
+    for wrong_change, field in (
+        ({"limits": [daily, daily]}, "limits[1].name"),
+        ({"limits": [daily | {"window": 5.0}]}, "limits[0].window"),
+        ({"limits": [{"name": "x", "metric": "requests", "limit": 0}]}, "limits[0].limit"),
+        ({"models": [""]}, "models[0]"),
+        ({"labels": {"": "x"}}, "labels"),
+    ):
+        problem(await admin.call("PATCH", f"{BASE}/keys/{key['id']}", wrong_change), 422, "invalid_request", field)
+    problem(await bob.call("PATCH", f"{BASE}/keys/{key['id']}", {"limits": []}), 403, "forbidden")
+    problem(await admin.call("PATCH", f"{BASE}/keys/none", {"name": "x"}), 404, "not_found")
     revoked = await admin.call("DELETE", f"{BASE}/keys/{key['id']}")
     assert revoked.json["revoked_at"] is not None
     problem(await bob.get(f"{BASE}/me"), 401, "unauthenticated")

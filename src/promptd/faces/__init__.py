@@ -45,6 +45,7 @@ class Mount(NamedTuple):
     hot: Mapping[tuple[str, str], ASGIApp] = {}  #: (method, exact path)
     routes: Sequence[BaseRoute] = ()  #: matched on the raw path: see `asgi.path_params`
     items: Mapping[tuple[str, str], ASGIApp] = {}  #: (method, path up to and with a `/`) and one more segment, `id`
+    fallbacks: Sequence[BaseRoute] = ()  #: asked behind the routes of every face
 
 
 class Front:
@@ -62,6 +63,7 @@ class Front:
                     if table.setdefault(key, app) is not app:
                         raise ValueError(f"two faces serve {key[0]} {key[1]}")
         routes = [route for mount in mounts for route in mount.routes]
+        routes += [route for mount in mounts for route in mount.fallbacks]
         self._router = Router(routes, redirect_slashes=False, default=not_found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -26,9 +26,15 @@ encode: Final = msgspec.json.Encoder().encode
 ERROR_PAGE: Final = "/promptd/v1/docs#error-"
 #: Key of `scope["extensions"]` under which the server offers a way to cut a connection whose peer reads nothing.
 ABORT: Final = "promptd.abort"
+#: … and a list for what shall be called when the client of this request has gone before its answer was complete.
+GONE: Final = "promptd.gone"
+#: … and a way to send a whole answer at once: status, header lines and body; False where it has to go the usual way.
+REPLY: Final = "promptd.reply"
 
 JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
+MOST_VALUES: Final = 200_000  #: of one body
+NARROW: Final = 256 * 1024  #: bytes of JSON that hold no more values than a request may, or hardly more
 
 
 class Disconnected(Exception):
@@ -82,8 +88,29 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def is_wide(raw: bytes, most: int = MOST_VALUES) -> bool:
+    """Whether JSON holds so many values that decoding it would take seconds and hundreds of megabytes.
+
+    Long texts are no concern: they are counted as one value, whatever is in them.
+    """
+    if len(raw) <= NARROW:
+        return False
+    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # every quote that is left begins or ends a string
+    if plain.count(b'"') > 2 * most:
+        return True
+    outside = b"".join(plain.split(b'"')[::2])
+    return sum(map(outside.count, (b",", b"[", b"{"))) > most
+
+
+def check_width(raw: bytes, most: int = MOST_VALUES) -> None:
+    """Raises `PayloadTooLarge` for what `is_wide`."""
+    if is_wide(raw, most):
+        raise PayloadTooLarge("the body holds too many values")
+
+
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """The body as its type. Raises `MalformedBody`, or `InvalidRequest` that names the field."""
+    """The body as its type. Raises `PayloadTooLarge`, `MalformedBody`, or `InvalidRequest` that names the field."""
+    check_width(body)
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -9,16 +9,19 @@ A request that arrives in one packet costs a few comparisons here; a timer is ar
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import httptools
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.flow_control import service_unavailable
+from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Base
 
 from promptd.core.errors import Overloaded
-from promptd.faces.asgi import ABORT, Problem, encode, problem_of, send_problem
+from promptd.faces.asgi import ABORT, GONE, REPLY, Problem, encode, problem_of, send_problem
 
 #: What a connection is in the middle of.
 _BETWEEN, _HEAD, _BODY, _REFUSED = range(4)
@@ -41,6 +44,10 @@ HEAD_TOO_LARGE: Final = _problem(
 )
 
 
+#: Few connections ever have requests that wait for the answer of the one before, and an empty queue is 700 bytes.
+_NO_PIPELINE: Final[deque[Any]] = deque()
+
+
 class _Refusal(Exception):
     """Leaves the parser's callback, so that it stops in the middle of its packet."""
 
@@ -48,11 +55,38 @@ class _Refusal(Exception):
         self.problem = problem
 
 
+class _Flow(FlowControl):
+    """uvicorn's, with an event only while somebody waits: its queue would be a good part of what an idle stream costs."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.read_paused = self.write_paused = False
+        self._resumed: asyncio.Event | None = None
+
+    async def drain(self) -> None:
+        if self.write_paused:
+            if self._resumed is None:
+                self._resumed = asyncio.Event()
+            await self._resumed.wait()
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
+
+
 class Protocol(_Base):
     """For `uvicorn.Config(http=…)`. The bounds are class attributes: a subclass may set others.
 
     The callbacks of every request name the base class: `super()` there costs a whole microsecond per request.
     """
+
+    # Beside uvicorn's attributes these would make a dict that no two connections can share the keys of.
+    __slots__ = ("_alarm", "_idle_bytes", "_moved", "_packet", "_since", "_stage")
 
     head_bytes: ClassVar[int] = 65_536
     """Largest request head. Also the most that a body's framing and trailers may take between two pieces of it."""
@@ -69,6 +103,7 @@ class Protocol(_Base):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.pipeline = _NO_PIPELINE
         self._stage = _BETWEEN
         self._packet = 0  # bytes of the packet that is being parsed
         self._idle_bytes = 0  # bytes since a head was whole, a piece of a body came or a message ended
@@ -80,13 +115,20 @@ class Protocol(_Base):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        self.flow = _Flow(transport)
         # uvicorn's own timer for a connection between two requests, which the first byte stops
         self.timeout_keep_alive_task = self.loop.call_later(self.silent_seconds, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
         self._unset_keepalive_if_required()
+        cycle = self.cycle
         super().connection_lost(exc)
+        if cycle is not None and not cycle.response_complete:
+            # taken away: who only now begins to listen has to ask, and is told at once
+            leavers: list[Callable[[], None]] = cycle.scope["extensions"].pop(GONE)  # type: ignore[assignment]
+            for leave in leavers:
+                leave()
 
     def data_received(self, data: bytes) -> None:
         if self._stage == _REFUSED:
@@ -123,7 +165,7 @@ class Protocol(_Base):
 
     def on_message_begin(self) -> None:
         _Base.on_message_begin(self)
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item]
+        self.scope["extensions"] = {ABORT: self.transport.abort, GONE: []}  # type: ignore[dict-item]
         self._stage, self._moved = _HEAD, True
 
     def on_url(self, url: bytes) -> None:
@@ -132,6 +174,8 @@ class Protocol(_Base):
             raise _Refusal(TARGET_TOO_LONG)
 
     def on_headers_complete(self) -> None:
+        if self.pipeline is _NO_PIPELINE and self.cycle is not None and not self.cycle.response_complete:
+            self.pipeline = deque()
         if len(self.headers) > self.head_fields:
             raise _Refusal(HEAD_TOO_LARGE)
         # counting each head would cost more than all the rest: most can't be too large
@@ -157,7 +201,26 @@ class Protocol(_Base):
         self._stage, self._idle_bytes = _BETWEEN, 0
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["method"] != "HEAD":  # whose answer has a length and no body
+            cycle.scope["extensions"][REPLY] = partial(self._reply, cycle)  # type: ignore[assignment]
         _Base._start_asgi_task(self, cycle, _overloaded if app is service_unavailable else app)  # type: ignore[arg-type]
+
+    def _reply(self, cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
+        """`RequestResponseCycle.send` for an answer that is complete, in one write and without its look at every header.
+
+        `head` are lines of fields that end with a line break each; the length is added.
+        """
+        if cycle.response_started or cycle.disconnected or self.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        last = b"" if cycle.keep_alive else b"connection: close\r\n"
+        self.transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINE[status], head, len(body), last, body))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     # ------------------------------------------------------------ time
 

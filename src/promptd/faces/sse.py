@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
-from promptd.core.errors import PromptdError
+from promptd.core.errors import Forbidden, PromptdError, Unauthenticated
 from promptd.core.model import Caller
 from promptd.faces.asgi import ABORT, Headers
 from promptd.service.callers import Callers
@@ -31,12 +32,12 @@ _HEADERS: Final[Headers] = [
 ]
 _LOOKS = 4  # per heartbeat or stuck time
 _SLOWEST_LOOK = 0.25  # seconds; also how late a stream may notice that the server leaves, or its reader's power
-_STANDING_SECONDS = 60.0  # until a reader's power is looked up anew though nobody told of a change
+_TRUST_SECONDS = 60.0  # until a reader's power is looked up anew though nobody told of a change
 _HOLDER: Final = "promptd.holder"
 
 
 class Holder(Struct, frozen=True):
-    """Whom a stream was opened for. It ends when `may` is no longer true of what the caller may do then."""
+    """Whom a stream or a wait is for. It ends when `may` is no longer true of what the caller may do then."""
 
     caller: Caller
     may: Callable[[Caller], bool]
@@ -65,7 +66,7 @@ class Readers:
         self._check: asyncio.Task[None] | None = None
         self._look_every = min(heartbeat_seconds / _LOOKS, stuck_seconds / _LOOKS, _SLOWEST_LOOK)
         self._open: set[_Reader] = set()
-        self._waits: set[asyncio.Future[None]] = set()
+        self._waits: set[_Wait] = set()
         self._timer: asyncio.TimerHandle | None = None
         #: what tells a reader when to come back; None: a wire that has no such line
         self.hint = b"" if retry_hint_ms is None else b"retry: %d\n\n" % retry_hint_ms
@@ -79,7 +80,7 @@ class Readers:
         self, scope: Scope, receive: Receive, send: Send, source: AsyncGenerator[bytes, None], headers: Headers
     ) -> None:
         """Answer a request with the frames of `source`, until it ends, the client leaves or the server does."""
-        reader = _Reader(scope, send, self.hint)
+        reader = _Reader(scope, send, self.hint, scope.get(_HOLDER))
         self._open.add(reader)
         self._arm()
         try:
@@ -93,19 +94,26 @@ class Readers:
             self._open.discard(reader)
             await reader.close()
 
-    async def wait(self, work: Coroutine[Any, Any, T], receive: Receive, seconds: float) -> T | None:
-        """The result of `work`, or None where the time is up, the client left or the server leaves before."""
+    async def wait(
+        self, work: Coroutine[Any, Any, T], receive: Receive, seconds: float, holder: Holder | None
+    ) -> T | None:
+        """The result of `work`, or None where the time is up, the client left or the server leaves before.
+
+        Raises `Unauthenticated` or `Forbidden` where the holder's session, key or permission ends before.
+        """
         done = asyncio.create_task(work, name="wait for a prompt")
         gone = asyncio.create_task(_until_gone(receive))
-        leaving: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waits.add(leaving)
+        wait = _Wait(holder)
+        self._waits.add(wait)
         self._arm()
         try:
-            await asyncio.wait((done, gone, leaving), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((done, gone, wait.over), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if wait.refusal is not None:
+                raise wait.refusal
             return done.result() if done.done() else None
         finally:
-            self._waits.discard(leaving)
-            leaving.cancel()
+            self._waits.discard(wait)
+            wait.over.cancel()
             gone.cancel()
             done.cancel()
             await asyncio.wait((done, gone))
@@ -128,34 +136,35 @@ class Readers:
                 reader.beat()
         if self._check is None or self._check.done():
             changes = self._callers.changes
-            doubted = [reader for reader in self._open if reader.is_doubted(changes, now)]
+            doubted = [one for one in (*self._open, *self._waits) if one.is_doubted(changes, now)]
             if doubted:
                 self._check = asyncio.create_task(self._send_away(doubted, changes.count, now))
         if closing:
             for wait in self._waits:
-                if not wait.done():
-                    wait.set_result(None)
+                wait.leave()
         if self._open or self._waits:
             self._arm()
 
-    async def _send_away(self, readers: list[_Reader], changes: int, now: float) -> None:
-        """End the streams of those whose session or key is over, or who may not read them any more."""
-        standing: dict[tuple[str, str], Caller | None] = {}
-        for reader in readers:
-            holder = reader.holder
+    async def _send_away(self, doubted: list[_Held], changes: int, now: float) -> None:
+        """End the streams and waits of those whose session or key is over, or who may not read any more."""
+        powers: dict[tuple[str, str], Caller | None] = {}
+        for one in doubted:
+            holder = one.holder
             if holder is None:
                 continue
             who = holder.caller.user, holder.caller.key
-            if who not in standing:
+            if who not in powers:
                 try:
-                    standing[who] = await self._callers.renew(holder.caller)
+                    powers[who] = await self._callers.renew(holder.caller)
                 except PromptdError as error:  # asked again at the next look
                     _log.warning("a reader's power is not known: %s", error, extra={"action": "renew_failed"})
                     return
-            current = standing[who]
-            if current is None or not holder.may(current):
-                reader.leave()
-            reader.trust(changes, now)
+            current = powers[who]
+            if current is None:
+                one.revoke(Unauthenticated("the session or key has ended"))
+            elif not holder.may(current):
+                one.revoke(Forbidden("the permission has ended"))
+            one.trust(changes, now)
 
 
 async def _until_gone(receive: Receive) -> None:
@@ -163,30 +172,58 @@ async def _until_gone(receive: Receive) -> None:
         pass
 
 
-class _Reader:
+class _Held(ABC):
+    """Somebody who was let in, and is here as long as that is right."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        self.holder = holder
+        self._changes = holder.changes if holder is not None else 0
+        self._trusted = asyncio.get_running_loop().time()
+
+    def is_doubted(self, changes: Changes, now: float) -> bool:
+        """Whether the holder's power may have gone since it was last looked up."""
+        if self.holder is None:
+            return False
+        return changes.since(self._changes, self.holder.caller.user) or now - self._trusted >= _TRUST_SECONDS
+
+    def trust(self, changes: int, now: float) -> None:
+        self._changes, self._trusted = changes, now
+
+    @abstractmethod
+    def revoke(self, refusal: PromptdError) -> None:
+        """End it, because its holder has lost the power."""
+
+
+class _Wait(_Held):
+    """One client that waits for a prompt's end."""
+
+    def __init__(self, holder: Holder | None) -> None:
+        super().__init__(holder)
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.refusal: PromptdError | None = None
+
+    def leave(self) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
+
+    def revoke(self, refusal: PromptdError) -> None:
+        self.refusal = refusal
+        self.leave()
+
+
+class _Reader(_Held):
     """One client of one stream."""
 
-    def __init__(self, scope: Scope, send: Send, hint: bytes) -> None:
+    def __init__(self, scope: Scope, send: Send, hint: bytes, holder: Holder | None) -> None:
+        super().__init__(holder)
         self._abort = scope.get("extensions", {}).get(ABORT)
         self._send, self._hint = send, hint
         self._time = asyncio.get_running_loop().time
         self._writing = 0
         self._since = self._time()  #: when the last write ended, or the one under way began
         self._started = self._leaving = False
-        self.holder: Holder | None = scope.get(_HOLDER)
-        self._changes = self.holder.changes if self.holder is not None else 0
-        self._trusted = self._since
         self._beat: asyncio.Task[None] | None = None
         self.pump: asyncio.Task[None] | None = None
-
-    def is_doubted(self, changes: Changes, now: float) -> bool:
-        """Whether the holder's power may have gone since it was last looked up."""
-        if self.holder is None or self._leaving:
-            return False
-        return changes.since(self._changes, self.holder.caller.user) or now - self._trusted >= _STANDING_SECONDS
-
-    def trust(self, changes: int, now: float) -> None:
-        self._changes, self._trusted = changes, now
 
     def blocked_for(self, now: float) -> float:
         """Seconds that the client has not taken what is being written."""
@@ -239,6 +276,9 @@ class _Reader:
             self._leaving = True
             if self._started and self.pump is not None:
                 self.pump.cancel()
+
+    def revoke(self, refusal: PromptdError) -> None:
+        self.leave()
 
     def abort(self) -> None:
         """Drop a client that takes nothing. Without the server's help this waits for the network to give up."""

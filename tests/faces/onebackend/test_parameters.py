@@ -9,7 +9,8 @@ import pytest
 
 from promptd.core.engine import NoConfig
 from promptd.core.errors import InvalidRequest, UnknownModel
-from promptd.core.model import Caller, Capability, ImageParameters, Prompt
+from promptd.core.model import Caller, Capability, Prompt
+from promptd.core.parameters import ImageParameters
 from promptd.core.routing import Route
 from promptd.egress import Egress
 from promptd.engines.stable_diffusion import StableDiffusion, StableDiffusionConfig

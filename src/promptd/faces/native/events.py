@@ -9,7 +9,8 @@ from typing import Any, Final
 from msgspec import UNSET, Struct, UnsetType
 
 from promptd.core.chunks import Position, event_id, parse_event_id
-from promptd.core.model import Caller, Chunk, Prompt, ToolCall
+from promptd.core.content import ToolCall
+from promptd.core.model import Caller, Chunk, Prompt
 from promptd.faces.asgi import encode
 from promptd.faces.native.show import file_views, rfc3339, usage_view
 from promptd.faces.native.views import FileView, Time, UsageView

@@ -163,6 +163,8 @@ def _responses(operation: Operation, schemas: _Schemas) -> Json:
             shown[status]["content"] = {answer: {}}
         elif answer is not None:
             shown[status]["content"] = {"application/json": {"schema": schemas[answer]}}
+    for status, media_type in operation.also.items():
+        shown[status]["content"][media_type] = {}
     if operation.events:
         stream = shown.setdefault(200, {"description": HTTPStatus.OK.phrase})
         # OpenAPI 3.1 has no word for the items of a stream

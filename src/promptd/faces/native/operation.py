@@ -68,6 +68,7 @@ class Call(Struct, Generic[Q, B], frozen=True):
     raw: bytes  #: the body as it came
     headers: dict[bytes, bytes]
     receive: Receive
+    holder: Holder | None = None  #: of operations that may stream, for what lasts longer than the door's look
 
 
 class Reply(NamedTuple):
@@ -105,6 +106,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     upload: bool = False  #: the body is a file of any type, which the handler reads as it comes
     headers: Mapping[str, Any] = {}  #: request headers that it reads, as annotated types
     example: Mapping[str, Any] | None = None  #: a body, for the docs
+    also: Mapping[int, str] = {}  #: statuses whose answer may be of another media type as well
     events: bool = False  #: a 200 may be a stream of events
     ticket: bool = False  #: a ticket does instead of a key
     refusals: tuple[int, ...] = ()  #: statuses beyond those that follow from the rest
@@ -153,21 +155,23 @@ class Endpoint:
         params = path_params(scope) if "path_params" in scope else _NO_PARAMS
         walk = self._desk.walk
         client = scope.get("client")
-        if walk.policies.any:  # first, so that guessing keys counts
+        if walk.rules.any:  # first, so that guessing keys counts
             address = client[0] if client else ""
-            await walk.policies.admit(Access(scope["path"], scope["method"], address, "", operation.path))
+            await walk.rules.admit(Access(scope["path"], scope["method"], address, "", operation.path))
         changes = walk.callers.changes.count
         caller = _NOBODY if operation.public else await self._caller(headers, given, params)
-        if walk.policies.any and caller.user:
-            await walk.policies.admit(Access(scope["path"], scope["method"], "", caller.user, operation.path))
+        if walk.rules.any and caller.user:
+            await walk.rules.admit(Access(scope["path"], scope["method"], "", caller.user, operation.path))
+        holder = None
         if operation.events:
-            hold(scope, Holder(caller, self._may, changes))
+            holder = Holder(caller, self._may, changes)
+            hold(scope, holder)
         query = self._query(given) if given else self._no_query
         body, raw = None, b""
         if self._decoder is not None:
             raw = await read_body(scope, receive, self._desk.options.max_body_bytes)
             body = decode(self._decoder, raw)
-        return Call(caller, params, query, body, raw, headers, receive)
+        return Call(caller, params, query, body, raw, headers, receive, holder)
 
     async def _caller(self, headers: dict[bytes, bytes], query: bytes, params: dict[str, str]) -> Caller:
         operation = self.operation

@@ -6,8 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from promptd.core.content import Tool
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Capability, ImageParameters, Parameters, SpeechParameters, Tool
+from promptd.core.model import Capability
+from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
 from promptd.core.texts import check_depth
 
 Pixels = Annotated[int, Meta(ge=1, le=16_384, description="pixels")]

@@ -10,6 +10,7 @@ from promptd.core import identity
 from promptd.core.chunks import parse_event_id
 from promptd.core.model import Prompt
 from promptd.faces.asgi import Headers
+from promptd.faces.limit_headers import counted_by
 from promptd.faces.native.events import position_after, prompt_frames, thread_frames
 from promptd.faces.native.operation import Call, Desk, EventStream, Reply, json_reply
 from promptd.faces.native.requests import (
@@ -61,7 +62,7 @@ async def submit_prompt(desk: Desk, call: Call[SubmitQuery, NewPrompt]) -> Reply
         submission = call.body.submission(caller, None, b"")
     else:
         submission = call.body.submission(caller, idempotency_key(key), sha256(call.raw).digest())
-    added = await walk.intake.submit(submission)
+    added = await walk.intake.submit(counted_by(submission, walk.charges.headers, call.headers))
     prompt = added.prompt
     headers = _headers(prompt, replayed=not added.created)
     if streams:
@@ -71,7 +72,7 @@ async def submit_prompt(desk: Desk, call: Call[SubmitQuery, NewPrompt]) -> Reply
         short = min(seconds, _SHORT_WAIT)
         prompt = (
             await walk.streams.finished_soon(prompt.id, short)
-            or await desk.readers.wait(walk.streams.finished(prompt.id), call.receive, seconds - short)
+            or await desk.readers.wait(walk.streams.finished(prompt.id), call.receive, seconds - short, call.holder)
             or prompt
         )
     if not added.created and not caller.may(identity.PROMPT_VIEW):

@@ -12,10 +12,12 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from promptd.core.content import Role, ToolCall, Turn
 from promptd.core.errors import InvalidRequest
 from promptd.core.filters import Filter, Order, Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Capability, Parameters, Request, Role, Submission, ToolCall, Turn
+from promptd.core.model import Caller, Capability, Mode, Request, Submission
+from promptd.core.parameters import Parameters
 from promptd.core.ports import Retention
 from promptd.faces.native.parameters import NewParameters, capability_of, check_media
 
@@ -173,17 +175,6 @@ class NewTicket(Struct, frozen=True, forbid_unknown_fields=True):
     path: Annotated[str, Meta(description="the path of an event stream, `/promptd/v1/prompts/…/events` or of a thread")]
 
 
-class NewKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A key to make: for the caller itself unless `user` says otherwise, with an ordinary user's permissions."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=100)]
-    user: Annotated[str, Meta(min_length=1, max_length=128)] | None = None
-    team: Annotated[str, Meta(max_length=128)] = ""
-    permissions: tuple[str, ...] | None = None
-    admin: bool = False
-    expires_at: When | None = None
-
-
 # ---------------------------------------------------------------- queries
 
 
@@ -232,6 +223,10 @@ class PromptsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     model: str | None = None
     connection: str | None = None
     user: str | None = None
+    key: Annotated[str, Meta(description="the id of the key that submitted it")] | None = None
+    team: str | None = None
+    arm: Annotated[str, Meta(description="the side of a traffic split")] | None = None
+    mode: Mode | UnsetType = UNSET
     thread_id: str | None = None
     capability: Capability | UnsetType = UNSET  # a lenient conversion would take the text `null` for None
     error: Annotated[str, Meta(description="the code of the last failure")] | None = None
@@ -254,6 +249,10 @@ class PromptsQuery(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             "model": self.model,
             "lane": self.connection,
             "user": self.user,
+            "key": self.key,
+            "team": self.team,
+            "arm": self.arm,
+            "mode": None if self.mode is UNSET else self.mode,
             "thread": self.thread_id,
             "capability": None if self.capability is UNSET else self.capability,
             "error": self.error,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from promptd.core.identity import (
-    KEY_EDIT,
     METRICS_VIEW,
     MODEL_EDIT,
     MODEL_VIEW,
@@ -16,15 +15,13 @@ from promptd.core.identity import (
     PROMPT_VIEW,
 )
 from promptd.faces import Reloaded
-from promptd.faces.native import catalogue, downloads, files, prompts, server
+from promptd.faces.native import catalogue, downloads, files, keys, prompts, server, usage
 from promptd.faces.native.operation import Operation
 from promptd.faces.native.requests import (
     EventsQuery,
     IdempotencyKey,
-    KeysQuery,
     LastEventId,
     MessagesQuery,
-    NewKey,
     NewPrompt,
     NewTicket,
     PromptsQuery,
@@ -36,9 +33,6 @@ from promptd.faces.native.views import (
     CallerView,
     CheckView,
     ConnectionList,
-    CreatedKeyView,
-    KeyPage,
-    KeyView,
     MessagePage,
     ModelList,
     ModelView,
@@ -59,6 +53,7 @@ def table(*, open_metrics: bool = False) -> tuple[Operation, ...]:
     """Every operation of the native API."""
     return (
         *_PROMPTS,
+        *usage.operations(BASE),
         *files.operations(BASE),
         *_THREADS,
         *_MODELS,
@@ -264,36 +259,7 @@ _KEYS: Final = (
         group="keys",
         answers={200: CallerView},
     ),
-    Operation(
-        method="POST",
-        path=f"{BASE}/keys",
-        handler=server.create_key,
-        summary="Make a key; its secret is shown this once",
-        group="keys",
-        permission=KEY_EDIT,
-        body=NewKey,
-        example={"name": "my app"},
-        answers={201: CreatedKeyView},
-    ),
-    Operation(
-        method="GET",
-        path=f"{BASE}/keys",
-        handler=server.list_keys,
-        summary="List keys: your own; everybody's for admins",
-        group="keys",
-        permission=KEY_EDIT,
-        query=KeysQuery,
-        answers={200: KeyPage},
-    ),
-    Operation(
-        method="DELETE",
-        path=f"{BASE}/keys/{{id}}",
-        handler=server.revoke_key,
-        summary="Revoke a key for good",
-        group="keys",
-        permission=KEY_EDIT,
-        answers={200: KeyView},
-    ),
+    *keys.OPERATIONS,
     Operation(
         method="POST",
         path=f"{BASE}/tickets",

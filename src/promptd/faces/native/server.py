@@ -1,4 +1,4 @@
-"""Handlers of models, connections, keys, tickets, configuration, health and the documents."""
+"""Handlers of models, connections, tickets, configuration, health and the documents."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from promptd.core.errors import Conflict, InvalidRequest, NotFound, SettingsErro
 from promptd.core.model import Model
 from promptd.faces.asgi import JSON, Headers
 from promptd.faces.native.operation import Call, Desk, Handler, Reply, filled, json_reply
-from promptd.faces.native.requests import KeysQuery, NewKey, NewTicket, NoQuery, seconds
+from promptd.faces.native.requests import NewTicket, NoQuery
 from promptd.faces.native.show import (
     caller_view,
     check_view,
-    created_key_view,
-    key_page,
-    key_view,
+    leg_view,
     model_view,
     ticket_view,
 )
@@ -85,6 +83,7 @@ async def list_connections(desk: Desk, call: Call[NoQuery, None]) -> Reply:
             connection.engine.type_id,
             *load[connection.name],
             tuple(model.name for model in walk.connections.status(connection.name)),
+            tuple(leg_view(item) for item in walk.router.health(connection.name)),
         )
         for connection in walk.connections
     ]
@@ -96,28 +95,6 @@ async def check_connection(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 
 
 # ---------------------------------------------------------------- who may
-
-
-async def create_key(desk: Desk, call: Call[NoQuery, NewKey]) -> Reply:
-    wanted = call.body
-    key, secret = await desk.walk.keys.create(
-        call.caller,
-        name=wanted.name,
-        user=wanted.user,
-        team=wanted.team,
-        permissions=None if wanted.permissions is None else frozenset(wanted.permissions),
-        admin=wanted.admin,
-        expires=seconds(wanted.expires_at, "expires_at"),
-    )
-    return json_reply(201, created_key_view(key, secret), [(b"cache-control", b"no-store")])
-
-
-async def list_keys(desk: Desk, call: Call[KeysQuery, None]) -> Reply:
-    return json_reply(200, key_page(await desk.walk.keys.find(call.caller, call.query.query())))
-
-
-async def revoke_key(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    return json_reply(200, key_view(await desk.walk.keys.revoke(call.caller, call.params["id"])))
 
 
 async def get_caller(desk: Desk, call: Call[NoQuery, None]) -> Reply:

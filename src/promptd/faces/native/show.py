@@ -6,31 +6,32 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote
 
+from promptd.core.content import ToolCall
 from promptd.core.engine import CheckResult
 from promptd.core.filters import Page
 from promptd.core.lifecycle import Status
-from promptd.core.model import Answer, Attempt, Caller, Key, Message, Model, Prompt, Thread, ToolCall, Usage
+from promptd.core.model import Answer, Attempt, Caller, Message, Model, Prompt, Score, Thread, Usage
 from promptd.faces.native.views import (
     AnswerView,
     AttemptView,
     CallerView,
     CheckView,
-    CreatedKeyView,
     FailureView,
     FileView,
-    KeyPage,
-    KeyView,
+    LegView,
     MessagePage,
     MessageView,
     ModelView,
     PromptPage,
     PromptView,
     RequestView,
+    ScoreView,
     ThreadView,
     TicketView,
     ToolCallView,
     UsageView,
 )
+from promptd.service.router import LegHealth
 from promptd.service.tickets import Ticket
 
 
@@ -50,7 +51,13 @@ def _time(seconds: float | None) -> str | None:
 
 
 def usage_view(usage: Usage) -> UsageView:
-    return UsageView(usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+    return UsageView(
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
 
 
 def _tool_calls(calls: tuple[ToolCall, ...]) -> tuple[ToolCallView, ...]:
@@ -105,7 +112,17 @@ def prompt_view(prompt: Prompt) -> PromptView:
         RequestView(request.messages, request.texts, file_views(request.files), request.parameters),
         None if prompt.answer is None else _answer(prompt.answer),
         None if error is None else FailureView(error.code, error.message),
+        prompt.mode,
+        prompt.key,
+        prompt.team,
+        prompt.arm,
+        prompt.cost,
+        tuple(map(_score, prompt.scores)) if prompt.scores else (),
     )
+
+
+def _score(score: Score) -> ScoreView:
+    return ScoreView(score.name, score.value, score.comment, score.user, rfc3339(score.created))
 
 
 def attempt_view(attempt: Attempt) -> AttemptView:
@@ -146,6 +163,10 @@ def thread_view(thread: Thread) -> ThreadView:
     )
 
 
+def leg_view(item: LegHealth) -> LegView:
+    return LegView(item.upstream, item.state, None if item.until is None else rfc3339(item.until))
+
+
 def model_view(model: Model, default: str | None) -> ModelView:
     return ModelView(
         model.name,
@@ -158,25 +179,6 @@ def model_view(model: Model, default: str | None) -> ModelView:
         model.context,
         model.name == default,
     )
-
-
-def key_view(key: Key) -> KeyView:
-    return KeyView(
-        key.id,
-        key.name,
-        key.user,
-        key.team,
-        tuple(sorted(key.permissions)),
-        key.admin,
-        rfc3339(key.created),
-        _time(key.expires),
-        _time(key.revoked),
-    )
-
-
-def created_key_view(key: Key, secret: str) -> CreatedKeyView:
-    view = key_view(key)
-    return CreatedKeyView(*(getattr(view, name) for name in KeyView.__struct_fields__), key=secret)
 
 
 def ticket_view(ticket: Ticket) -> TicketView:
@@ -197,7 +199,3 @@ def prompt_page(page: Page[Prompt]) -> PromptPage:
 
 def message_page(page: Page[Message]) -> MessagePage:
     return MessagePage(tuple(map(message_view, page.items)), page.after, page.count)
-
-
-def key_page(page: Page[Key]) -> KeyPage:
-    return KeyPage(tuple(map(key_view, page.items)), page.after)

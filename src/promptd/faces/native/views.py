@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from promptd.core.content import Role, Turn
 from promptd.core.lifecycle import Status
-from promptd.core.model import Capability, Outcome, Parameters, Role, Turn
+from promptd.core.model import Capability, Mode, Outcome
+from promptd.core.parameters import Parameters
 
 Time = Annotated[str, Meta(description="RFC 3339, UTC", extra_json_schema={"format": "date-time"})]
 
@@ -18,6 +20,8 @@ class UsageView(Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
 
 
 class ToolCallView(Struct, frozen=True):
@@ -64,9 +68,20 @@ class RequestView(Struct, frozen=True):
     parameters: Parameters
 
 
+class ScoreView(Struct, frozen=True):
+    """What a user thinks of an answer: 0 (useless) … 1 (perfect), in the respect that `name` says."""
+
+    name: str
+    score: float
+    comment: str
+    user: str
+    created_at: Time
+
+
 class PromptView(Struct, frozen=True):
     """The durable unit of work. `attempts` counts all that were started, `failures` those that failed, `rescues` those
-    that were lost with their worker."""
+    that were lost with their worker. `arm` is the side of a traffic split that it was put on. `cost` is that of all attempts
+    so far, in billionths of the price's currency, and null where the price of one is not known."""
 
     id: str
     status: Status
@@ -92,10 +107,16 @@ class PromptView(Struct, frozen=True):
     request: RequestView
     answer: AnswerView | None
     error: FailureView | None
+    mode: Mode
+    key: str
+    team: str
+    arm: str
+    cost: int | None
+    scores: tuple[ScoreView, ...]
 
 
 class AttemptView(Struct, frozen=True):
-    """One try on one model. `cost` is in billionths of the price's currency."""
+    """One try on one model. `cost` is in billionths of the price's currency; null: nobody knows the price."""
 
     attempt: int
     engine: str
@@ -108,7 +129,7 @@ class AttemptView(Struct, frozen=True):
     code: str | None
     message: str | None
     usage: UsageView
-    cost: int
+    cost: int | None
 
 
 class MessageView(Struct, frozen=True):
@@ -151,14 +172,25 @@ class ModelView(Struct, frozen=True):
     default: bool
 
 
-class ConnectionView(Struct, frozen=True):
-    """An engine with its settings: at most `slots` prompts run on it at once, `busy` do now."""
+class LegView(Struct, frozen=True, omit_defaults=True):
+    """How a connection does for one model that failed there. `upstream` is the name that it is asked for; `until` is the
+    end of its rest, after which one call at a time finds out whether it is well."""
+
+    upstream: str
+    state: Literal["healthy", "cooling", "probing"]
+    until: str | None = None
+
+
+class ConnectionView(Struct, frozen=True, omit_defaults=True):
+    """An engine with its settings: at most `slots` prompts run on it at once, `busy` do now. `health` has the models that
+    failed there lately."""
 
     name: str
     engine: str
     slots: int
     busy: int
     models: tuple[str, ...]
+    health: tuple[LegView, ...] = ()
 
 
 class CheckView(Struct, frozen=True):
@@ -167,26 +199,6 @@ class CheckView(Struct, frozen=True):
     ok: bool
     message: str
     models: tuple[str, ...]
-
-
-class KeyView(Struct, frozen=True):
-    """An API key without its secret."""
-
-    id: str
-    name: str
-    user: str
-    team: str
-    permissions: tuple[str, ...]
-    admin: bool
-    created_at: Time
-    expires_at: Time | None
-    revoked_at: Time | None
-
-
-class CreatedKeyView(KeyView, frozen=True, kw_only=True):
-    """A new API key. `key` is the secret, shown this once."""
-
-    key: str
 
 
 class TicketView(Struct, frozen=True):
@@ -219,11 +231,6 @@ class MessagePage(Struct, frozen=True):
     items: tuple[MessageView, ...]
     after: str | None
     count: int | None
-
-
-class KeyPage(Struct, frozen=True):
-    items: tuple[KeyView, ...]
-    after: str | None
 
 
 class AttemptList(Struct, frozen=True):

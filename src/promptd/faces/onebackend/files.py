@@ -10,7 +10,7 @@ from promptd.core import identity
 from promptd.core.errors import InvalidRequest, NotFound, PayloadTooLarge, PromptExecutionError
 from promptd.core.files import Download, DownloadStatus, Upload
 from promptd.core.filters import Query
-from promptd.faces.onebackend.form import File, Form
+from promptd.faces.forms import File, Form, MalformedForm
 from promptd.faces.onebackend.times import stamp
 from promptd.faces.onebackend.wire import NOTHING, Ask, Endpoint, Nothing, Refused
 from promptd.faces.serve_file import Sending
@@ -107,6 +107,14 @@ def _progress(download: Download) -> float:
 
 async def upload(ask: Ask) -> Any:
     """Every file of the form is stored or, where one fails, none."""
+    try:
+        return {"upload": upload_view(await _save_all(ask))}
+    except MalformedForm:
+        raise Refused(400, "invalid request") from None
+
+
+async def _save_all(ask: Ask) -> Upload:
+    """The last of them. Raises `MalformedForm`, also for one without files, and what storing them raises."""
     stored: list[Upload] = []
     try:
         async for file in Form(ask.scope, ask.receive).files():
@@ -114,19 +122,19 @@ async def upload(ask: Ask) -> Any:
                 raise PayloadTooLarge(f"at most {_MOST_FILES} files at once")
             stored.append(await _save(ask, file))
         if not stored:
-            raise Refused(400, "invalid request")
+            raise MalformedForm(field="body", expected="a file")
     except BaseException:
         for one in stored:
             await ask.walk.uploads.delete(ask.caller, one.id)
         raise
-    return {"upload": upload_view(stored[-1])}
+    return stored[-1]
 
 
 async def _save(ask: Ask, file: File) -> Upload:
     limit = ask.desk.compat.max_upload_bytes
     user = ask.caller.user
     kind = file.media_type if file.media_type is not None and "/" in file.media_type else None
-    return await ask.walk.uploads.save(user, file.name, kind, file.chunks(), limit)
+    return await ask.walk.uploads.save(user, file.filename, kind, file.chunks(), limit)
 
 
 async def list_uploads(ask: Ask) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import ImageParameters
+from promptd.core.parameters import ImageParameters
 from promptd.core.texts import check_depth
 from promptd.faces.onebackend.lenient import fit
 

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from promptd.core.errors import InvalidRequest
+from promptd.faces.asgi import is_wide
 
 S = TypeVar("S", bound=Struct)
 
@@ -23,22 +24,6 @@ _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 _INT_MIN: Final = -(2**63)
 _INT_MAX: Final = 2**63 - 1
-_MOST_VALUES: Final = 200_000
-_NARROW: Final = 256 * 1024  # bytes of JSON that hold no more values than a request may, or hardly more
-
-
-def is_wide(raw: bytes) -> bool:
-    """Whether JSON holds so many values that decoding it would take seconds and hundreds of megabytes.
-
-    Long texts are no concern: they are counted as one value, whatever is in them.
-    """
-    if len(raw) <= _NARROW:
-        return False
-    plain = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # every quote that is left begins or ends a string
-    if plain.count(b'"') > 2 * _MOST_VALUES:
-        return True
-    outside = b"".join(plain.split(b'"')[::2])
-    return sum(map(outside.count, (b",", b"[", b"{"))) > _MOST_VALUES
 
 
 def decode(text: str) -> Any:
@@ -197,4 +182,4 @@ def _parsed(text: str, path: str, expected: str) -> Any:
         raise InvalidRequest(field=path, expected=f"{expected}, or JSON of one in a string") from None
 
 
-__all__ = ["UNSET", "decode", "fit", "is_wide", "texts"]
+__all__ = ["UNSET", "decode", "fit", "texts"]

@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from promptd.core.content import Turn
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Capability, ImageParameters, Parameters, Request, SpeechParameters, Turn
+from promptd.core.model import Capability, Request
+from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
 from promptd.core.texts import check_depth
 from promptd.faces.asgi import encode
 from promptd.faces.onebackend import types

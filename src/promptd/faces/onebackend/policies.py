@@ -87,14 +87,14 @@ async def save_instance(ask: Ask) -> Nothing:
         blocked = texts(given.parameters.blocklist.blocked_ips, f"{path}.blocklist.blockedIPs")
     else:
         raise InvalidRequest(field="instance.templateId", expected="rate-limit or blocklist")
-    await ask.walk.policies.save(
+    await ask.walk.rules.save(
         ask.caller, ask.params["instanceId"], endpoint=given.endpoint, limit=limit, blocked=blocked
     )
     return NOTHING
 
 
 async def remove_instance(ask: Ask) -> Nothing:
-    await ask.walk.policies.remove(ask.caller, ask.params["instanceId"])
+    await ask.walk.rules.remove(ask.caller, ask.params["instanceId"])
     return NOTHING
 
 
@@ -120,7 +120,7 @@ def _limit(given: RateLimitBody, path: str) -> RateLimit:
 async def check(ask: Ask) -> Any:
     asked = ask.fit(CheckBody)
     access = Access(asked.endpoint, asked.method, asked.ip, asked.user_id)
-    return {"allowed": await ask.walk.policies.allows(ask.caller, access)}
+    return {"allowed": await ask.walk.rules.allows(ask.caller, access)}
 
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (

@@ -13,6 +13,7 @@ from promptd.core import identity
 from promptd.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, UnknownModel
 from promptd.core.lifecycle import Status
 from promptd.core.model import Message, Prompt, Submission
+from promptd.faces.limit_headers import counted_by
 from promptd.faces.onebackend import query, stream
 from promptd.faces.onebackend.messages import shown
 from promptd.faces.onebackend.parameters import PromptRequest, plan
@@ -62,7 +63,8 @@ async def submit(ask: Ask) -> PromptAnswer:
         max_attempts=_attempts(asked.max_retries),
     )
     try:
-        added = await ask.walk.intake.submit(submission)
+        headers = dict(ask.scope["headers"])
+        added = await ask.walk.intake.submit(counted_by(submission, ask.walk.charges.headers, headers))
     except UnknownModel:
         raise
     except InvalidRequest as error:
@@ -76,7 +78,8 @@ async def submit(ask: Ask) -> PromptAnswer:
         if added.created:  # clients look for what was submitted; it may have a slot already
             prompt = replace(prompt, status=Status.SCHEDULED, runs=0, started=None)
         return PromptAnswer(prompt_view(prompt, ask.caller))
-    finished = await ask.desk.readers.wait(ask.walk.streams.finished(added.prompt.id), ask.receive, _EVER)
+    work = ask.walk.streams.finished(added.prompt.id)
+    finished = await ask.desk.readers.wait(work, ask.receive, _EVER, ask.holder)
     if finished is None:  # the caller left, or the server does: the prompt stays in the queue
         return PromptAnswer(prompt_view(added.prompt, ask.caller))
     return PromptAnswer(prompt_view(finished, ask.caller), await _response(ask, finished))

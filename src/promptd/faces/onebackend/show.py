@@ -6,7 +6,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType
 
-from promptd.core.model import Caller, ImageParameters, Message, Prompt, Thread
+from promptd.core.model import Caller, Message, Prompt, Thread
+from promptd.core.parameters import ImageParameters
 from promptd.faces.onebackend.times import ZERO, stamp
 
 IMAGE_TEXT = "Sure, here is your image"

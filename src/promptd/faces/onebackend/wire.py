@@ -31,8 +31,18 @@ from promptd.core.errors import (
 from promptd.core.model import Caller
 from promptd.core.rules import Access
 from promptd.faces import FaceOptions
-from promptd.faces.asgi import JSON, Disconnected, Headers, encode, log_crash, path_params, read_body, send_body
-from promptd.faces.onebackend.lenient import fit, is_wide
+from promptd.faces.asgi import (
+    JSON,
+    Disconnected,
+    Headers,
+    check_width,
+    encode,
+    log_crash,
+    path_params,
+    read_body,
+    send_body,
+)
+from promptd.faces.onebackend.lenient import fit
 from promptd.faces.onebackend.options import OneBackendOptions
 from promptd.faces.sse import Holder, Readers, hold
 from promptd.service.walk import Walk
@@ -79,6 +89,7 @@ class Ask(Struct, frozen=True):
     scope: Scope
     receive: Receive
     charge: Callable[[Caller], Awaitable[None]]  #: count a caller whom the handler came to know
+    holder: Holder  #: for what lasts longer than the door's look
 
     @property
     def walk(self) -> Walk:
@@ -170,25 +181,26 @@ class Service:
         query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         params = path_params(scope)
         walk = self._desk.walk
-        if walk.policies.any:  # first, so that guessing tokens counts
-            await walk.policies.admit(self._access(scope, address=address_of(scope)))
+        if walk.rules.any:  # first, so that guessing tokens counts
+            await walk.rules.admit(self._access(scope, address=address_of(scope)))
         changes = walk.callers.changes.count
         caller = await self._caller(scope, query, params)
         await self._charge(scope, caller)
-        hold(scope, Holder(caller, self._may, changes))
+        holder = Holder(caller, self._may, changes)
+        hold(scope, holder)
         body = None
         if self.endpoint.reads_body:
             body = parse(await _whole(scope, receive, min(self._desk.options.max_body_bytes, self.endpoint.max_body)))
-        return Ask(self._desk, caller, params, query, body, scope, receive, partial(self._charge, scope))
+        return Ask(self._desk, caller, params, query, body, scope, receive, partial(self._charge, scope), holder)
 
     def _access(self, scope: Scope, *, address: str = "", user: str = "") -> Access:
         return Access(scope["path"], scope["method"], address, user, self.endpoint.path)
 
     async def _charge(self, scope: Scope, caller: Caller) -> None:
         """What rules for users let pass. Raises `TooManyRequests`."""
-        policies = self._desk.walk.policies
-        if policies.any and caller.user:
-            await policies.admit(self._access(scope, user=caller.user))
+        rules = self._desk.walk.rules
+        if rules.any and caller.user:
+            await rules.admit(self._access(scope, user=caller.user))
 
     def _may(self, caller: Caller) -> bool:
         permissions = self.endpoint.permissions
@@ -243,8 +255,7 @@ def parse(raw: bytes) -> Any:
     """The body as JSON; nothing, `null` and blanks are alike None. Raises `Refused`."""
     if not raw.strip():
         return None
-    if is_wide(raw):
-        raise PayloadTooLarge("the body holds too many values")
+    check_width(raw)
     try:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -1,25 +1,27 @@
-"""Bodies of `multipart/form-data`, read as they come: never more of a file in memory than one packet."""
+"""Bodies of `multipart/form-data` for faces, read as they come: never more of a file in memory than one packet."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.types import Receive, Scope
 
+from promptd.core.errors import InvalidRequest, PayloadTooLarge
 from promptd.faces.asgi import Disconnected
-from promptd.faces.onebackend.wire import Refused
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-_NOT_MULTIPART: Final = "invalid request"
+_MOST_PARTS: Final = 256
+_MOST_TEXT: Final = 1024 * 1024  # bytes of all fields together
 
 
 class _Begin(NamedTuple):
+    name: str
     filename: str | None  #: None: a field, not a file
     media_type: str | None
 
@@ -28,14 +30,30 @@ class _End(NamedTuple):
     pass
 
 
+class MalformedForm(InvalidRequest):
+    """The body is not `multipart/form-data`, or not all of it, or a field is no text."""
+
+
+class File(NamedTuple):
+    """One file of a form. It must be read before the next part comes; what is not read of it is skipped."""
+
+    name: str  #: of its field
+    filename: str
+    media_type: str | None
+    chunks: Callable[[], AsyncIterator[bytes]]
+
+
 class Form:
-    """The files of a body, one after another. Raises `Refused` for a body that is no form, `Disconnected`."""
+    """The parts of a body, one after another.
+
+    Raises `MalformedForm`, `PayloadTooLarge` for too many parts or too long fields, `Disconnected`.
+    """
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         kind, options = parse_options_header(dict(scope["headers"]).get(b"content-type"))
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
-            raise Refused(400, _NOT_MULTIPART)
+            raise MalformedForm(field="body", expected="multipart/form-data")
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin,
             "on_header_field": self._field,
@@ -49,23 +67,46 @@ class Form:
         try:
             self._parser = MultipartParser(boundary, callbacks)
         except FormParserError:
-            raise Refused(400, _NOT_MULTIPART) from None
+            raise _broken() from None
         self._receive = receive
         self._events: deque[_Begin | bytes | _End] = deque()
         self._over = self._complete = False
         self._headers: dict[bytes, bytes] = {}
         self._name = self._text = b""
+        self._parts = self._read = 0
+        self.fields: dict[str, list[str]] = {}  #: those that came so far; all of them once `files` has ended
 
     async def files(self) -> AsyncIterator[File]:
-        """Each file must be read before the next one comes; what is not read of it is skipped."""
+        """Fields are put aside on the way."""
         while (event := await self._next()) is not None:
             if not isinstance(event, _Begin):
-                continue  # the rest of a file, or a field
+                continue  # the rest of a file
             if event.filename is not None:
-                yield File(self, event.filename, event.media_type)
+                yield File(event.name, event.filename, event.media_type, self._chunks)
+            else:
+                await self._keep(event.name)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The bytes of the file that has begun."""
+    def text(self, name: str) -> str | None:
+        """The value of a field that may come once. Raises `InvalidRequest` where it came more often."""
+        values = self.fields.get(name, [])
+        if len(values) > 1:
+            raise InvalidRequest(field=name, expected="one value")
+        return values[0] if values else None
+
+    async def _keep(self, name: str) -> None:
+        text = bytearray()
+        async for piece in self._chunks():
+            text += piece
+            self._read += len(piece)
+            if self._read > _MOST_TEXT:
+                raise PayloadTooLarge(f"the fields of the form have more than {_MOST_TEXT} bytes")
+        try:
+            self.fields.setdefault(name, []).append(text.decode())
+        except UnicodeDecodeError:
+            raise MalformedForm(field=name, expected="text in UTF-8") from None
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        """The bytes of the part that has begun."""
         while isinstance(event := await self._next(), bytes):
             yield event
 
@@ -74,7 +115,7 @@ class Form:
         while not self._events:
             if self._over:
                 if not self._complete:
-                    raise Refused(400, _NOT_MULTIPART)
+                    raise _broken()
                 return None
             message = await self._receive()
             if message["type"] != "http.request":
@@ -82,7 +123,7 @@ class Form:
             try:
                 self._parser.write(message.get("body", b""))
             except FormParserError:
-                raise Refused(400, _NOT_MULTIPART) from None
+                raise _broken() from None
             self._over = not message.get("more_body", False)
         return self._events.popleft()
 
@@ -90,6 +131,9 @@ class Form:
 
     def _begin(self) -> None:
         self._headers.clear()
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise PayloadTooLarge(f"the form has more than {_MOST_PARTS} parts")
 
     def _field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -106,7 +150,11 @@ class Form:
         filename = options.get(b"filename")
         kind, _ = parse_options_header(self._headers.get(b"content-type"))
         self._events.append(
-            _Begin(filename.decode(errors="replace") if filename is not None else None, kind.decode("latin-1") or None)
+            _Begin(
+                options.get(b"name", b"").decode(errors="replace"),
+                filename.decode(errors="replace") if filename is not None else None,
+                kind.decode("latin-1") or None,
+            )
         )
 
     def _data(self, data: bytes, start: int, end: int) -> None:
@@ -119,12 +167,5 @@ class Form:
         self._complete = True
 
 
-class File(NamedTuple):
-    """One file of a form."""
-
-    form: Form
-    name: str
-    media_type: str | None
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        return self.form.chunks()
+def _broken() -> MalformedForm:
+    return MalformedForm(field="body", expected="a whole multipart/form-data body")

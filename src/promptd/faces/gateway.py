@@ -1,0 +1,371 @@
+"""What the faces of AI vendors' APIs share: who asks, attached answers whole or as a stream, callers who leave.
+
+Each face brings its *shape*: how it writes errors and what it calls things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from hashlib import sha256
+from typing import Any, Final, Protocol
+
+from msgspec.structs import replace
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from promptd.core import chunks
+from promptd.core.errors import EXECUTION_CODES, ExecutionFailed, NetworkError, PromptdError, ShuttingDown
+from promptd.core.model import Answer, Blob, Caller, Chunk, Mode, Prompt, Request, Submission, Usage
+from promptd.core.policy import Charge
+from promptd.faces import FaceOptions
+from promptd.faces.asgi import (
+    JSON,
+    MOST_VALUES,
+    NARROW,
+    REPLY,
+    Disconnected,
+    Headers,
+    check_width,
+    log_crash,
+    read_body,
+    send_body,
+)
+from promptd.faces.leaving import Watch, watch_for
+from promptd.faces.limit_headers import Vendor, counted_by, limit_headers, refusal_headers
+from promptd.faces.live import Live
+from promptd.service.walk import Walk
+
+_VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,128}")
+_BEARER: Final = b"bearer "
+_LONGEST_AFFINITY: Final = 256
+_NOTHING: Final[dict[str, Any]] = {}
+
+
+class Writer(Protocol):
+    """Makes the events of one stream in its dialect."""
+
+    def begin(self) -> bytes:
+        """What comes before the first chunk; may be empty."""
+
+    def write(self, chunk: Chunk) -> bytes:
+        """A `progress`, or the `done`, which completes the stream."""
+
+    def fail(self, error: PromptdError) -> bytes:
+        """The end of a stream that failed; also of one of which `begin` was never asked."""
+
+
+class Shape(Protocol):
+    """A vendor's manners."""
+
+    heartbeat: bytes  #: what a silent stream sends
+    vendor: Vendor
+
+    def error(self, error: PromptdError, request_id: str) -> tuple[int, bytes]:
+        """Status and body."""
+
+    def headers(self, request_id: bytes) -> Headers:
+        """What every answer carries."""
+
+
+class Ask:
+    """One request, and who makes it."""
+
+    __slots__ = ("caller", "charges", "headers", "receive", "request_id", "scope", "send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id = b""
+        self.charges: Sequence[Charge] = ()  #: what limits count of it
+        self.caller: Caller
+
+    @property
+    def params(self) -> dict[str, str]:
+        return self.scope.get("path_params", {})  # type: ignore[no-any-return]
+
+    @property
+    def secret(self) -> str | None:
+        """A bearer token, or one of the headers that vendors use instead."""
+        given = self.headers.get(b"authorization")
+        if given is not None and given[:7].lower() == _BEARER:
+            return given[7:].decode("latin-1")
+        other = self.headers.get(b"x-api-key") or self.headers.get(b"api-key")
+        return other.decode("latin-1") if other is not None else None
+
+
+Handler = Callable[["Gateway", Ask], Awaitable[None]]
+
+
+class Whole:
+    """An answer that is complete: as the bytes of the caller's own dialect, or as what they would say."""
+
+    __slots__ = ("_answer", "_done", "_pieces", "prompt", "raw")
+
+    def __init__(
+        self, prompt: Prompt, pieces: list[Chunk], done: Chunk, raw: bytes | None = None, answer: Answer | None = None
+    ) -> None:
+        self.prompt, self.raw = prompt, raw
+        self._pieces, self._done, self._answer = pieces, done, answer
+
+    @property
+    def answer(self) -> Answer:
+        if self._answer is not None:
+            return self._answer
+        done = self._done
+        return chunks.gather(self._pieces, done, done.usage or Usage(), done.message_id or "", done.files)
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """Files that the engine made."""
+        return self._done.blobs
+
+
+class Gateway:
+    """The desk of one face."""
+
+    def __init__(self, walk: Walk, options: FaceOptions, shape: Shape) -> None:
+        self.walk, self.options, self.shape = walk, options, shape
+        self._live = Live(
+            heartbeat_seconds=options.heartbeat_seconds,
+            stuck_seconds=options.stuck_reader_seconds,
+            beat=shape.heartbeat,
+        )
+
+    def endpoint(self, handle: Handler) -> ASGIApp:
+        """An ASGI app that knows its caller and answers every error in the vendor's shape."""
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            ask = Ask(scope, receive, send)
+            try:
+                given = ask.headers.get(b"x-request-id")
+                if given is not None and _VISIBLE.fullmatch(given):
+                    ask.request_id = given
+                ask.caller = await self.walk.callers.authenticate(ask.secret)
+                await handle(self, ask)
+            except PromptdError as error:
+                await self.refuse(ask, error)
+            except Disconnected:
+                return
+            except Exception as error:  # nobody foresaw it: the log gets everything, the caller nothing
+                log_crash(error, scope)
+                await self.refuse(ask, PromptdError())
+
+        return serve
+
+    # ---------------------------------------------------------------- requests
+
+    async def body(self, ask: Ask, *, most_values: int = MOST_VALUES) -> bytes:
+        """JSON, not looked at but for its size. Raises `PayloadTooLarge`, `Disconnected`."""
+        body = await read_body(ask.scope, ask.receive, self.options.max_body_bytes)
+        if len(body) > NARROW:
+            check_width(body, most_values)
+        return body
+
+    def idempotent(self, ask: Ask, submission: Submission, body: bytes) -> Submission:
+        """With an `Idempotency-Key` the prompt is durable: whoever asks again gets the first one's answer."""
+        key = ask.headers.get(b"idempotency-key")
+        if key is None:
+            return submission
+        return replace(
+            submission,
+            mode=Mode.QUEUED,
+            native=None,
+            idempotency_key=key.decode("latin-1"),
+            fingerprint=sha256(body).digest(),
+        )
+
+    def noted(self, ask: Ask, submission: Submission) -> Submission:
+        """With those of the request's headers that some limit counts by."""
+        return counted_by(submission, self.walk.charges.headers, ask.headers)
+
+    async def queue(self, ask: Ask, submission: Submission) -> Prompt:
+        """Store a prompt that outlives its caller's connection. Raises a `Refusal`."""
+        return (await self.walk.intake.submit(self.noted(ask, submission))).prompt
+
+    def affinity(self, ask: Ask, request: Request) -> str:
+        """What keeps the calls of one conversation on one connection, so that its cache is warm."""
+        given = ask.headers.get(b"x-session-affinity") or ask.headers.get(b"x-session-id")
+        if given is not None:
+            return given.decode("latin-1")[:_LONGEST_AFFINITY]
+        extra = request.parameters.extra
+        key = extra.get("prompt_cache_key") if extra else None
+        return key[:_LONGEST_AFFINITY] if isinstance(key, str) else request.parameters.user or ""
+
+    # ---------------------------------------------------------------- answers
+
+    async def refuse(self, ask: Ask, error: PromptdError, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        if not ask.request_id:
+            ask.request_id = self.walk.ids.make("req").encode()
+        status, body = self.shape.error(error, ask.request_id.decode())
+        told = refusal_headers(error, self.shape.vendor, time.time())
+        headers = [JSON, *self.shape.headers(ask.request_id), *told, *more]
+        await send_body(ask.send, status, headers, body)
+
+    async def reply(
+        self, ask: Ask, body: bytes, prompt: Prompt | None = None, *, status: int = 200, media: bytes | None = None
+    ) -> None:
+        """A whole answer; `media` is its type where it is not JSON."""
+        headers = self._headers(ask, prompt)
+        if ask.charges:
+            headers += await self._limits(ask)
+        headers.append(JSON if media is None else (b"content-type", media))
+        at_once = ask.scope.get("extensions", _NOTHING).get(REPLY)
+        if at_once is None or not at_once(status, b"".join([b"%b: %b\r\n" % header for header in headers]), body):
+            await send_body(ask.send, status, headers, body)
+
+    async def whole(self, ask: Ask, submission: Submission) -> Whole:
+        """Run a prompt to its end. Raises `PromptdError`, `Disconnected` where the caller left."""
+        submission = self.noted(ask, submission)
+        if submission.mode is Mode.QUEUED:
+            return await self._awaited(ask, submission)
+        visit = self.walk.attached.open(submission)
+        watch = watch_for(ask.scope, ask.receive, visit)
+        try:
+            async with visit:
+                ask.charges = visit.charges
+                pieces, done = await visit.whole()
+        except asyncio.CancelledError:
+            if visit.left:
+                raise Disconnected from None
+            raise
+        finally:
+            watch.end()
+        raw = None
+        if pieces and pieces[0].raw is not None:
+            raw = pieces[0].raw if len(pieces) == 1 else b"".join([piece.raw or b"" for piece in pieces])
+        return Whole(visit.prompt, pieces, done, raw)
+
+    async def stream(self, ask: Ask, submission: Submission, writer: Callable[[Prompt], Writer]) -> None:
+        """Answer with the events of a prompt as they come. Raises only while no head is sent."""
+        submission = self.noted(ask, submission)
+        if submission.mode is Mode.QUEUED:
+            added = await self.walk.intake.submit(submission)
+            await self.follow(ask, added.prompt, writer)
+            return
+        visit = self.walk.attached.open(submission)
+        watch = watch_for(ask.scope, ask.receive, visit)
+        try:
+            async with visit, aclosing(visit.chunks()) as source:
+                ask.charges = visit.charges
+                await self.write(ask, visit.prompt, writer, source, visit.interrupted)
+        except asyncio.CancelledError:
+            if visit.left:
+                raise Disconnected from None
+            raise
+        finally:
+            watch.end()
+
+    async def follow(self, ask: Ask, prompt: Prompt, writer: Callable[[Prompt], Writer]) -> None:
+        """Answer with the events of a queued prompt, from its start; the caller may leave, the prompt runs on."""
+        async with aclosing(self._followed(prompt)) as source:
+            watch = Watch(ask.scope, ask.receive, None)
+            try:
+                await self.write(ask, prompt, writer, source)
+            except asyncio.CancelledError:
+                if watch.left:
+                    raise Disconnected from None
+                raise
+            finally:
+                watch.end()
+
+    # ---------------------------------------------------------------- inside
+
+    async def _limits(self, ask: Ask) -> Headers:
+        """How the limits stand that count this call."""
+        now = time.time()
+        return limit_headers(await self.walk.limits.peek(ask.charges, now=now), self.shape.vendor, now)
+
+    def _headers(self, ask: Ask, prompt: Prompt | None) -> Headers:
+        if prompt is None:
+            return self.shape.headers(ask.request_id)
+        identifier = prompt.id.encode()
+        return [(b"x-prompt-id", identifier), *self.shape.headers(ask.request_id or identifier)]
+
+    async def write(
+        self,
+        ask: Ask,
+        prompt: Prompt,
+        make: Callable[[Prompt], Writer],
+        source: AsyncGenerator[Chunk, None],
+        interrupted: Callable[[], PromptdError | None] | None = None,
+    ) -> None:
+        """Write what `source` says; a writer is made where that is not in the caller's dialect already.
+
+        `interrupted` tells what it means when this task is cancelled, None where that is not the caller's business.
+        """
+        headers = self._headers(ask, prompt)
+        if ask.charges:
+            headers += await self._limits(ask)
+        stream = self._live.open(ask.scope, ask.send, headers)
+        del headers  # sent with the first event, and a stream may be long
+        writer: Writer | None = None
+        native = False
+        try:
+            async for chunk in source:
+                if chunk.raw is not None:
+                    native = True
+                    await stream.write(chunk.raw)
+                if native:
+                    continue
+                if writer is None:
+                    writer = make(prompt)
+                    data = writer.write(chunk)
+                    data = writer.begin() + data
+                else:
+                    data = writer.write(chunk)
+                if data:
+                    await stream.write(data)
+            await stream.finish()
+        except (PromptdError, asyncio.CancelledError) as raised:
+            error: PromptdError | None
+            if isinstance(raised, PromptdError):
+                error = raised
+            else:
+                error = interrupted() if interrupted is not None and stream.started else None
+            if error is None or not stream.started:
+                raise
+            await stream.write((writer or make(prompt)).fail(error))
+            await stream.finish()
+        finally:
+            stream.close()
+
+    async def _followed(self, prompt: Prompt) -> AsyncGenerator[Chunk, None]:
+        """Raises what the prompt failed with; `NetworkError` where an attempt failed whose text was already told."""
+        spoke = False
+        async with aclosing(self.walk.streams.follow(prompt.id)) as batches:
+            async for batch in batches:
+                for chunk in batch:
+                    if chunk.kind == "error":
+                        raise _failure(chunk.code, chunk.message)
+                    if chunk.kind == "restart":
+                        if spoke:
+                            raise NetworkError("the answer broke off and begins anew; ask again with the same key")
+                        continue
+                    spoke = spoke or chunks.speaks(chunk)
+                    yield chunk
+                    if chunk.kind == "done":
+                        return
+        raise ShuttingDown(retry_after=5)
+
+    async def _awaited(self, ask: Ask, submission: Submission) -> Whole:
+        added = await self.walk.intake.submit(submission)
+        watch = Watch(ask.scope, ask.receive, None)
+        try:
+            prompt = await self.walk.streams.finished(added.prompt.id)
+        except asyncio.CancelledError:
+            if watch.left:
+                raise Disconnected from None
+            raise
+        finally:
+            watch.end()
+        if prompt.answer is None:
+            failure = prompt.error
+            raise _failure(failure.code if failure else None, failure.message if failure else None)
+        return Whole(prompt, [], chunks.done(prompt.answer, prompt.runs, 1), answer=prompt.answer)
+
+
+def _failure(code: str | None, message: str | None) -> PromptdError:
+    return EXECUTION_CODES.get(code or "cancelled", ExecutionFailed)(message or "")

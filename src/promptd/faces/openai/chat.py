@@ -1,0 +1,57 @@
+"""`POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from promptd.core.model import Mode, Native, Prompt, Submission
+from promptd.dialects import chat
+from promptd.dialects.asked import Asked
+from promptd.faces.gateway import Ask, Gateway
+
+DIALECT = "openai.chat"
+
+
+async def chat_completions(gateway: Gateway, ask: Ask) -> None:
+    body = await gateway.body(ask)
+    asked = chat.decode_request(body)
+    functions = chat.FUNCTIONS in asked.request.echo
+    submission = gateway.idempotent(ask, submission_of(gateway, ask, asked, body), body)
+    if asked.stream:
+        model = asked.model or ""
+
+        def writer(prompt: Prompt) -> chat.Writer:
+            return chat.Writer(
+                id=prompt.id,
+                model=model or prompt.model,
+                created=prompt.created,
+                usage=asked.usage,
+                functions=functions,
+            )
+
+        await gateway.stream(ask, submission, writer)
+        return
+    whole = await gateway.whole(ask, submission)
+    prompt = whole.prompt
+    body = whole.raw or chat.encode_answer(
+        whole.answer,
+        id=prompt.id,
+        model=asked.model or prompt.model,
+        created=prompt.created,
+        functions=functions,
+    )
+    await gateway.reply(ask, body, prompt)
+
+
+def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Submission:
+    return Submission(
+        caller=ask.caller,
+        request=replace(asked.request, unchecked=True),
+        model=asked.model,
+        mode=Mode.ATTACHED,
+        capability=asked.capability,
+        prefix="chatcmpl",
+        native=Native(DIALECT, body, asked.stream, asked.usage),
+        keep=asked.keep,
+        affinity=gateway.affinity(ask, asked.request),
+    )
