@@ -296,7 +296,7 @@ async def test_plugins(env: dict[str, str], tmp_path: Path) -> None:
     result = await command("plugins", env={**env, "PYTHONPATH": str(info.parent)})
     assert result.code == 0
     everything = "chat,completion,embedding,image,speech,transcription,vision"
-    assert f"engine\topenai\t{everything}\tpromptd.engines.openai\t" in result.out
+    assert f"engine\topenai\t{everything}\tpromptd.engines.openai.engine\t" in result.out
     assert result.err.startswith("promptd: warning: broken, promptd.engines:broken: ModuleNotFoundError")
     shown = json.loads((await command("plugins", "--json", env=env)).out)
     assert "openai" in [item["name"] for item in shown["items"]]

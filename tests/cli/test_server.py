@@ -187,6 +187,21 @@ async def test_keys(cli: Cli) -> None:
     assert secret not in json.dumps(keys)
     (identifier,) = [key["id"] for key in keys if key["name"] == "ci"]
     assert identifier in (await cli("keys", "list")).out
+    edits = ("--limit", "requests=60/1m", "--limit", "cost=2.5/month", "--limit", "concurrency=4", "--model", "de*")
+    assert (await cli("keys", "edit", identifier, *edits, "--label", "app=shop")).out == f"{identifier}  changed\n"
+    (key,) = [key for key in (await cli.json("keys", "list"))["items"] if key["id"] == identifier]
+    assert [(limit["name"], limit["limit"], limit["window"], limit["period"]) for limit in key["limits"]] == [
+        ("requests-1m", 60, 60.0, None),
+        ("cost-month", 2_500_000_000, None, "month"),
+        ("concurrency", 4, None, None),
+    ]
+    assert (key["models"], key["labels"]) == (["de*"], {"app": "shop"})
+    assert "requests-1m,cost-month,concurrency" in (await cli("keys", "list")).out
+    freed = await cli.json("keys", "edit", identifier, "--no-limits", "--any-model", "--expires", "never")
+    assert (freed["limits"], freed["models"], freed["expires_at"]) == ([], [], None)
+    for wrong in ("requests", "requests=60", "requests=x/1m", "fun=1/day", "concurrency=4/day", "cost=1/soon"):
+        assert (await cli("keys", "edit", identifier, "--limit", wrong)).code == Exit.USAGE
+    assert (await cli("keys", "edit", identifier)).code == Exit.USAGE
     assert (await cli("keys", "revoke", identifier)).out == f"{identifier}  revoked\n"
     for key in (secret, "pk-1-wrong"):
         refused = await cli("ask", "hi", PROMPTD_KEY=key)

@@ -141,7 +141,7 @@ _LEDGER: Final = ("attempt", "model", "connection", "started_at", "finished_at",
 def _entry(entry: dict[str, Any]) -> list[Any]:
     usage = entry["usage"] or {}
     tokens = usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
-    return [*(entry[name] for name in _LEDGER), tokens, entry["cost"]]
+    return [*(entry[name] for name in _LEDGER), tokens, "unknown" if entry["cost"] is None else entry["cost"]]
 
 
 def _names(files: list[dict[str, str]]) -> str:

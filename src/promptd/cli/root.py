@@ -22,6 +22,7 @@ from promptd.cli.output import complain
 from promptd.cli.prompts import prompts
 from promptd.cli.serve import serve
 from promptd.cli.store import backup, migrate, restore
+from promptd.cli.usage import usage
 from promptd.core.errors import PromptdError, SettingsError
 
 NAME: Final = "promptd"
@@ -34,7 +35,7 @@ def root() -> None:
 
 
 for _command in (
-    *(serve, ask, prompts, files, models, connections, keys),
+    *(serve, ask, prompts, files, models, connections, keys, usage),
     *(migrate, backup, restore, config, plugins, completion, version),
 ):
     root.add_command(_command)

@@ -16,8 +16,9 @@ from typing import Final
 
 from pydantic import Field
 
+from promptd.core.content import Turn
 from promptd.core.engine import Config
-from promptd.core.model import Match, Target, Turn
+from promptd.core.model import Match, Target
 
 _WORD: Final = re.compile(r"\w+")
 
