@@ -21,9 +21,10 @@ import uvloop
 
 from bench import client
 from bench.server import Promptd, configuration, running
+from promptd.core.content import Turn
 from promptd.core.ids import make_id
 from promptd.core.lifecycle import Status
-from promptd.core.model import Prompt, Request, Turn
+from promptd.core.model import Prompt, Request
 from promptd.stores.sqlite import Database
 from promptd.stores.sqlite.rows import from_prompt, load_queries
 

@@ -1,0 +1,1 @@
+"""promptd as a gateway beside other gateways: `python -m bench.gateway --help`."""
