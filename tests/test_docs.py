@@ -15,6 +15,7 @@ import pytest
 from cogapp import Cog
 
 from promptd import registry
+from promptd.app.routes import make_routes
 from promptd.settings import load
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +24,7 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DECLARED = {
     "run": PROJECT["project"]["dependencies"] + PROJECT["build-system"]["requires"],
     "dev": PROJECT["project"]["optional-dependencies"]["dev"],
+    "any-llm": PROJECT["project"]["optional-dependencies"]["any-llm"],
 }
 
 
@@ -52,6 +54,12 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_files_that_are_named_exist(path: Path) -> None:
+    for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|sh|txt|yaml))`", path.read_text(encoding="utf-8")):
+        assert any((folder / name).exists() for folder in (ROOT, ROOT / "src/promptd", ROOT / "bench")), name
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_make_targets_exist(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:`|^)make ([a-z0-9]+)", path.read_text(encoding="utf-8"), re.MULTILINE):
@@ -78,11 +86,25 @@ def test_example_configurations_load(document: str, tmp_path: Path) -> None:
         registry.check_connections(settings, registry.load())
 
 
-def test_python_in_the_readme_compiles() -> None:
-    found = blocks("README.md", "python")
+def test_example_configurations_of_the_gateway_load(tmp_path: Path) -> None:
+    """Each block on its own; one without connections goes on from the one before."""
+    text = ""
+    secrets = {f"{name}_KEY": "k" for name in ("ANTHROPIC", "OPENAI", "AZURE", "GROQ", "EAST", "WEST")}
+    for block in blocks("docs/gateway.md", "yaml"):
+        text = block if "connections:\n" in block[:20] else text + block.removeprefix("models:\n")
+        (tmp_path / "promptd.yaml").write_text(text)
+        settings = load(tmp_path, None, secrets)
+        registry.check_connections(settings, registry.load())
+        assert make_routes(settings).keys() == settings.models.keys()
+    assert text
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/gateway.md"])
+def test_python_in_the_docs_compiles(document: str) -> None:
+    found = blocks(document, "python")
     assert found
     for block in found:
-        compile(block, "README.md", "exec")
+        compile(block, document, "exec")
 
 
 def test_the_container_sets_settings_that_exist(tmp_path: Path) -> None:
@@ -97,13 +119,13 @@ def test_the_architecture_draws_the_floor_rule_that_is_checked() -> None:
     assert " > ".join(layers) in text
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "any-llm"])
 def test_pins_are_complete_and_name_no_registry(name: str) -> None:
     text = (ROOT / f"requirements/{name}.txt").read_text()
     assert not re.search(r"://|--(extra-)?index-url|--find-links|--trusted-host", text)
     entries = [entry for entry in re.split(r"\n(?=[a-z0-9])", text, flags=re.IGNORECASE) if "==" in entry]
     pinned = {distribution(entry) for entry in entries}
-    declared = {distribution(item) for item in DECLARED["run"] + (DECLARED["dev"] if name == "dev" else [])}
+    declared = {distribution(item) for item in DECLARED["run"] + (DECLARED[name] if name != "run" else [])}
     assert declared <= pinned
     for entry in entries:
         assert "--hash=sha256:" in entry, entry.splitlines()[0]
@@ -112,9 +134,10 @@ def test_pins_are_complete_and_name_no_registry(name: str) -> None:
 def test_development_uses_the_versions_of_the_product() -> None:
     versions = [
         dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / f"requirements/{name}.txt").read_text(), re.MULTILINE))
-        for name in ("run", "dev")
+        for name in ("run", "dev", "any-llm")
     ]
     assert versions[0].items() <= versions[1].items()
+    assert versions[0].items() <= versions[2].items()
 
 
 def test_local_models_are_pinned_for_their_platforms_only() -> None:

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
+from promptd.core.content import Turn
 from promptd.core.errors import PromptdError
-from promptd.core.model import Mode, Request, Submission, Turn
+from promptd.core.model import Mode, Request, Submission
 from promptd.faces import FaceOptions, Mount
 from promptd.faces.asgi import decode, read_body, send_body, send_error
 from promptd.faces.sse import Readers
@@ -45,9 +46,9 @@ def face(walk: Walk, options: FaceOptions) -> Mount:
         )
 
     async def pieces(asked: Submission) -> AsyncGenerator[bytes, None]:
-        async with walk.attached.open(asked) as (_, live):
-            async for batch in live:
-                yield "".join(chunk.text for chunk in batch).encode()
+        async with walk.attached.open(asked) as visit:
+            async for chunk in visit.chunks():
+                yield chunk.text.encode()
 
     async def whole(asked: Submission) -> bytes:
         return b"".join([piece async for piece in pieces(asked)])
@@ -60,7 +61,7 @@ def face(walk: Walk, options: FaceOptions) -> Mount:
 
     async def body(scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            text = await readers.wait(whole(await submission(scope, receive)), receive, PATIENCE)
+            text = await readers.wait(whole(await submission(scope, receive)), receive, PATIENCE, None)
         except PromptdError as error:
             await send_error(send, error)
         else:

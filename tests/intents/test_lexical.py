@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from promptd.core.model import Target, Turn
+from promptd.core.content import Turn
+from promptd.core.model import Target
 from promptd.core.ports import Intent
 from promptd.intents.lexical import Lexical, LexicalConfig
 from promptd.testing.intents import TARGETS, IntentContract
