@@ -6,12 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := $(VENV)/.run.stamp
 DEV := $(VENV)/.dev.stamp
+ANY := $(VENV)/any-llm
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 GENERATED := docs/architecture.md docs/configuration.md docs/errors.md docs/cli.md
 TYPED := tests docs scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test e2e check bench docs pins clean
+.PHONY: help setup run test extras e2e check bench docs pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +24,9 @@ run: $(RUN) ## set up and serve on 127.0.0.1:11337
 
 test: $(DEV) ## all tests but e2e, on two workers
 	$(BIN)/python -m pytest -n 2 --ignore tests/e2e -m "not e2e"
+
+extras: $(ANY)/.stamp ## tests of the extra any-llm, in an environment of its own
+	$(ANY)/bin/python -m pytest tests/engines/test_any_llm.py -k "not without_the_library"
 
 e2e: $(DEV) ## real processes, real clients, kill -9
 	$(BIN)/python -m pytest -m e2e tests/e2e tests/contract
@@ -47,6 +51,8 @@ docs: $(DEV) ## write the generated parts of the docs anew
 pins: ## resolve requirements/*.txt anew (needs pip-compile on the PATH)
 	CUSTOM_COMPILE_COMMAND="make pins" pip-compile -q --upgrade $(COMPILE) -o requirements/run.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make pins" pip-compile -q --upgrade $(COMPILE) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	CUSTOM_COMPILE_COMMAND="make pins" pip-compile -q --upgrade $(filter-out --all-build-deps,$(COMPILE)) --extra any-llm -c requirements/run.txt \
+		-o requirements/any-llm.txt pyproject.toml requirements/any-llm.in
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
@@ -67,4 +73,10 @@ $(RUN): requirements/run.txt pyproject.toml | $(BIN)/python
 
 $(DEV): requirements/dev.txt $(RUN)
 	$(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(ANY)/.stamp: requirements/any-llm.txt pyproject.toml | $(BIN)/python
+	$(PYTHON) -m venv $(ANY)
+	$(ANY)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/any-llm.txt
+	$(ANY)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
