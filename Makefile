@@ -29,7 +29,7 @@ extras: $(ANY)/.stamp ## tests of the extra any-llm, in an environment of its ow
 	$(ANY)/bin/python -m pytest tests/engines/test_any_llm.py -k "not without_the_library"
 
 e2e: $(DEV) ## real processes, real clients, kill -9
-	$(BIN)/python -m pytest -m e2e tests/e2e tests/contract
+	$(BIN)/python -m pytest -m e2e tests
 
 check: $(DEV) ## format, lint, types, imports, generated docs, known vulnerabilities
 	$(BIN)/ruff format --check .

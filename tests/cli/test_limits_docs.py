@@ -12,6 +12,8 @@ from promptd.settings import load
 from tests.cli.test_server import CONFIG, Cli
 from tests.e2e.harness import running
 
+pytestmark = pytest.mark.e2e  # every command meets a real server process
+
 TEXT = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 
 

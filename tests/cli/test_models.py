@@ -15,6 +15,8 @@ from tests.e2e.harness import running
 from tests.faces.onebackend.lab import GGUF, MISTRAL, TINY, hub
 from tests.service.origin import Origin
 
+pytestmark = pytest.mark.e2e  # every command meets a real server process
+
 
 @pytest.fixture
 async def far() -> AsyncIterator[Origin]:

@@ -17,6 +17,8 @@ from promptd.cli.onebackend import HEALTH_PORT, variables
 from tests.cli.support import COMMAND, SECONDS, command, environment
 from tests.faces.client import Http
 
+pytestmark = pytest.mark.e2e  # every command meets a real server process
+
 LOGIN = {"appHost": "test", "slug": "1backend", "password": "changeme"}
 
 

@@ -19,6 +19,8 @@ from tests.cli.terminal import Terminal
 from tests.e2e.harness import Server, running
 from tests.service.origin import Origin, origin
 
+pytestmark = pytest.mark.e2e  # every command meets a real server process
+
 CONFIG: dict[str, Any] = {
     "connections": {"stage": {"engine": "scripted", "slots": 2}},
     "models": {"demo": {"connection": "stage"}},

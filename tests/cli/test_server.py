@@ -22,6 +22,8 @@ from promptd.cli.exits import Exit
 from tests.cli.support import SECONDS, Result, command, environment, start
 from tests.e2e.harness import Server, running
 
+pytestmark = pytest.mark.e2e  # every command meets a real server process
+
 CONFIG: dict[str, Any] = {
     "connections": {"stage": {"engine": "scripted", "slots": 2}},
     "models": {"demo": {"connection": "stage"}},

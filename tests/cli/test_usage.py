@@ -9,9 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from promptd.cli.exits import Exit
 from tests.cli.support import Connection, FakeServer, Result, Script, command, environment
 from tests.e2e.harness import running
+
+pytestmark = pytest.mark.e2e  # every command meets a real server process
 
 LINE: dict[str, Any] = {
     "group": {"key": "=k1"},

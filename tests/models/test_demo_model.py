@@ -112,6 +112,7 @@ def test_expected_answers_are_right() -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.e2e  # 3,800 questions to the real model
 def test_heldout_scores_reach_the_floor(engine: evaluate.Engine) -> None:
     """All 200 rows of every task in one test, so that parallel test workers do not repeat the run.
 

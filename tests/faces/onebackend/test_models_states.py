@@ -23,6 +23,7 @@ from tests.faces.conftest import Server
 from tests.faces.onebackend.lab import GGUF, PATIENCE, hub, lab, model, running, status
 
 pytestmark = [
+    pytest.mark.e2e,
     pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="no wheel for this platform"),
     pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for processes"),
     pytest.mark.timeout(240),
