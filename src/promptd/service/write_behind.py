@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from promptd.core.model import Attempt, Prompt
 from promptd.core.ports import Ended, Ledger
@@ -10,6 +11,7 @@ from promptd.service.settling import Settling
 
 _LAG = 0.02  # seconds that rows are gathered
 _MOST_UNWRITTEN = 5000  # rows; so many behind, the store is too slow for what comes in
+_SIDE_BY_SIDE = 8  # batches that go together
 _AT_ONCE = 250  # rows of one transaction, so that none holds the loop for long
 
 
@@ -59,16 +61,22 @@ class WriteBehind:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                batch, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
-                await self._settling.persist(lambda batch=batch: self._ledger.record(batch))  # type: ignore[misc]
-                for ended in batch:
-                    self._forget(ended.prompt)
-                self._stored += len(batch)
-                self._tell()
+                # a commit costs the same for one batch and for many, and at full speed it is what everybody waits for
+                most = _AT_ONCE * _SIDE_BY_SIDE
+                rows, self._waiting = self._waiting[:most], self._waiting[most:]
+                batches = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
+                await asyncio.gather(*map(self._store, batches))
         finally:
             self._writer = None
             if self._waiting:
                 self._start()
+
+    async def _store(self, batch: Sequence[Ended]) -> None:
+        await self._settling.persist(lambda: self._ledger.record(batch))
+        for ended in batch:
+            self._forget(ended.prompt)
+        self._stored += len(batch)
+        self._tell()
 
     def _tell(self) -> None:
         for flush in [flush for flush in self._flushes if flush[0] <= self._stored]:
