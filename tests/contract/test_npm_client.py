@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.npm import install
 from tests.contract.stage import ADMIN, ADMIN_PASSWORD, HOST, Stage, environment, unique
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -24,33 +25,13 @@ EXPECTED = {
     "promptTypes.types",
     "promptTypes.schemas",
 }
-INSTALL_SECONDS = 100
 RUN_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which node finds the client."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("npm")
-    (folder / "package.json").write_text("{}")
-    options = ("--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-    try:
-        done = subprocess.run(
-            [npm, "install", *options, PACKAGE],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not bring {PACKAGE} in {INSTALL_SECONDS} s")
-    if done.returncode != 0:
-        reason = next((line for line in done.stderr.splitlines() if "npm error" in line), "npm gave no reason")
-        pytest.skip(f"npm can't bring {PACKAGE}: {reason}")
+    folder = install(tmp_path_factory.mktemp("npm"), PACKAGE)
     shutil.copy(Path(__file__).with_name("npm_client.mjs"), folder)
     return folder
 

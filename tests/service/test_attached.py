@@ -33,10 +33,11 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @asynccontextmanager
-async def living(home: Path, upstream: Upstream, slots: int = 4) -> AsyncIterator[House]:
+async def living(home: Path, upstream: Upstream, slots: int = 4, keep: bool = False) -> AsyncIterator[House]:
     settings = Settings.model_validate(
         {
             "home": home,
+            "retention": {"keep_attached": keep},
             "connections": {"up": {"engine": "openai", "base_url": upstream.base_url, "slots": slots}},
             "models": {
                 name: {"connection": "up"} for name in ("echo", "stall", "slow-first-byte", "500", "401", "reset")
@@ -102,6 +103,24 @@ async def test_the_answer_comes_first_and_one_row_follows_without_content(house:
     assert (attempt.prompt, attempt.engine, attempt.outcome) == (row.no, "openai", Outcome.COMPLETED)
     assert attempt.first_token is not None
     assert idle(house)
+
+
+@pytest.mark.parametrize("by_house", [True, False])
+@pytest.mark.parametrize("by_key", [True, False, None])
+@pytest.mark.parametrize("by_request", [True, False, None])
+async def test_content_is_kept_as_the_request_wishes_else_the_key_else_the_house_but_never_against_the_key(
+    tmp_path: Path, upstream: Upstream, by_house: bool, by_key: bool | None, by_request: bool | None
+) -> None:
+    kept = False if by_key is False else next(rule for rule in (by_request, by_key, by_house) if rule is not None)
+    caller = replace(ANN, keep=by_key)
+    async with living(tmp_path, upstream, keep=by_house) as house:
+        prompt, chunks = await run(house, replace(ask(caller=caller), keep=by_request))
+        row = await stored(house, prompt)
+        assert row.answer is not None
+        said = "".join(chunk.text for chunk in chunks)
+        assert said
+        assert [turn.content for turn in row.request.messages] == (["hello there"] if kept else [])
+        assert row.answer.text == (said if kept else "")
 
 
 async def test_it_is_seen_by_its_author_from_the_answer_on(house: House) -> None:

@@ -78,6 +78,7 @@ def make(settings: Settings, plugins: registry.Registry, http: HttpClient) -> Pa
         admission=IntakeRules(
             max_waiting=settings.queue.max_waiting,
             max_attempts=settings.retry.max_attempts,
+            keep_attached=settings.retention.keep_attached,
         ),
         charges=ChargeRules(
             policies=tuple(limit.policy for limit in settings.limits), history_tokens=settings.history.tokens

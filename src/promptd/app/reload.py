@@ -15,7 +15,6 @@ from promptd.app.parts import Parts, make
 from promptd.core.errors import SettingsError
 from promptd.egress import Egress
 from promptd.faces import Reloaded
-from promptd.service.attached import Attached
 from promptd.service.catalogue import KnownModels
 from promptd.service.charges import Charges
 from promptd.service.connections import Connection, Connections
@@ -52,7 +51,6 @@ class Reload:
         intake: Intake,
         charges: Charges,
         moderation: Moderation,
-        attached: Attached,
         forgetting: Forgetting,
         upkeep: Upkeep,
         metrics: Metrics,
@@ -61,7 +59,7 @@ class Reload:
         self._read, self._plugins, self._egress, self._parts = read, plugins, egress, parts
         self._connections, self._models, self._worker, self._execution = connections, models, worker, execution
         self._charges, self._moderation = charges, moderation
-        self._attached, self._forgetting = attached, forgetting
+        self._forgetting = forgetting
         self._intake, self._upkeep, self._metrics, self._fleet = intake, upkeep, metrics, fleet
         self._one_at_a_time = asyncio.Lock()
         self._former: set[str] = set()  #: addresses of connections that are gone or changed, for what still runs there
@@ -111,7 +109,6 @@ class Reload:
         self._intake.configure(parts.admission, parts.guard)
         self._charges.configure(parts.charges)
         self._moderation.configure(parts.guard)
-        self._attached.keep = settings.retention.keep_attached
         self._forgetting.age = settings.retention.content
         if settings.retention != before.retention:
             self._upkeep.configure(settings.retention.rules, settings.retention.prune_every_seconds)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
+from promptd.core.engine import Call
 from promptd.core.errors import InvalidOutput, NetworkError, Timeout
 from promptd.core.ports import HttpResponse
 from promptd.dialects.bodies import error_body
@@ -23,6 +24,12 @@ async def raise_for_status(response: HttpResponse, *, secrets: Iterable[str] = (
         return
     body = await error_body(response)
     raise error_from_response(response.status, response.headers, body, now=time.time(), secrets=secrets)
+
+
+async def encoded(call: Call[Any], encode: Callable[[], bytes]) -> bytes:
+    """The request's body. Pictures and documents are megabytes, which must not hold up the loop."""
+    large = bool(call.files) or any(turn.parts for turn in call.messages)
+    return await asyncio.to_thread(encode) if large else encode()
 
 
 def media_type(response: HttpResponse) -> str:

@@ -53,6 +53,7 @@ _RUNNING: Final = Status.RUNNING
 class IntakeRules(Struct, frozen=True, kw_only=True):
     max_waiting: int = 1_000_000
     max_attempts: int = 5
+    keep_attached: bool = False  #: store question and answer of those who do not say what they want
 
 
 class Admitted(NamedTuple):
@@ -62,6 +63,7 @@ class Admitted(NamedTuple):
     route: Route
     legs: Sequence[Leg]
     charges: Sequence[Charge]  #: what it was charged
+    keep: bool  #: whether question and answer are stored
 
 
 class Intake:
@@ -123,7 +125,7 @@ class Intake:
             raise
         self._hold(prompt.id, reservation)
         self._metrics.submitted(route.pattern or prompt.model)
-        return Admitted(prompt, route, legs, charges)
+        return Admitted(prompt, route, legs, charges, self._keeps(submission))
 
     @asynccontextmanager
     async def count(self, submission: Submission) -> AsyncGenerator[Leg, None]:
@@ -292,6 +294,14 @@ class Intake:
             await self._limits.release(reservation, now=prompt.created)
 
     # ---------------------------------------------------------------- decisions
+
+    def _keeps(self, submission: Submission) -> bool:
+        """Whether question and answer of an attached prompt are stored: never against the rule of its key."""
+        rule = submission.caller.keep
+        if rule is False:
+            return False
+        wish = submission.keep if submission.keep is not None else rule
+        return self._rules.keep_attached if wish is None else wish
 
     def _refuse_work(self) -> None:
         """Raises `ShuttingDown`, and `Overloaded` where too many wait already."""

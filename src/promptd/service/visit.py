@@ -67,12 +67,10 @@ class Host:
         clock: Clock,
         entropy: Entropy,
         metrics: Metrics,
-        keep: bool = False,
     ) -> None:
-        """`keep`: store question and answer of those who do not say what they want."""
         self.bus, self.intake, self.execution, self.worker = bus, intake, execution, worker
         self.router, self.ledger, self.metrics = router, ledger, metrics
-        self.clock, self.entropy, self.keep = clock, entropy, keep
+        self.clock, self.entropy = clock, entropy
 
 
 class Visit:
@@ -123,8 +121,8 @@ class Visit:
         if house.ledger.full:
             raise Overloaded("the store is behind", retry_after=1)
         self._task = asyncio.current_task()
-        self.prompt, self._route, self._legs, self.charges = await house.intake.admit(submission)
-        self._keep = self._wish(submission)
+        admitted = await house.intake.admit(submission)
+        self.prompt, self._route, self._legs, self.charges, self._keep = admitted
         if house.execution.output_guard is not None:
             self._native = None  # what a guard has to read must be spelled out
         try:
@@ -196,14 +194,6 @@ class Visit:
         return pieces, await self._end(self._answer, None)
 
     # ---------------------------------------------------------------- one attempt
-
-    def _wish(self, submission: Submission) -> bool:
-        """Whether question and answer are stored: never against the rule of the key."""
-        rule = submission.caller.keep
-        if rule is False:
-            return False
-        wish = submission.keep if submission.keep is not None else rule
-        return self._house.keep if wish is None else wish
 
     async def _enter(self) -> None:
         """Take a slot of the leg that is asked next, and begin."""

@@ -13,12 +13,12 @@ import pytest
 from promptd.testing.model_server.views import THOUGHT
 from tests.contract.gateway.hosts import Hosts
 from tests.contract.gateway.samples import unique
+from tests.contract.npm import install
 from tests.contract.stage import Stage, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
 PACKAGES = ("openai@6.49.0", "@anthropic-ai/sdk@1.12.0")
-INSTALL_SECONDS = 100
 RUN_SECONDS = 90
 CITIES = ["Zürich", "日本"]
 
@@ -26,27 +26,7 @@ CITIES = ["Zürich", "日本"]
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which node finds the clients."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("npm")
-    (folder / "package.json").write_text("{}")
-    options = ("--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-    try:
-        done = subprocess.run(
-            [npm, "install", *options, *PACKAGES],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"npm did not bring {' and '.join(PACKAGES)} in {INSTALL_SECONDS} s")
-    if done.returncode != 0:
-        reason = next((line for line in done.stderr.splitlines() if "npm error" in line), "npm gave no reason")
-        pytest.skip(f"npm can't bring {' and '.join(PACKAGES)}: {reason}")
-    return folder
+    return install(tmp_path_factory.mktemp("npm"), *PACKAGES)
 
 
 def run(folder: Path, script: str, server: Stage, model: str, words: str) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -19,7 +18,7 @@ from promptd.dialects.chat.answers import Reader, decode_answer
 from promptd.dialects.chat.embeddings import decode_embeddings
 from promptd.dialects.chat.manners import Manners
 from promptd.dialects.chat.outgoing import capability_of, encode_request
-from promptd.dialects.exchange import MAX_BYTES, drain, media_type, raise_for_status, secrets_of
+from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
 
 #: which of the older APIs answers what is asked
 DIALECTS: Final = {
@@ -93,8 +92,7 @@ async def run_call(
     """
     capability = capability_of(call)
     encode = partial(encode_request, call, manners=manners)
-    large = bool(call.files) or any(turn.parts for turn in call.messages)  # megabytes must not hold up the loop
-    body = await asyncio.to_thread(encode) if large else encode()
+    body = await encoded(call, encode)
     secrets = secrets_of(headers)
     sent = {**headers, "content-type": "application/json"}
     async with http.request("POST", url, headers=sent, body=body, timeouts=timeouts, max_bytes=max_bytes) as response:

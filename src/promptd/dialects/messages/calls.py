@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from functools import partial
@@ -16,7 +15,7 @@ from promptd.core.engine import Call
 from promptd.core.errors import InvalidOutput, NetworkError, Timeout
 from promptd.core.model import Chunk
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
-from promptd.dialects.exchange import MAX_BYTES, drain, media_type, raise_for_status, secrets_of
+from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
 from promptd.dialects.messages.customs import CustomCalls
 from promptd.dialects.messages.manners import Manners
 from promptd.dialects.messages.outgoing import encode_request
@@ -104,8 +103,7 @@ async def run_call(
     Values of `headers` are taken for secrets: they are blotted out of messages.
     """
     encode = partial(encode_request, call, stream=True, manners=manners)
-    large = bool(call.files) or any(turn.parts for turn in call.messages)  # megabytes must not hold up the loop
-    body = await asyncio.to_thread(encode) if large else encode()
+    body = await encoded(call, encode)
     names = {tool.name for tool in call.parameters.tools if is_custom(tool)}
     customs = CustomCalls(names) if names else None
     secrets = _secrets(headers)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -18,7 +19,7 @@ from promptd.core.model import Chunk, Usage
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 from promptd.dialects import sse
 from promptd.dialects.errors import error_from_object
-from promptd.dialects.exchange import MAX_BYTES, drain, media_type, raise_for_status, secrets_of
+from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
 from promptd.dialects.responses.annotations import wrapped
 from promptd.dialects.responses.outgoing import encode_request
 from promptd.dialects.responses.seals import pack_item, sealed_of, signature_of
@@ -302,7 +303,8 @@ async def run(
     Values of `headers` are taken for secrets: they are blotted out of messages. `open_thoughts`: the service takes
     readable thoughts of earlier turns too.
     """
-    body = encode_request(call, stream=True, thoughts="open" if open_thoughts else "sealed")
+    thoughts: Literal["open", "sealed"] = "open" if open_thoughts else "sealed"
+    body = await encoded(call, partial(encode_request, call, stream=True, thoughts=thoughts))
     secrets = secrets_of(headers)
     sent = {**headers, "content-type": "application/json"}
     async with http.request("POST", url, headers=sent, body=body, timeouts=timeouts, max_bytes=max_bytes) as response:
