@@ -204,7 +204,7 @@ async def test_a_connection_that_its_server_closed_meanwhile_is_not_used() -> No
 
 
 async def test_idle_connections_are_bounded_and_expire() -> None:
-    left: list[None] = []
+    left: asyncio.Queue[None] = asyncio.Queue()
     inside, all_in = [0], asyncio.Event()
 
     async def handler(reader: Reader, writer: Writer) -> None:
@@ -215,17 +215,16 @@ async def test_idle_connections_are_bounded_and_expire() -> None:
         await all_in.wait()
         writer.write(OK)
         await reader.read()
-        left.append(None)
+        left.put_nowait(None)
 
     async with serve(handler) as url:
         egress = Egress([url], max_idle=2, idle_seconds=0.05)
         await asyncio.gather(*[get(egress, url) for _ in range(3)])
         async with asyncio.timeout(2):
-            while len(left) < 1:
-                await asyncio.sleep(0.001)
-            assert len(left) == 1
-            while len(left) < 3:
-                await asyncio.sleep(0.001)
+            await left.get()
+            assert left.empty()
+            await left.get()
+            await left.get()
 
 
 async def test_closing_the_egress_closes_idle_connections() -> None:

@@ -219,3 +219,23 @@ def test_a_list_of_words_names_the_one_that_can_not_be_seen() -> None:
     with pytest.raises(SettingsError) as wrong:
         Rules(config)
     assert wrong.value.key == "lists[1].words[1]"
+
+
+@pytest.mark.parametrize("texts", [("a very bad", "word"), ("card 1234", "5678")])
+async def test_what_goes_on_in_the_next_text_is_no_match(texts: tuple[str, ...]) -> None:
+    config = RulesConfig(blocklist=("bad word",), patterns=(NamedPattern(name="card", pattern=r"\d{4}\s?\d{4}"),))
+    assert (await Rules(config).inspect([Turn("user", text) for text in texts])).allowed
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"^drop", r"\Adrop", r"\bdrop\b", r"tables$", r"tables\z", r"\btables\b", r"\Bables", r"(?m)^drop"]
+)
+async def test_the_edge_of_each_text_is_an_edge(pattern: str) -> None:
+    rules = Rules(RulesConfig(patterns=(NamedPattern(name="edge", pattern=pattern),)))
+    turns = [Turn("user", text) for text in ("be kind", "drop tables", "thanks")]
+    assert (await rules.inspect(turns)).reason == "pattern: edge"
+
+
+async def test_a_phrase_is_found_over_a_line_s_end() -> None:
+    rules = Rules(RulesConfig(blocklist=("bad word",)))
+    assert (await rules.inspect([Turn("user", "hello"), Turn("user", "a BAD\n\tword")])).reason == "blocklist: bad word"

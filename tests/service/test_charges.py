@@ -100,7 +100,7 @@ def test_amounts_of_rates_are_estimates() -> None:
     [
         (ROUTE, Parameters(max_tokens=50), 50),
         (ROUTE, Parameters(), 500),
-        (ROUTE, Parameters(max_tokens=50, extra={"n": 3}), 150),
+        (ROUTE, Parameters(max_tokens=50, n=3), 150),
         (Route(model="m", connection="c", upstream="m"), Parameters(), 65_536),
         (Route(model="m", connection="c", upstream="m", context=4096), Parameters(), 4096),
         (Route(model="m", connection="c", upstream="m", context=4096), Parameters(max_tokens=100_000), 4096),

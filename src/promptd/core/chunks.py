@@ -3,7 +3,8 @@
 An event id is `<prompt no>.<attempt>.<n>`, derived and never stored. The trace is one MessagePack list: an integer is
 the length of a text piece (of a piece of thought: less than 0), a list is one tool-call piece `[index, id, name,
 arguments]`, with a 1 at its end where the tool is a custom one. A refusal and the proofs of a thought are rare: such a
-chunk is a map of what it says, with lengths for text and thought. The n-th entry is chunk n.
+chunk is a map of what it says, with lengths for text and thought. `{"restart": true}` voids what came before it. The n-th
+entry is chunk n.
 """
 
 from __future__ import annotations
@@ -114,6 +115,8 @@ def make_trace(chunks: Iterable[Chunk]) -> bytes:
     """The trace of an attempt's `progress` chunks. A chunk holds text or one tool-call piece (see `pieces`)."""
     entries: _TRACE = []
     for chunk in chunks:
+        if chunk.kind == "restart":
+            entries.append({"restart": True})
         if chunk.kind != "progress":
             continue
         if chunk.tool_calls:
@@ -143,6 +146,12 @@ def pieces(chunk: Chunk) -> list[Chunk]:
     if chunk.text or chunk.refusal:
         split.append(Chunk("progress", text=chunk.text, refusal=chunk.refusal, logprobs=chunk.logprobs))
     return split + [Chunk("progress", tool_calls=(call,)) for call in chunk.tool_calls]
+
+
+def voided(said: Sequence[Chunk], attempt: int) -> list[Chunk]:
+    """What an attempt said, once it says all of it anew: empty pieces that keep their numbers, and a `restart`."""
+    empty = [Chunk("progress", attempt=attempt, n=n) for n in range(1, len(said) + 1)]
+    return [*empty, Chunk("restart", attempt=attempt, n=len(said) + 1)]
 
 
 def speaks(chunk: Chunk) -> bool:
@@ -200,6 +209,9 @@ def replay(answer: Answer, trace: bytes, attempt: int, after: int = 0) -> list[C
             if n > after:
                 chunks.append(Chunk("progress", text=answer.text[offset : offset + entry], attempt=attempt, n=n))
             offset += entry
+        elif isinstance(entry, dict) and "restart" in entry:
+            if n > after:
+                chunks.append(Chunk("restart", attempt=attempt, n=n))
         elif isinstance(entry, dict):
             text = answer.text[offset : offset + entry.get("text", 0)]
             piece = thought[thought_offset : thought_offset + entry.get("thinking", 0)]
@@ -268,4 +280,6 @@ def done(answer: Answer, attempt: int, n: int) -> Chunk:
         value=answer.value,
         files=answer.files,
         stop_sequence=answer.stop_sequence,
+        outputs=answer.outputs or None,
+        warnings=answer.warnings,
     )

@@ -81,6 +81,16 @@ class Policy(Struct, frozen=True, kw_only=True, dict=True):
         return not self.models or any(fnmatchcase(model, pattern) for pattern in self.models)
 
     @cached_property
+    def rate(self) -> bool:
+        """Whether it counts amounts per window: no budget, and not what runs at the same time."""
+        return self.period is None and self.metric != "concurrency"
+
+    @cached_property
+    def most(self) -> int:
+        """What an idle subject may take at once."""
+        return self.limit if self.burst is None else self.burst
+
+    @cached_property
     def interval(self) -> float:
         """Seconds that one unit takes to come back."""
         return self.window / self.limit
@@ -88,7 +98,7 @@ class Policy(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def tolerance(self) -> float:
         """How far TAT may run ahead of now."""
-        return self.interval * (self.limit if self.burst is None else self.burst)
+        return self.interval * self.most
 
 
 class Charge(Struct, frozen=True):
@@ -138,10 +148,9 @@ def take(policy: Policy, tat: float | None, amount: int, now: float) -> tuple[fl
     An amount larger than the burst can never fit whole; it is let through when the subject is fully idle and then
     blocks for as long as it is worth, so that a large prompt is slow but not impossible.
     """
-    interval = policy.window / policy.limit
-    burst = policy.limit if policy.burst is None else policy.burst
+    interval, most = policy.interval, policy.most
     moved = (now if tat is None or tat < now else tat) + amount * interval
-    wait = moved - interval * max(burst, amount) - now
+    wait = moved - interval * (most if most > amount else amount) - now
     if wait > SLACK:
         return now if tat is None else tat, wait
     return moved, 0.0
@@ -152,16 +161,22 @@ def charge(policy: Policy, tat: float | None, amount: int, now: float) -> float:
     return max(now, now if tat is None else tat) + amount * policy.interval
 
 
-def give_back(policy: Policy, tat: float, amount: int, *, until: float, now: float) -> float:
+def give_back(policy: Policy, tat: float, amount: int, until: float, now: float) -> float:
     """The TAT after `amount` units came back of a charge that had led to `until`.
 
     What has come back by itself since is not given a second time: it would be taken off the charges of others.
     """
-    return tat - min(amount * policy.interval, max(0.0, until - now))
+    back, left = amount * policy.interval, until - now
+    if back > left:
+        back = left if left > 0.0 else 0.0
+    return tat - back
 
 
 def level(policy: Policy, tat: float | None, now: float) -> Level:
-    ahead = max(0.0, (now if tat is None else tat) - now)
-    most = policy.limit if policy.burst is None else policy.burst
-    remaining = max(0, int((policy.tolerance - ahead + SLACK) / policy.interval))
-    return Level(policy.name, policy.limit, min(most, remaining), ahead, policy.metric, policy.window)
+    ahead = 0.0 if tat is None or tat <= now else tat - now
+    remaining, most = int((policy.tolerance - ahead + SLACK) / policy.interval), policy.most
+    if remaining > most:
+        remaining = most
+    elif remaining < 0:
+        remaining = 0
+    return Level(policy.name, policy.limit, remaining, ahead, policy.metric, policy.window)

@@ -24,7 +24,8 @@ def about(request: Request) -> int:
         if turn.parts or turn.tool_calls:
             size += tokens(turn)
         else:  # the same: most turns are one text, and most texts need no encoding to be counted
-            size += _bytes(turn.content) // 4 + 4
+            text = turn.content
+            size += (len(text) if text.isascii() else _bytes(text)) // 4 + 4
     for text in request.texts:
         size += _bytes(text) // 4
     return size
@@ -50,9 +51,8 @@ def at_most(request: Request) -> int:
 
 def answers(request: Request) -> int:
     """How many answers are asked for at once; each may be as long as one is."""
-    extra = request.parameters.extra
-    asked = [extra.get(name) for name in ("n", "best_of")] if extra else []
-    return min(_MOST_ANSWERS, max([1, *(count for count in asked if isinstance(count, int))]))
+    given = request.parameters
+    return min(_MOST_ANSWERS, max(1, given.n, given.best_of or 1))
 
 
 def _part(part: Part) -> int:

@@ -6,12 +6,13 @@ stays true when old ones are deleted. A request counts where its first attempt r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import astuple
 
 from promptd.core.errors import InvalidRequest
 from promptd.core.model import Attempt, Outcome, Prompt
@@ -93,6 +94,8 @@ Tally = dict[Place, Sums]
 
 
 _COMPLETED: Final = Outcome.COMPLETED
+_ERRORED: Final = Outcome.ERRORED
+_LOST: Final = Outcome.LOST
 
 
 def count(tally: Tally, prompt: Prompt, attempts: Sequence[Attempt]) -> None:
@@ -101,51 +104,57 @@ def count(tally: Tally, prompt: Prompt, attempts: Sequence[Attempt]) -> None:
     An attached call that ended before its first attempt has none, and is a request all the same.
     """
     for attempt in attempts:
-        place = (
-            int(attempt.started // _DAY),
-            prompt.key,
-            prompt.user,
-            prompt.team,
-            prompt.model,
-            attempt.connection,
-            prompt.arm,
-        )
-        sums = tally.get(place)
-        if sums is None:
-            sums = tally[place] = Sums()
-        _add(sums, attempt)
+        _add(tally, _place(prompt, attempt), (attempt,))
     if not attempts:
         sums = tally.setdefault(place_of(prompt), Sums())
         sums.requests += 1
         sums.errors += prompt.error is not None and prompt.error.code != "cancelled"
 
 
-def _add(sums: Sums, attempt: Attempt) -> None:
-    usage, outcome, started = attempt.usage, attempt.outcome, attempt.started
-    sums.attempts += 1
-    if attempt.run == 1:
-        sums.requests += 1
-    if outcome is _COMPLETED:
-        sums.completed += 1
-        if attempt.finished is not None:
-            sums.latency += _microseconds(attempt.finished - started)
-    elif outcome is Outcome.ERRORED or outcome is Outcome.LOST:
-        sums.errors += 1
-    sums.input_tokens += usage.input_tokens
-    sums.output_tokens += usage.output_tokens
-    if usage.cached_tokens:
-        sums.cached_tokens += usage.cached_tokens
-    if usage.cache_write_tokens:
-        sums.cache_write_tokens += usage.cache_write_tokens
-    if usage.reasoning_tokens:
-        sums.reasoning_tokens += usage.reasoning_tokens
-    if attempt.cost is None:
-        sums.unpriced += 1
-    else:
-        sums.cost += attempt.cost
-    if attempt.first_token is not None:
-        sums.first_tokens += 1
-        sums.first_token += _microseconds(attempt.first_token - started)
+def count_all(tally: Tally, prompts: Iterable[tuple[Prompt, Sequence[Attempt]]]) -> None:
+    """Add the attempts of many prompts: what belongs to one place is added up first, which costs half as much."""
+    places: dict[Place, list[Attempt]] = {}
+    for prompt, attempts in prompts:
+        if not attempts:
+            count(tally, prompt, attempts)
+        for attempt in attempts:
+            places.setdefault(_place(prompt, attempt), []).append(attempt)
+    for place, attempts in places.items():
+        _add(tally, place, attempts)
+
+
+def _place(prompt: Prompt, attempt: Attempt) -> Place:
+    """Where an attempt is counted."""
+    day = int(attempt.started // _DAY)
+    return (day, prompt.key, prompt.user, prompt.team, prompt.model, attempt.connection, prompt.arm)
+
+
+def _add(tally: Tally, place: Place, attempts: Sequence[Attempt]) -> None:
+    """Attempts of one place."""
+    sums = tally.get(place)
+    if sums is None:
+        sums = tally[place] = Sums()
+    outcomes = [attempt.outcome for attempt in attempts]
+    costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
+    completed = [
+        one.finished - one.started for one in attempts if one.outcome is _COMPLETED and one.finished is not None
+    ]
+    first = [one.first_token - one.started for one in attempts if one.first_token is not None]
+    sums.requests += [attempt.run for attempt in attempts].count(1)
+    sums.attempts += len(attempts)
+    sums.completed += outcomes.count(_COMPLETED)
+    sums.errors += outcomes.count(_ERRORED) + outcomes.count(_LOST)
+    sums.cost += sum(costs)
+    sums.unpriced += len(attempts) - len(costs)
+    sums.latency += sum(map(_microseconds, completed))
+    sums.first_tokens += len(first)
+    sums.first_token += sum(map(_microseconds, first))
+    taken, given, cached, written, thought = map(sum, zip(*[astuple(one.usage) for one in attempts], strict=True))
+    sums.input_tokens += taken
+    sums.output_tokens += given
+    sums.cached_tokens += cached
+    sums.cache_write_tokens += written
+    sums.reasoning_tokens += thought
 
 
 def _microseconds(seconds: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 
 from promptd.core.errors import InvalidOutput
 from promptd.egress.connection import Connection
@@ -39,28 +39,41 @@ class Gunzip:
 class Body(AsyncIterator[bytes]):
     """Iterates over the decoded bytes. Raises `InvalidOutput` beyond `max_bytes` and for an unknown encoding."""
 
-    def __init__(self, connection: Connection, headers: Mapping[str, str], max_bytes: int) -> None:
+    def __init__(self, connection: Connection, max_bytes: int) -> None:
         self._connection = connection
         self._max_bytes = max_bytes
         self._left = max_bytes
         self._pieces: Iterator[bytes] = iter(())
-        encoding = headers.get("content-encoding", "").strip().lower()
-        if encoding not in ("", "identity", "gzip", "x-gzip"):
-            raise InvalidOutput(f"the service sent the content encoding {encoding[:40]!r} that was not asked for")
-        self._gunzip = Gunzip() if encoding.endswith("gzip") else None
+        self._gunzip: Gunzip | None = None
+        if connection.encoded:
+            encoding = connection.headers["content-encoding"].strip().lower()
+            if encoding not in ("", "identity", "gzip", "x-gzip"):
+                raise InvalidOutput(f"the service sent the content encoding {encoding[:40]!r} that was not asked for")
+            self._gunzip = Gunzip() if encoding.endswith("gzip") else None
 
     async def __anext__(self) -> bytes:
+        if self._gunzip is None:
+            packet = await self._connection.read()
+            if not packet:
+                raise StopAsyncIteration
+            return self._counted(packet)
         while True:
             piece = next(self._pieces, b"")
             if piece:
-                self._left -= len(piece)
-                if self._left < 0:
-                    self._connection.abort()
-                    raise InvalidOutput(f"the service's answer is larger than {self._max_bytes} bytes")
-                return piece
+                return self._counted(piece)
             packet = await self._connection.read()
             if not packet:
-                if self._gunzip is not None:
-                    self._gunzip.finish()
+                self._gunzip.finish()
                 raise StopAsyncIteration
-            self._pieces = iter((packet,)) if self._gunzip is None else self._gunzip.feed(packet)
+            self._pieces = self._gunzip.feed(packet)
+
+    async def whole(self, begun: bytes) -> bytes:
+        """What was read past this iterator already, and all that comes."""
+        return b"".join([self._counted(begun), *[packet async for packet in self]])
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._left -= len(piece)
+        if self._left < 0:
+            self._connection.abort()
+            raise InvalidOutput(f"the service's answer is larger than {self._max_bytes} bytes")
+        return piece

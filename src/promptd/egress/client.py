@@ -9,18 +9,17 @@ Redirects are answers like any other, and the environment's proxies are not look
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import TracebackType
 
 from promptd import __version__
 from promptd.core.errors import InvalidInput, NetworkError, Timeout
-from promptd.core.ports import HttpResponse, Timeouts
+from promptd.core.ports import Timeouts
 from promptd.egress.body import Body
 from promptd.egress.connection import Connection
 from promptd.egress.policy import Origin, Policy, check_public, parse
@@ -99,16 +98,21 @@ class Egress:
         self._idle.clear()
         self._idle_count = 0
 
-    async def acquire(self, origin: Origin, timeout: float, *, pooled: bool = True) -> Connection:
-        """A pooled or a new connection. Raises `PermissionDenied`, `NetworkError`, `Timeout`."""
-        named = self._policy.named(origin)
-        idle = self._idle.get(origin) if pooled else None
+    def rested(self, origin: Origin) -> Connection | None:
+        """A pooled connection, where there is one. Raises `PermissionDenied`."""
+        self._policy.named(origin)
+        idle = self._idle.get(origin)
         while idle:
             connection = idle.pop()
             self._idle_count -= 1
             if connection.fresh:
                 return connection
             connection.abort()
+        return None
+
+    async def connect(self, origin: Origin, timeout: float) -> Connection:
+        """A new connection. Raises `PermissionDenied`, `NetworkError`, `Timeout`."""
+        named = self._policy.named(origin)
         try:
             async with asyncio.timeout(timeout):
                 return await self._connect(origin, named=named)
@@ -181,24 +185,39 @@ class Egress:
 class Response:
     """Adapter of the port `HttpResponse`."""
 
+    __slots__ = ("_body", "_connection", "_headers", "_max_bytes", "status")
+
     def __init__(self, connection: Connection, max_bytes: int) -> None:
         self.status = connection.status
-        self.headers: Mapping[str, str] = connection.headers
         self._connection = connection
         self._max_bytes = max_bytes
+        self._headers: Mapping[str, str] | None = None
         self._body: Body | None = None
 
-    def chunks(self) -> AsyncIterator[bytes]:
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if self._headers is None:
+            self._headers = self._connection.headers
+        return self._headers
+
+    def chunks(self) -> Body:
         if self._body is None:
-            self._body = Body(self._connection, self.headers, self._max_bytes)
+            self._body = Body(self._connection, self._max_bytes)
         return self._body
 
     async def read(self) -> bytes:
-        return b"".join([chunk async for chunk in self.chunks()])
+        connection, body = self._connection, b""
+        if self._body is None and not connection.encoded:
+            body = await connection.read()
+            if connection.ended and len(body) <= self._max_bytes:
+                return body  # as most answers come: plain and in one packet
+        return await self.chunks().whole(body)
 
 
-class Exchange(contextlib.AbstractAsyncContextManager[HttpResponse]):
+class Exchange:
     """One request and its answer. Leaving it closes the connection, or pools it where the body was read to its end."""
+
+    __slots__ = ("_connection", "_egress", "_head", "_max_bytes", "_origin", "_request", "_timeouts")
 
     def __init__(
         self,
@@ -219,28 +238,35 @@ class Exchange(contextlib.AbstractAsyncContextManager[HttpResponse]):
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Response:
-        connection = await self._egress.acquire(self._origin, self._timeouts.connect)
+        connection = self._egress.rested(self._origin)
+        if connection is None:
+            connection = await self._egress.connect(self._origin, self._timeouts.connect)
         since = asyncio.get_running_loop().time()
         try:
-            await self._ask(connection, since)
+            await connection.exchange(self._request, self._timeouts, since=since, head=self._head)
         except NetworkError:
+            connection.abort()
             if not connection.reused or connection.heard:
                 raise
-            # The service closed a connection that had rested, while the request was on its way. Once more, and on a new
-            # one: where that ends without an answer too, the request itself may be the reason.
-            connection = await self._egress.acquire(self._origin, self._timeouts.connect, pooled=False)
-            await self._ask(connection, since)
-        self._request = b""  # it is not sent again, and the answer may take long
-        self._connection = connection
-        return Response(connection, self._max_bytes)
-
-    async def _ask(self, connection: Connection, since: float) -> None:
-        try:
-            await connection.exchange(self._request, self._timeouts, since=since, head=self._head)
+            connection = await self._again(since)
         except BaseException:
             # also a cancelled caller: the upstream must not go on working for nobody
             connection.abort()
             raise
+        self._request = b""  # it is not sent again, and the answer may take long
+        self._connection = connection
+        return Response(connection, self._max_bytes)
+
+    async def _again(self, since: float) -> Connection:
+        """The service closed a connection that had rested, while the request was on its way. Once more, and on a new
+        one: where that ends without an answer too, the request itself may be the reason."""
+        connection = await self._egress.connect(self._origin, self._timeouts.connect)
+        try:
+            await connection.exchange(self._request, self._timeouts, since=since, head=self._head)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -251,9 +277,9 @@ class Exchange(contextlib.AbstractAsyncContextManager[HttpResponse]):
 
 def _encode(method: str, path: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> bytes:
     head = _encode_head(method, path, origin, tuple(headers.items()))
-    if body is None and method not in ("POST", "PUT", "PATCH"):
-        return head + b"\r\n"
-    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body or b""), body or b"")
+    if body is None:
+        return head + (b"content-length: 0\r\n\r\n" if method in ("POST", "PUT", "PATCH") else b"\r\n")
+    return b"".join((head, b"content-length: %d\r\n\r\n" % len(body), body))
 
 
 @lru_cache(256)

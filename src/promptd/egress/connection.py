@@ -14,6 +14,7 @@ from promptd.core.ports import Timeouts
 #: bytes of headers, chunk heads and trailers that may come without a byte of body between them
 _OVERHEAD = 64 * 1024
 _HIGH_WATER = 256 * 1024
+_FRAMES = (b"content-length", b"transfer-encoding")
 
 
 class Connection(asyncio.Protocol):
@@ -24,33 +25,33 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._rings = 0.0  # when it does
         self._since = 0.0  # when the request was sent, or when the present wait for more began
         self._limit = 0.0  # how long that may last
         self._paused = False
         self._idle = True
         self._lost = False
+        self._packets: list[bytes] = []
+        self._parser: httptools.HttpResponseParser | None = None
         self._begin(Timeouts(), head=False)
         self.reused = False  #: has served an exchange before
         self.resting_since = 0.0  #: in the loop's time
         self._poll: select.poll | None = None
 
     def _begin(self, timeouts: Timeouts, *, head: bool) -> None:
-        self._parser = httptools.HttpResponseParser(self)
+        if self._parser is None:
+            self._parser = httptools.HttpResponseParser(self)
         self._timeouts = timeouts
         self._bodiless = head
-        self._packets: list[bytes] = []
-        self._buffered = 0
-        self._overhead = 0
-        self._headed = False
+        self._buffered = self._overhead = 0
+        self._headed = self._complete = self._keep_alive = self._surplus = False
         self._speaking = False  # a byte of the body has come
-        self._framed = False
-        self._complete = False
-        self._keep_alive = False
+        self._news = False  # something has come that may be waited for
         self.heard = False  #: something has come since the request was sent
-        self._surplus = False
+        self.encoded = False  #: the body is not written plainly
         self._error: PromptExecutionError | None = None
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self._fields: list[tuple[bytes, bytes]] = []  # of the answer's head, names in lower case
 
     # -------------------------------------------------------------- verbs
 
@@ -67,30 +68,45 @@ class Connection(asyncio.Protocol):
             raise NetworkError("the service closed the connection")
         self._since = self._loop.time() if since is None else since
         self._limit = timeouts.first_byte
-        self._timer = self._loop.call_at(self._since + self._limit, self._tick)
         self._transport.write(request)
-        while not self._headed and self._error is None:
-            await self._wait()
-        if not self._headed and self._error is not None:
-            raise self._error
+        while not self._headed:
+            if self._error is not None:
+                raise self._error
+            await self._more()
 
     async def read(self) -> bytes:
         """What has come since the last call; empty at the body's end."""
-        while not self._packets:
+        packets = self._packets
+        while not packets:
             if self._complete:
                 return b""
             if self._error is not None:
                 raise self._error
             if self._speaking:
                 self._since = self._loop.time()
-            await self._wait()
-        data = self._packets[0] if len(self._packets) == 1 else b"".join(self._packets)
-        self._packets.clear()
+            await self._more()
+        data = packets[0] if len(packets) == 1 else b"".join(packets)
+        packets.clear()
         self._buffered = 0
         if self._paused and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
         return data
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of the answer, names in lower case; made when they are asked for."""
+        found: dict[str, str] = {}
+        for name, value in self._fields:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            held = found.get(key)
+            found[key] = text if held is None else f"{held}, {text}"
+        return found
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of the answer has been read."""
+        return self._complete and not self._packets
 
     @property
     def reusable(self) -> bool:
@@ -99,7 +115,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def fresh(self) -> bool:
-        """Whether an idle connection is still open; asks the kernel, as the loop may not have seen the end yet."""
+        """Whether an idle connection is still open and silent; asks the kernel, as the loop may not have seen it yet."""
         if self._lost or self._transport is None or self._transport.is_closing():
             return False
         if self._poll is None:
@@ -114,7 +130,8 @@ class Connection(asyncio.Protocol):
 
     def rest(self) -> None:
         """The exchange is over and the connection waits for the next one."""
-        self._stop_timer()
+        if self._bodiless:
+            self._parser = None  # it would wait for the body
         self._idle = self.reused = True
         self.resting_since = self._loop.time()
 
@@ -126,27 +143,31 @@ class Connection(asyncio.Protocol):
 
     # -------------------------------------------------------------- waiting
 
-    async def _wait(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._since + self._limit, self._tick)
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _more(self) -> asyncio.Future[None]:
+        """To be awaited: something has come, or nothing will."""
+        due = self._since + self._limit
+        if self._timer is None or due < self._rings:
+            self._ring(due)
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _ring(self, due: float) -> None:
+        self._stop_timer()
+        self._rings = due
+        self._timer = self._loop.call_at(due, self._tick)
+
     def _tick(self) -> None:
-        """One timer serves a whole exchange: it looks how long the present wait is and sleeps on for the rest."""
+        """One timer serves many exchanges: it looks how long the present wait is and sleeps on for the rest."""
         self._timer = None
-        if self._waiter is None or self._waiter.done():
+        if self._idle or self._waiter is None or self._waiter.done():
             return
         due = self._since + self._limit
         if self._loop.time() < due:
-            self._timer = self._loop.call_at(due, self._tick)
+            self._ring(due)
         else:
             what = "went silent" if self._speaking else "did not begin to answer"
             self._fail(Timeout(f"the service {what} for {self._limit:g} s"))
@@ -176,11 +197,14 @@ class Connection(asyncio.Protocol):
         self.heard = True
         self._overhead += len(data)
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(data)  # type: ignore[union-attr]  # there is one while an answer is awaited
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._surplus = True
             self._fail(InvalidOutput("the service does not speak proper HTTP", detail=repr(error)))
             return
+        if self._news:
+            self._news = False
+            self._wake()
         if self._overhead > _OVERHEAD and not self._complete:
             self._fail(InvalidOutput(f"the service sent more than {_OVERHEAD} bytes of headers"))
         elif self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:
@@ -188,7 +212,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
-        if self._headed and not self._framed and not self._complete:
+        if self._headed and not self._complete and not any(name in _FRAMES for name, _ in self._fields):
             # a body without a length ends with its connection
             self._complete = True
             self._wake()
@@ -208,22 +232,22 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._headed or self._surplus:
             return  # trailers change nothing
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        held = self.headers.get(key)
-        self.headers[key] = text if held is None else f"{held}, {text}"
+        name = name.lower()
+        self._fields.append((name, value))
+        if name == b"content-encoding":
+            self.encoded = True
 
     def on_headers_complete(self) -> None:
         if self._complete:
             return
-        self.status = self._parser.get_status_code()
+        self.status = self._parser.get_status_code()  # type: ignore[union-attr]
         if self.status < 200:
-            self.headers.clear()
+            self._fields.clear()
+            self.encoded = False
             return
-        self._headed = True
-        self._framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        self._headed = self._news = True
         if self._bodiless:
             self._complete = True
-        self._wake()
 
     def on_body(self, body: bytes) -> None:
         if self._complete:
@@ -233,14 +257,12 @@ class Connection(asyncio.Protocol):
             self._speaking = True
             self._since = self._loop.time()
             self._limit = self._timeouts.between_bytes
-            self._stop_timer()
         self._packets.append(body)
         self._buffered += len(body)
-        self._wake()
+        self._news = True
 
     def on_message_complete(self) -> None:
         if self._complete or not self._headed:
             return
-        self._complete = True
-        self._keep_alive = self._parser.should_keep_alive()
-        self._wake()
+        self._complete = self._news = True
+        self._keep_alive = self._parser.should_keep_alive()  # type: ignore[union-attr]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import math
 import re
-from typing import Final, TypeVar
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -28,11 +29,16 @@ ERROR_PAGE: Final = "/promptd/v1/docs#error-"
 ABORT: Final = "promptd.abort"
 #: … and a list for what shall be called when the client of this request has gone before its answer was complete.
 GONE: Final = "promptd.gone"
+#: … and the request's whole body, where it is there already: bytes, or None where it must be received.
+BODY: Final = "promptd.body"
 #: … and a way to send a whole answer at once: status, header lines and body; False where it has to go the usual way.
 REPLY: Final = "promptd.reply"
+#: … and a way to send a piece of one that has begun: bytes; False where it has to go the usual way.
+WRITE: Final = "promptd.write"
 
 JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
+_NOTHING: Final[dict[str, Any]] = {}
 MOST_VALUES: Final = 200_000  #: of one body
 NARROW: Final = 256 * 1024  #: bytes of JSON that hold no more values than a request may, or hardly more
 
@@ -59,6 +65,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     retryable: bool | UnsetType = UNSET  #: the same request may succeed later
     field: str | UnsetType = UNSET  #: the part of the request that is wrong, such as `messages[0].role`
     expected: str | UnsetType = UNSET  #: what fits there
+    run_id: str | UnsetType = UNSET  #: the prompt that failed, where there is one
 
 
 # ---------------------------------------------------------------- requests
@@ -66,6 +73,12 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole body. Raises `PayloadTooLarge` as soon as `limit` bytes are passed, `Disconnected`."""
+    at_once = scope.get("extensions", _NOTHING).get(BODY)
+    body: bytes | None = at_once() if at_once is not None else None
+    if body is not None:
+        if len(body) > limit:
+            raise PayloadTooLarge(f"the body is larger than {limit} bytes")
+        return body
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:
             raise PayloadTooLarge(f"the body is larger than {limit} bytes")
@@ -167,6 +180,17 @@ def path_params(scope: Scope) -> dict[str, str]:
 # ---------------------------------------------------------------- responses
 
 
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Headers as a message has them: a line for each, with its break."""
+    return "".join([f"{name.decode('latin-1')}: {value.decode('latin-1')}\r\n" for name, value in headers])
+
+
+def fields(lines: str) -> Headers:
+    """What such lines say."""
+    pairs = [line.split(b": ", 1) for line in lines.encode("latin-1").split(b"\r\n")[:-1]]
+    return [(name, value) for name, value in pairs]
+
+
 async def send_body(send: Send, status: int, headers: Headers, body: bytes) -> None:
     """A whole response; the content length is added, except where HTTP forbids one."""
     whole = headers if status == 204 else [(b"content-length", b"%d" % len(body)), *headers]
@@ -189,7 +213,8 @@ async def send_error(send: Send, error: PromptdError) -> None:
 
 
 def problem_of(error: PromptdError) -> Problem:
-    named = isinstance(error, InvalidRequest)
+    field: str = getattr(error, "field", "")
+    named = bool(field) or isinstance(error, InvalidRequest)
     return Problem(
         type=ERROR_PAGE + error.code,
         title=error.title,
@@ -197,8 +222,8 @@ def problem_of(error: PromptdError) -> Problem:
         detail=error.message,
         code=error.code,
         retryable=error.retryable,
-        field=error.field if named else UNSET,  # type: ignore[attr-defined]
-        expected=error.expected if named else UNSET,  # type: ignore[attr-defined]
+        field=field if named else UNSET,
+        expected=getattr(error, "expected", "") if named else UNSET,
     )
 
 

@@ -29,18 +29,21 @@ from promptd.faces.asgi import (
     Disconnected,
     Headers,
     check_width,
+    fields,
     log_crash,
     read_body,
     send_body,
 )
 from promptd.faces.leaving import Watch, watch_for
-from promptd.faces.limit_headers import Vendor, counted_by, limit_headers, refusal_headers
+from promptd.faces.limit_headers import Vendor, counted_by, limit_lines, refusal_headers
 from promptd.faces.live import Live
 from promptd.service.walk import Walk
 
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _BEARER: Final = b"bearer "
 _LONGEST_AFFINITY: Final = 256
+_QUEUED: Final = Mode.QUEUED  # a name of its own: in Python 3.11 looking for an enum's member costs as much as a call
+_JSON_LINE: Final = "content-type: application/json\r\n"
 _NOTHING: Final[dict[str, Any]] = {}
 
 
@@ -62,12 +65,10 @@ class Shape(Protocol):
 
     heartbeat: bytes  #: what a silent stream sends
     vendor: Vendor
+    request_id: str  #: name of the header that tells the request's id
 
     def error(self, error: PromptdError, request_id: str) -> tuple[int, bytes]:
         """Status and body."""
-
-    def headers(self, request_id: bytes) -> Headers:
-        """What every answer carries."""
 
 
 class Ask:
@@ -179,7 +180,8 @@ class Gateway:
 
     def noted(self, ask: Ask, submission: Submission) -> Submission:
         """With those of the request's headers that some limit counts by."""
-        return counted_by(submission, self.walk.charges.headers, ask.headers)
+        wanted = self.walk.charges.headers
+        return counted_by(submission, wanted, ask.headers) if wanted else submission
 
     async def queue(self, ask: Ask, submission: Submission) -> Prompt:
         """Store a prompt that outlives its caller's connection. Raises a `Refusal`."""
@@ -201,25 +203,23 @@ class Gateway:
             ask.request_id = self.walk.ids.make("req").encode()
         status, body = self.shape.error(error, ask.request_id.decode())
         told = refusal_headers(error, self.shape.vendor, time.time())
-        headers = [JSON, *self.shape.headers(ask.request_id), *told, *more]
+        headers = [JSON, *self.headers(ask), *told, *more]
         await send_body(ask.send, status, headers, body)
 
     async def reply(
         self, ask: Ask, body: bytes, prompt: Prompt | None = None, *, status: int = 200, media: bytes | None = None
     ) -> None:
         """A whole answer; `media` is its type where it is not JSON."""
-        headers = self._headers(ask, prompt)
-        if ask.charges:
-            headers += await self._limits(ask)
-        headers.append(JSON if media is None else (b"content-type", media))
+        lines = await self._lines(ask, prompt)
+        lines += _JSON_LINE if media is None else f"content-type: {media.decode('latin-1')}\r\n"
         at_once = ask.scope.get("extensions", _NOTHING).get(REPLY)
-        if at_once is None or not at_once(status, b"".join([b"%b: %b\r\n" % header for header in headers]), body):
-            await send_body(ask.send, status, headers, body)
+        if at_once is None or not at_once(status, lines, body):
+            await send_body(ask.send, status, fields(lines), body)
 
     async def whole(self, ask: Ask, submission: Submission) -> Whole:
         """Run a prompt to its end. Raises `PromptdError`, `Disconnected` where the caller left."""
         submission = self.noted(ask, submission)
-        if submission.mode is Mode.QUEUED:
+        if submission.mode is _QUEUED:
             return await self._awaited(ask, submission)
         visit = self.walk.attached.open(submission)
         watch = watch_for(ask.scope, ask.receive, visit)
@@ -241,7 +241,7 @@ class Gateway:
     async def stream(self, ask: Ask, submission: Submission, writer: Callable[[Prompt], Writer]) -> None:
         """Answer with the events of a prompt as they come. Raises only while no head is sent."""
         submission = self.noted(ask, submission)
-        if submission.mode is Mode.QUEUED:
+        if submission.mode is _QUEUED:
             added = await self.walk.intake.submit(submission)
             await self.follow(ask, added.prompt, writer)
             return
@@ -273,16 +273,21 @@ class Gateway:
 
     # ---------------------------------------------------------------- inside
 
-    async def _limits(self, ask: Ask) -> Headers:
-        """How the limits stand that count this call."""
-        now = time.time()
-        return limit_headers(await self.walk.limits.peek(ask.charges, now=now), self.shape.vendor, now)
+    def headers(self, ask: Ask) -> Headers:
+        """What every answer carries."""
+        return [(self.shape.request_id.encode(), ask.request_id)] if ask.request_id else []
 
-    def _headers(self, ask: Ask, prompt: Prompt | None) -> Headers:
-        if prompt is None:
-            return self.shape.headers(ask.request_id)
-        identifier = prompt.id.encode()
-        return [(b"x-prompt-id", identifier), *self.shape.headers(ask.request_id or identifier)]
+    async def _lines(self, ask: Ask, prompt: Prompt | None) -> str:
+        """The same as lines of a head; of a prompt's answer with its id, and how the limits stand that count this call."""
+        name, request_id = self.shape.request_id, ask.request_id.decode()
+        if prompt is not None:
+            lines = f"x-prompt-id: {prompt.id}\r\n{name}: {request_id or prompt.id}\r\n"
+        else:
+            lines = f"{name}: {request_id}\r\n" if request_id else ""
+        if ask.charges:
+            now = time.time()
+            lines += limit_lines(await self.walk.limits.peek(ask.charges, now=now), self.shape.vendor, now)
+        return lines
 
     async def write(
         self,
@@ -296,18 +301,15 @@ class Gateway:
 
         `interrupted` tells what it means when this task is cancelled, None where that is not the caller's business.
         """
-        headers = self._headers(ask, prompt)
-        if ask.charges:
-            headers += await self._limits(ask)
-        stream = self._live.open(ask.scope, ask.send, headers)
-        del headers  # sent with the first event, and a stream may be long
+        stream = self._live.open(ask.scope, ask.send, fields(await self._lines(ask, prompt)))
         writer: Writer | None = None
         native = False
         try:
             async for chunk in source:
                 if chunk.raw is not None:
                     native = True
-                    await stream.write(chunk.raw)
+                    if not stream.at_once(chunk.raw):
+                        await stream.write(chunk.raw)
                 if native:
                     continue
                 if writer is None:

@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from msgspec.structs import replace
 
 from promptd.core.errors import BudgetSpent, PromptdError, TooManyRequests
 from promptd.core.model import Submission
 from promptd.core.policy import Level, Metric
-from promptd.faces.asgi import Headers
+from promptd.faces.asgi import Headers, fields
 
 Vendor = Literal["openai", "anthropic"]
 
@@ -43,13 +43,13 @@ _STEMS: Final[dict[Vendor, str]] = {
     "openai": "x-ratelimit-{part}-{what}",
     "anthropic": "anthropic-ratelimit-{what}-{part}",
 }
-_Names = tuple[bytes, bytes, bytes]  # of limit, remaining and reset
+_Names = tuple[str, str, str]  # of limit, remaining and reset
 
 
 def _names(vendor: Vendor) -> dict[Metric, _Names]:
     return {
         metric: tuple(  # type: ignore[misc]  # three of them
-            _STEMS[vendor].format(part=part, what=what).encode() for part in ("limit", "remaining", "reset")
+            _STEMS[vendor].format(part=part, what=what) for part in ("limit", "remaining", "reset")
         )
         for what, metrics in _SHOWN[vendor].items()
         for metric in metrics
@@ -59,33 +59,43 @@ def _names(vendor: Vendor) -> dict[Metric, _Names]:
 _NAMES: Final[dict[Vendor, dict[Metric, _Names]]] = {"openai": _names("openai"), "anthropic": _names("anthropic")}
 
 
+class _Shown(NamedTuple):
+    """How a vendor writes one limit."""
+
+    at: int  #: its place among the limits
+    remaining: str  #: what stands in front of what is left of it
+    reset: str  #: … and then in front of when it is reset
+
+
+class _Form(NamedTuple):
+    """All that is the same for a set of limits, whatever is left of them."""
+
+    policies: str  #: a line
+    standings: tuple[str, ...]  #: for each limit, what stands in front of what is left of it
+    shown: tuple[tuple[_Shown, ...], ...]  #: for each thing that the vendor tells of, the limits on it
+
+
 def limit_headers(levels: Sequence[Level], vendor: Vendor, now: float) -> Headers:
     """The headers of an answer, or of a refusal, to a request that is under these limits. None where it is under none."""
+    return fields(limit_lines(levels, vendor, now))
+
+
+def limit_lines(levels: Sequence[Level], vendor: Vendor, now: float) -> str:
+    """The same as lines that end with a line break each."""
     if not levels:
-        return []
-    names = _NAMES[vendor]
-    policies: list[str] = []
-    standings: list[str] = []
-    nearest: dict[_Names, Level] = {}
-    for one in levels:
-        name, policy = _fixed(one.policy, one.limit, one.window, one.metric)
-        policies.append(policy)
+        return ""
+    form = _form(vendor, tuple([(one.policy, one.limit, one.window, one.metric) for one in levels]))
+    told = [form.policies]
+    for text, one in zip(form.standings, levels, strict=True):
         left = one.remaining if one.remaining < _MOST else _MOST
-        standings.append(f"{name};r={left};t={math.ceil(one.reset)}" if one.window else f"{name};r={left}")
-        place = names.get(one.metric)
-        if place is not None and (place not in nearest or _nearness(one) < _nearness(nearest[place])):
-            nearest[place] = one
-    found: Headers = [
-        (b"ratelimit-policy", ", ".join(policies).encode()),
-        (b"ratelimit", ", ".join(standings).encode()),
-    ]
-    for (limit, remaining, reset), one in nearest.items():
-        if vendor == "openai":
-            until = _duration(one.reset)
-        else:
-            until = datetime.fromtimestamp(math.ceil(now + one.reset), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        found += ((limit, b"%d" % one.limit), (remaining, b"%d" % one.remaining), (reset, until.encode()))
-    return found
+        told.append(f"{text}{left};t={math.ceil(one.reset)}" if one.window else f"{text}{left}")
+    told.append("\r\n")
+    for limits in form.shown:
+        limit = limits[0] if len(limits) == 1 else _nearest(limits, levels)
+        one = levels[limit.at]
+        until = _duration(one.reset) if vendor == "openai" else _time(now + one.reset)
+        told.append(f"{limit.remaining}{one.remaining}{limit.reset}{until}\r\n")
+    return "".join(told)
 
 
 def counted_by(submission: Submission, wanted: Set[str], headers: Mapping[bytes, bytes]) -> Submission:
@@ -108,12 +118,31 @@ def refusal_headers(error: PromptdError, vendor: Vendor, now: float) -> Headers:
     return found
 
 
-@lru_cache(10_000)
-def _fixed(policy: str, limit: int, window: float, metric: Metric) -> tuple[str, str]:
-    """A limit's name, and what never changes about it."""
-    name = _string(policy)
-    length = f";w={max(1, round(window))}" if window else ""
-    return name, f"{name};q={min(limit, _MOST)}{length}{_UNITS[metric]}"
+@lru_cache(4096)
+def _form(vendor: Vendor, limits: tuple[tuple[str, int, float, Metric], ...]) -> _Form:
+    """Of limits of these names, sizes, windows and metrics."""
+    names = _NAMES[vendor]
+    policies: list[str] = []
+    standings: list[str] = []
+    shown: dict[_Names, list[_Shown]] = {}
+    for at, (policy, limit, window, metric) in enumerate(limits):
+        name = _string(policy)
+        length = f";w={max(1, round(window))}" if window else ""
+        policies.append(f"{name};q={min(limit, _MOST)}{length}{_UNITS[metric]}")
+        standings.append(f"{', ' if at else 'ratelimit: '}{name};r=")
+        if (place := names.get(metric)) is not None:
+            most, remaining, reset = place
+            shown.setdefault(place, []).append(_Shown(at, f"{most}: {limit}\r\n{remaining}: ", f"\r\n{reset}: "))
+    return _Form(
+        f"ratelimit-policy: {', '.join(policies)}\r\n",
+        tuple(standings),
+        tuple([tuple(rivals) for rivals in shown.values()]),
+    )
+
+
+def _nearest(limits: Sequence[_Shown], levels: Sequence[Level]) -> _Shown:
+    """The one that is nearest to its end."""
+    return min(limits, key=lambda limit: _nearness(levels[limit.at]))
 
 
 def _nearness(level: Level) -> tuple[float, float]:
@@ -125,6 +154,11 @@ def _string(text: str) -> str:
     """A string as structured fields write it."""
     shown = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
     return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _time(seconds: float) -> str:
+    """As Anthropic writes it."""
+    return datetime.fromtimestamp(math.ceil(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _duration(seconds: float) -> str:

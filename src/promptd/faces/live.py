@@ -10,7 +10,7 @@ from typing import Final
 
 from starlette.types import Scope, Send
 
-from promptd.faces.asgi import ABORT, Headers
+from promptd.faces.asgi import ABORT, WRITE, Headers
 
 HEADERS: Final[Headers] = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -20,6 +20,7 @@ HEADERS: Final[Headers] = [
 _LOOKS: Final = 4  # per heartbeat or stuck time
 _SLOWEST_LOOK: Final = 1.0
 _SENT: Final[Headers] = []
+_ENDS: Final = (b"\n\n", b"\r\n\r\n")
 
 
 class Live:
@@ -57,10 +58,23 @@ class Live:
 class Stream:
     """One answer on its way to one client."""
 
-    __slots__ = ("_abort", "_beating", "_headers", "_others", "_send", "_time", "since", "started", "whole", "writing")
+    __slots__ = (
+        "_abort",
+        "_at_once",
+        "_beating",
+        "_headers",
+        "_others",
+        "_send",
+        "_time",
+        "since",
+        "started",
+        "whole",
+        "writing",
+    )
 
     def __init__(self, scope: Scope, send: Send, headers: Headers, others: set[Stream]) -> None:
-        self._abort = scope.get("extensions", {}).get(ABORT)
+        short = scope.get("extensions", {})
+        self._abort, self._at_once = short.get(ABORT), short.get(WRITE)
         self._send, self._headers, self._others = send, headers, others
         self._time = asyncio.get_running_loop().time
         self._beating: asyncio.Task[None] | None = None
@@ -68,6 +82,14 @@ class Stream:
         self.started = False  #: the head is sent: an error can only be an event now
         self.whole = True  #: what was written ends with an event, so that something may be put behind it
         self.writing = False
+
+    def at_once(self, data: bytes) -> bool:
+        """`write` where nothing has to be waited for; False where it has to be asked."""
+        if not self.started or self._beating is not None or self._at_once is None or not self._at_once(data):
+            return False
+        self.since = self._time()
+        self.whole = data.endswith(_ENDS)
+        return True
 
     async def write(self, data: bytes) -> None:
         """Returns when the connection takes more: this is the backpressure."""
@@ -112,4 +134,4 @@ class Stream:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
         finally:
             self.writing, self.since = False, self._time()
-        self.whole = data.endswith((b"\n\n", b"\r\n\r\n"))
+        self.whole = data.endswith(_ENDS)

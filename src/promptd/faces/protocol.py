@@ -11,17 +11,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache
 from typing import Any, ClassVar, Final
+from urllib.parse import unquote
 
 import httptools
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Base
 
 from promptd.core.errors import Overloaded
-from promptd.faces.asgi import ABORT, GONE, REPLY, Problem, encode, problem_of, send_problem
+from promptd.faces.asgi import ABORT, BODY, GONE, REPLY, WRITE, Problem, encode, problem_of, send_problem
+from promptd.faces.cycle import Cycle
 
 #: What a connection is in the middle of.
 _BETWEEN, _HEAD, _BODY, _REFUSED = range(4)
@@ -43,6 +45,19 @@ HEAD_TOO_LARGE: Final = _problem(
     431, "Request Header Fields Too Large", "the request's header fields are too large or too many", "head_too_large"
 )
 
+
+_LONG_TARGET: Final = 100
+
+
+def _parts(target: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the same as it came, and query of a request's target."""
+    parsed = httptools.parse_url(target)
+    raw: bytes = parsed.path
+    return unquote(raw.decode("ascii")), raw, parsed.query or b""
+
+
+#: most requests ask for one of a few
+_known_parts: Final = lru_cache(1024)(_parts)
 
 #: Few connections ever have requests that wait for the answer of the one before, and an empty queue is 700 bytes.
 _NO_PIPELINE: Final[deque[Any]] = deque()
@@ -82,11 +97,12 @@ class _Flow(FlowControl):
 class Protocol(_Base):
     """For `uvicorn.Config(http=…)`. The bounds are class attributes: a subclass may set others.
 
-    The callbacks of every request name the base class: `super()` there costs a whole microsecond per request.
+    The callbacks of every request are written anew: uvicorn's ask the parser for the parts of every plain path, and start
+    and stop a timer between any two requests.
     """
 
     # Beside uvicorn's attributes these would make a dict that no two connections can share the keys of.
-    __slots__ = ("_alarm", "_idle_bytes", "_moved", "_packet", "_since", "_stage")
+    __slots__ = ("_alarm", "_asgi", "_idle_bytes", "_idle_until", "_looks_at", "_moved", "_packet", "_since", "_stage")
 
     head_bytes: ClassVar[int] = 65_536
     """Largest request head. Also the most that a body's framing and trailers may take between two pieces of it."""
@@ -110,14 +126,16 @@ class Protocol(_Base):
         self._moved = False  # whether one of these, or the begin of a message, is in this packet
         self._since = 0.0  # loop time of the last such packet
         self._alarm: asyncio.TimerHandle | None = None
+        self._idle_until = 0.0  # loop time at which a connection that waits for a request is closed
+        self._looks_at = 0.0  # … and at which uvicorn's timer looks whether it is
+        self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
 
     # ------------------------------------------------------------ the connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
         self.flow = _Flow(transport)
-        # uvicorn's own timer for a connection between two requests, which the first byte stops
-        self.timeout_keep_alive_task = self.loop.call_later(self.silent_seconds, self.timeout_keep_alive_handler)
+        self._rest(self.silent_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
@@ -126,14 +144,13 @@ class Protocol(_Base):
         super().connection_lost(exc)
         if cycle is not None and not cycle.response_complete:
             # taken away: who only now begins to listen has to ask, and is told at once
-            leavers: list[Callable[[], None]] = cycle.scope["extensions"].pop(GONE)  # type: ignore[assignment]
+            leavers: list[Callable[[], None]] = cycle.scope["extensions"].pop(GONE, [])  # type: ignore[assignment]
             for leave in leavers:
                 leave()
 
     def data_received(self, data: bytes) -> None:
         if self._stage == _REFUSED:
             return
-        self._unset_keepalive_if_required()
         self._packet = len(data)
         self._idle_bytes += self._packet
         try:
@@ -155,6 +172,7 @@ class Protocol(_Base):
     def _upgrade(self) -> None:
         if self._should_upgrade():
             self._unwatch()
+            self._unset_keepalive_if_required()  # no timer of this protocol may close the connection of the next one
             self.handle_websocket_upgrade()
         else:
             # The request is answered as if it had not asked. Its connection ends with it: the parser takes no more.
@@ -164,8 +182,9 @@ class Protocol(_Base):
     # ------------------------------------------------------------ the parser's callbacks
 
     def on_message_begin(self) -> None:
-        _Base.on_message_begin(self)
-        self.scope["extensions"] = {ABORT: self.transport.abort, GONE: []}  # type: ignore[dict-item]
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         self._stage, self._moved = _HEAD, True
 
     def on_url(self, url: bytes) -> None:
@@ -174,25 +193,68 @@ class Protocol(_Base):
             raise _Refusal(TARGET_TOO_LONG)
 
     def on_headers_complete(self) -> None:
-        if self.pipeline is _NO_PIPELINE and self.cycle is not None and not self.cycle.response_complete:
-            self.pipeline = deque()
+        parser, before = self.parser, self.cycle
         if len(self.headers) > self.head_fields:
             raise _Refusal(HEAD_TOO_LARGE)
         # counting each head would cost more than all the rest: most can't be too large
         may_be_large = self._packet > self.head_bytes or self._idle_bytes > self.head_bytes
         if may_be_large and self._head_size() > self.head_bytes:
             raise _Refusal(HEAD_TOO_LARGE)
-        _Base.on_headers_complete(self)
+        version = parser.get_http_version()
+        self.scope = self._scope(version)
         self._stage, self._moved, self._idle_bytes = _BODY, True, 0
+        if parser.should_upgrade() and self._should_upgrade():
+            return
+        app, most = self.app, self.limit_concurrency
+        if most is not None and (len(self.connections) >= most or len(self.tasks) >= most):
+            self.logger.warning("Exceeded concurrency limit.")
+            app = _overloaded
+        keep_alive = version != "1.0" and parser.should_keep_alive()
+        self.cycle = cycle = Cycle(self, self.scope, keep_alive=keep_alive)
+        # a list for what shall be called when the client goes, and the short ways
+        told: dict[str, Any] = {ABORT: self.transport.abort, GONE: [], BODY: cycle.whole_body}
+        if self.scope["method"] != "HEAD":  # whose answer has a length and no body
+            told[REPLY], told[WRITE] = cycle.reply, cycle.write
+        self.scope["extensions"] = told
+        if before is None or before.response_complete:
+            self._start_asgi_task(cycle, app)
+        else:
+            if self.pipeline is _NO_PIPELINE:
+                self.pipeline = deque()
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, app))
+
+    def _scope(self, version: str) -> Any:
+        url = self.url
+        path, raw, query = _parts(url) if len(url) > _LONG_TARGET else _known_parts(url)
+        return {
+            "type": "http",
+            "asgi": self._asgi,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": self.root_path,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+            "method": self.parser.get_method().decode("ascii"),
+            "path": self.root_path + path,
+            "raw_path": self.root_path.encode("ascii") + raw if self.root_path else raw,
+            "query_string": query,
+        }
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
-        _Base.on_body(self, body)
+        cycle: Cycle = self.cycle  # type: ignore[assignment]  # made here
         self._idle_bytes = 0
-        if not self.cycle.response_complete:
-            self._moved = True
+        if (self.parser.should_upgrade() and self._should_upgrade()) or cycle.response_complete:
+            return
+        self._moved = True
+        cycle.add(body)
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
         if len(self.headers) > self.head_fields:  # the trailers of a body are among them now
@@ -200,27 +262,15 @@ class Protocol(_Base):
         _Base.on_message_complete(self)
         self._stage, self._idle_bytes = _BETWEEN, 0
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        if cycle.scope["method"] != "HEAD":  # whose answer has a length and no body
-            cycle.scope["extensions"][REPLY] = partial(self._reply, cycle)  # type: ignore[assignment]
-        _Base._start_asgi_task(self, cycle, _overloaded if app is service_unavailable else app)  # type: ignore[arg-type]
-
-    def _reply(self, cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> bool:
-        """`RequestResponseCycle.send` for an answer that is complete, in one write and without its look at every header.
-
-        `head` are lines of fields that end with a line break each; the length is added.
-        """
-        if cycle.response_started or cycle.disconnected or self.flow.write_paused:
-            return False
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
-        last = b"" if cycle.keep_alive else b"connection: close\r\n"
-        self.transport.write(b"%b%bcontent-length: %d\r\n%b\r\n%b" % (STATUS_LINE[status], head, len(body), last, body))
-        cycle.message_event.set()
-        if not cycle.keep_alive:
-            self.transport.close()
-        cycle.on_response()
-        return True
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._rest(self.timeout_keep_alive)
 
     # ------------------------------------------------------------ time
 
@@ -236,6 +286,26 @@ class Protocol(_Base):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+    def _rest(self, seconds: float) -> None:
+        """The connection waits so long for a request. One timer looks for many requests: to stop it each time costs more."""
+        until = self._idle_until = self.loop.time() + seconds
+        if self.timeout_keep_alive_task is None or until < self._looks_at:
+            self._unset_keepalive_if_required()
+            self._looks_at = until
+            self.timeout_keep_alive_task = self.loop.call_at(until, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.timeout_keep_alive_task = None
+        if self._stage != _BETWEEN or self._idle_bytes or self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            return  # its end begins a new wait
+        if self._idle_until > self.loop.time():
+            self._looks_at = self._idle_until
+            self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
+        else:
+            self.transport.close()
 
     def _limit(self) -> float:
         return self.body_seconds if self._stage == _BODY else self.head_seconds

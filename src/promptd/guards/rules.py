@@ -28,6 +28,9 @@ _LARGE: Final = 32_768
 
 _FEW: Final = 16
 
+#: What asserts the edge of a text, in RE2's syntax; the edge of a word is the same beside a line's end
+_ANCHORS: Final = ("^", "$", r"\A", r"\z")
+
 #: Characters that are normalized at once
 _PIECE: Final = 16_384
 
@@ -88,9 +91,11 @@ class Rules:
         for number, one in enumerate(config.lists):
             words += [_Word(word, one.category, f"lists[{number}].words[{at}]") for at, word in enumerate(one.words)]
         self._words = _automaton(words) if words else None
-        #: so few words are looked for one by one: that costs less than a step of the automaton for each letter
-        self._few = tuple(self._words.keys()) if self._words is not None and len(self._words) <= _FEW else ()
-        self._has_phrases = any(len(word.text.split()) > 1 for word in words)
+        #: what a text surely holds that holds one of the words: so few are looked for one by one, which costs less than a
+        #: step of the automaton for each letter
+        normal: list[str] = list(self._words.keys()) if self._words is not None else []
+        self._few = tuple({word.partition(" ")[0] for word in normal}) if len(normal) <= _FEW else ()
+        self._has_phrases = any(" " in word for word in normal)
         self._patterns = _PatternSet(config.patterns) if config.patterns else None
 
     async def inspect(self, messages: Sequence[Turn]) -> Verdict:
@@ -102,17 +107,29 @@ class Rules:
         size = sum(map(len, texts))
         if self._max_chars is not None and size > self._max_chars:
             return Verdict(False, "length", 1.0, {"length": 1.0})
-        if self._words is None and self._patterns is None:
-            return _ALLOWED
         return await asyncio.to_thread(self._judge, texts) if size > _LARGE else self._judge(texts)
 
     def _judge(self, texts: Sequence[str]) -> Verdict:
+        if self._is_clean("\n".join(texts)):
+            return _ALLOWED
         for place, text in enumerate(texts):
             if self._words is not None and (word := next(self._forbidden_words(normalize(text)), None)) is not None:
                 return Verdict(False, f"blocklist: {word.text}", 1.0, self._categories(texts[place:]))
             if self._patterns is not None and (names := self._patterns.search(text)):
                 return Verdict(False, f"pattern: {names[0]}", 1.0, self._categories(texts[place:]))
         return _ALLOWED
+
+    def _is_clean(self, text: str) -> bool:
+        """Whether none of the texts that are joined here breaks a rule: one look at all of them, as most break none.
+
+        What goes on from one text to the next may look like a word or a match, and is looked at again.
+        """
+        if self._words is not None:
+            normal = normalize(text)
+            may_hold = not self._few or any(map(normal.__contains__, self._few))
+            if may_hold and next(self._forbidden_words(normal), None) is not None:
+                return False
+        return self._patterns is None or (not self._patterns.anchored and not self._patterns.search(text))
 
     def _categories(self, texts: Sequence[str]) -> dict[str, float]:
         """Of all that is wrong with the texts. Only a refusal pays for it."""
@@ -127,31 +144,12 @@ class Rules:
     def _forbidden_words(self, text: str) -> Iterator[_Word]:
         """The words that the normalized text holds."""
         assert self._words is not None
-        if self._has_phrases and not _is_single_spaced(text):
+        if self._has_phrases:
             text = " ".join(text.split())
-        if self._few and not any(map(text.__contains__, self._few)):
-            return
         for end, (length, words) in self._words.iter(text):
             start = end + 1 - length
             if not self._whole_words or (_is_edge(text, start) and _is_edge(text, end + 1)):
                 yield from words
-
-
-def _is_single_spaced(text: str) -> bool:
-    """Whether single blanks are surely all the space there is: telling costs a tenth of splitting and joining."""
-    return (
-        text.isascii()
-        and "  " not in text
-        and "\n" not in text
-        and "\t" not in text
-        and "\r" not in text
-        and "\x0b" not in text
-        and "\x0c" not in text
-        and "\x1c" not in text
-        and "\x1d" not in text
-        and "\x1e" not in text
-        and "\x1f" not in text
-    )
 
 
 class _Word(NamedTuple):
@@ -166,6 +164,8 @@ class _PatternSet:
     def __init__(self, patterns: Sequence[NamedPattern]) -> None:
         options = re2.Options()
         options.log_errors = False
+        #: some may match at the edge of a text alone, so that texts can't be searched together
+        self.anchored = any(sign in pattern.pattern for pattern in patterns for sign in _ANCHORS)
         self._names = [pattern.name for pattern in patterns]
         self._categories = {pattern.name: pattern.category or pattern.name for pattern in patterns}
         self._set = re2.Set.SearchSet(options)
@@ -193,7 +193,9 @@ class _PatternSet:
         found: Sequence[int] = self._set.Match(text.encode("utf-8", "replace")) or ()
         if self._proof not in found:
             return [self._names[self._proof]]
-        return [self._names[index] for index in sorted(found) if index != self._proof] if len(found) > 1 else []
+        if len(found) == 1:
+            return []
+        return [self._names[index] for index in sorted(found) if index != self._proof]
 
     def category(self, name: str) -> str:
         return self._categories.get(name, "unknown")

@@ -68,35 +68,40 @@ class Counters:
         """
         since = self._since_origin(now)
         number = self._number = self._number + 1
+        tats, changed = self._tats, self.changed
         held: list[Held] = []
         before: list[float | None] = []  # the TATs that `held` moved
         refusals: list[_Refused] = []
         try:
-            for index, wanted in enumerate(charges):
-                if wanted.amount < 0:
-                    raise InvalidRequest(field=f"charges[{index}].amount", expected="an integer of at least 0")
-                policy, tat = wanted.policy, None
-                key = policy.name, wanted.subject
+            for wanted in charges:
+                policy, amount = wanted.policy, wanted.amount
+                if amount < 0:
+                    raise InvalidRequest(
+                        field=f"charges[{len(held) + len(refusals)}].amount", expected="an integer of at least 0"
+                    )
+                key, tat = (policy.name, wanted.subject), None
                 taken: Held | _Refused
-                if policy.period is not None:
-                    taken = self._hold(key, wanted, number, since, now)
-                elif policy.metric == "concurrency":
-                    taken = self._enter(key, wanted, number, since, now)
-                else:
-                    tat = self._tats.get(key)
-                    moved, wait = take(policy, tat, wanted.amount, since)
+                if policy.rate:
+                    tat = tats.get(key)
+                    moved, wait = take(policy, tat, amount, since)
                     if wait:
                         taken = _Refused(wait, policy)
                     else:
                         if tat is None:
                             self._make_room(since, now)
-                        self._set(key, moved)
+                        tats[key] = moved
+                        tats.move_to_end(key)
+                        changed[key] = None
                         taken = Held(wanted, number, moved)
-                if isinstance(taken, _Refused):
-                    refusals.append(taken)
+                elif policy.period is not None:
+                    taken = self._hold(key, wanted, number, since, now)
                 else:
+                    taken = self._enter(key, wanted, number, since, now)
+                if isinstance(taken, Held):
                     held.append(taken)
                     before.append(tat)
+                else:
+                    refusals.append(taken)
         except (InvalidRequest, Overloaded):
             self._undo(held, before)
             raise
@@ -117,33 +122,46 @@ class Counters:
                 raise InvalidRequest(field=f"actual.{metric}", expected="an integer of at least 0")
         since = self._since_origin(now)
         for one in self._end(reservation):
-            policy, reserved = one.charge.policy, one.charge.amount
-            used = reserved if policy.metric == "requests" else actual.get(policy.metric, reserved)
-            if policy.period is not None:
-                self._let_go(one, used, now)
-            elif policy.metric == "concurrency":
+            taken = one.charge
+            policy, reserved = taken.policy, taken.amount
+            if policy.rate:
+                used = reserved if policy.metric == "requests" else actual.get(policy.metric, reserved)
+                if used < reserved:
+                    self._give_back(one, reserved - used, since)
+                elif used > reserved:
+                    key = policy.name, taken.subject
+                    self._set(key, charge(policy, self._tats.get(key), used - reserved, since))
+            elif policy.period is not None:
+                self._let_go(one, reserved if policy.metric == "requests" else actual.get(policy.metric, reserved), now)
+            else:
                 self._leave(one)
-            elif used > reserved:
-                key = key_of(one.charge)
-                self._set(key, charge(policy, self._tats.get(key), used - reserved, since))
-            elif used < reserved:
-                self._give_back(one, reserved - used, since)
 
     def release(self, reservation: Reservation, now: float) -> None:
         """Give everything back. A second end of the same reservation does nothing."""
         since = self._since_origin(now)
         for one in self._end(reservation):
-            if one.charge.policy.period is not None:
-                self._let_go(one, 0, now)
-            elif one.charge.policy.metric == "concurrency":
-                self._leave(one)
-            else:
+            if one.charge.policy.rate:
                 self._give_back(one, one.charge.amount, since)
+            elif one.charge.policy.period is not None:
+                self._let_go(one, 0, now)
+            else:
+                self._leave(one)
 
     def levels(self, charges: Sequence[Charge], now: float) -> list[Level]:
         """Where each charge's subject stands; `reset` of a concurrency limit is 0, as nobody knows it."""
         since = self._since_origin(now)
-        return [self._level(one.policy, key_of(one), since, now) for one in charges]
+        found: list[Level] = []
+        for one in charges:
+            policy = one.policy
+            key = policy.name, one.subject
+            if policy.rate:
+                found.append(level(policy, self._tats.get(key), since))
+            elif policy.period is not None:
+                found.append(budgets.level(policy, self._balances.get(key), now))
+            else:
+                left = policy.limit - self._running.get(key, 0)
+                found.append(Level(policy.name, policy.limit, left if left > 0 else 0, 0.0, policy.metric, 0.0))
+        return found
 
     def stands(self, keys: Iterable[Key], now: float) -> dict[Key, Stand]:
         """How `keys` stand, to be stored; as idle, those that are forgotten. What runs is not in it."""
@@ -218,16 +236,17 @@ class Counters:
         """As if nothing had been taken."""
         for one, tat in zip(reversed(held), reversed(before), strict=True):
             policy, key = one.charge.policy, key_of(one.charge)
-            if policy.period is not None:
+            if policy.rate:
+                if tat is None:
+                    self._tats.pop(key, None)
+                else:
+                    self._tats[key] = tat
+            elif policy.period is not None:
                 balance = self._balances[key]
                 balance.held -= one.amount
                 balance.last = balance.last and not one.last
-            elif policy.metric == "concurrency":
-                self._leave(one)
-            elif tat is None:
-                self._tats.pop(key, None)
             else:
-                self._tats[key] = tat
+                self._leave(one)
 
     def _refusal(self, refusals: Sequence[_Refused], levels: Sequence[Level]) -> TooManyRequests:
         worst = max(refusals, key=lambda one: one.wait)
@@ -249,7 +268,7 @@ class Counters:
         held = reservation.held
         if not held or held[0].number not in self._open:
             return ()
-        self._open.discard(held[0].number)
+        self._open.remove(held[0].number)
         return held
 
     def _let_go(self, one: Held, used: int, now: float) -> None:
@@ -270,31 +289,26 @@ class Counters:
             self._running.pop(key, None)
 
     def _give_back(self, one: Held, amount: int, since: float) -> None:
-        key = key_of(one.charge)
-        tat = self._tats.get(key)
+        policy, tats = one.charge.policy, self._tats
+        key = policy.name, one.charge.subject
+        tat = tats.get(key)
         if tat is not None:
-            self._tats[key] = give_back(one.charge.policy, tat, amount, until=one.until, now=since)
+            tats[key] = give_back(policy, tat, amount, one.until, since)
             self.changed[key] = None
 
     # ---------------------------------------------------------------- memory
 
     def _since_origin(self, now: float) -> float:
-        if self._origin is None:
-            self._origin = now
-        return now - self._origin
+        origin = self._origin
+        if origin is None:
+            origin = self._origin = now
+        return now - origin
 
     def _set(self, key: Key, tat: float) -> None:
-        self._tats[key] = tat
-        self._tats.move_to_end(key)
+        tats = self._tats
+        tats[key] = tat
+        tats.move_to_end(key)
         self.changed[key] = None
-
-    def _level(self, policy: Policy, key: Key, since: float, now: float) -> Level:
-        if policy.period is not None:
-            return budgets.level(policy, self._balances.get(key), now)
-        if policy.metric == "concurrency":
-            left = max(0, policy.limit - self._running.get(key, 0))
-            return Level(policy.name, policy.limit, left, 0.0, policy.metric, 0.0)
-        return level(policy, self._tats.get(key), since)
 
     def _make_room(self, since: float, now: float) -> None:
         """For a subject that is new. Each call goes on where the last one stopped looking. Raises `Overloaded`."""

@@ -19,6 +19,8 @@ _CACHE_SIZE: Final = 10_000
 _NO_LIMIT: Final = 2**62
 _LONGEST_SUBJECT: Final = 200  # letters of a header's value
 
+_NOTHING: Final = Usage()
+
 #: Capabilities that say nothing which is counted in tokens
 _SILENT: Final = frozenset({Capability.EMBEDDING})
 
@@ -35,7 +37,8 @@ class _Plan(Struct):
 
     route: Route
     own: tuple[Policy, ...]
-    counted: tuple[tuple[Policy, str], ...]  #: each policy and its subject
+    #: each policy and its subject, with the charge where it is always the same
+    counted: tuple[tuple[Policy, str, Charge | None], ...]
     by_header: tuple[Policy, ...]
     price: Price | None  #: of the way that is tried first
     dearest: Price | None  #: the most that any way can cost
@@ -81,16 +84,17 @@ class Charges:
         plan = self._plan(caller, route)
         if plan.constant is not None and metrics is None:
             return plan.constant
-        counted = [*plan.counted]
-        if headers is not None:
+        need = _Need(plan, request, capability, thread, self._rules)
+        charges: list[Charge] = []
+        for policy, subject, same in plan.counted:
+            if metrics is None or policy.metric in metrics:
+                charges.append(need.charge(policy, subject) if same is None else same)
+        if headers is not None and plan.by_header:
             for policy in plan.by_header:
                 value = headers.get(policy.header or "", "")[:_LONGEST_SUBJECT]
-                if policy.only in (None, value):
-                    counted.append((policy, value))
-        if metrics is not None:
-            counted = [one for one in counted if one[0].metric in metrics]
-        need = _Need(plan, request, capability, thread, self._rules)
-        return [need.charge(policy, subject) for policy, subject in counted]
+                if policy.only in (None, value) and (metrics is None or policy.metric in metrics):
+                    charges.append(need.charge(policy, value))
+        return charges
 
     def of_survivor(self, caller: Caller, route: Route, prompt: Prompt) -> Sequence[Charge]:
         """What a prompt of an earlier process holds that is not final, whatever the limits are.
@@ -104,7 +108,7 @@ class Charges:
         )
         return [
             need.charge(replace(policy, limit=_NO_LIMIT), subject)
-            for policy, subject in need.plan.counted
+            for policy, subject, _ in need.plan.counted
             if policy.metric == "concurrency" or policy.period is not None
         ]
 
@@ -114,7 +118,7 @@ class Charges:
         Where nothing is known the answer's usage counts, and without an answer the input's estimate, if there was an
         attempt.
         """
-        if usage is None or usage == Usage():
+        if usage is None or usage == _NOTHING:
             if prompt.answer is not None:
                 usage = prompt.answer.usage
             else:
@@ -155,22 +159,30 @@ class Charges:
             counted.append((policy, subject))
         counted += [(policy, policy.only or caller.key) for policy in own if policy.counts(route.model)]
         by_header = tuple(policy for policy in applying if policy.header is not None)
-        constant = not by_header and all(policy.metric in ("requests", "concurrency") for policy, _ in counted)
+        ready = [(policy, subject, _constant(policy, subject)) for policy, subject in counted]
+        constant = tuple(charge for _, _, charge in ready if charge is not None)
         return _Plan(
             route,
             own,
-            tuple(counted),
+            tuple(ready),
             by_header,
             route.legs[0].price,
             ceiling(leg.price for leg in route.legs),
             _largest([leg.context for leg in route.legs]),
             _largest([leg.max_output for leg in route.legs]),
-            tuple(Charge(policy, subject, 1, 1) for policy, subject in counted) if constant else None,
+            constant if len(constant) == len(ready) and not by_header else None,
         )
+
+
+def _constant(policy: Policy, subject: str) -> Charge | None:
+    """The charge of every prompt, where it is always the same."""
+    return Charge(policy, subject, 1, 1) if policy.metric in ("requests", "concurrency") else None
 
 
 class _Need:
     """How much of each metric one prompt needs; counted when first asked for."""
+
+    __slots__ = ("_about", "_most", "_request", "_rules", "_speaks", "_thread", "plan")
 
     def __init__(self, plan: _Plan, request: Request, capability: Capability, thread: bool, rules: ChargeRules) -> None:
         self.plan, self._request, self._thread, self._rules = plan, request, thread, rules
@@ -179,9 +191,8 @@ class _Need:
         self._most: Usage | None = None
 
     def charge(self, policy: Policy, subject: str) -> Charge:
-        metric = policy.metric
-        if metric == "requests" or metric == "concurrency":
-            return Charge(policy, subject, 1, 1)
+        if (same := _constant(policy, subject)) is not None:
+            return same
         if policy.period is None:
             return Charge(policy, subject, self._amount(policy, self.about, self.plan.price))
         most = self.most
@@ -192,11 +203,11 @@ class _Need:
     def about(self) -> Usage:
         """A fair guess, for rates."""
         if self._about is None:
-            asked = self._request.parameters.max_tokens or self._rules.assumed_output
-            asked = min(
-                asked, self._rules.most_output
-            )  # what is asked for in earnest: it is given back only at the end
-            self._about = Usage(sizes.about(self._request), asked * sizes.answers(self._request) if self._speaks else 0)
+            request, rules = self._request, self._rules
+            asked = request.parameters.max_tokens or rules.assumed_output
+            if asked > rules.most_output:
+                asked = rules.most_output  # what is asked for in earnest: it is given back only at the end
+            self._about = Usage(sizes.about(request), asked * sizes.answers(request) if self._speaks else 0)
         return self._about
 
     @property
@@ -213,23 +224,22 @@ class _Need:
         return self._most
 
     def _amount(self, policy: Policy, usage: Usage, price: Price | None) -> int:
-        match policy.metric:
-            case "input_tokens":
-                return usage.input_tokens
-            case "output_tokens":
-                return usage.output_tokens
-            case "tokens":
-                return usage.input_tokens + usage.output_tokens
-            case _:
-                nano = cost(usage, price)
-                if nano is None:
-                    raise InvalidRequest(
-                        f"nobody knows the price of {self.plan.route.model!r}, so that the limit {policy.name!r} on cost "
-                        "can't be kept",
-                        field="model",
-                        expected="a model whose price is known",
-                    )
-                return nano
+        metric = policy.metric
+        if metric == "input_tokens":
+            return usage.input_tokens
+        if metric == "output_tokens":
+            return usage.output_tokens
+        if metric == "tokens":
+            return usage.input_tokens + usage.output_tokens
+        nano = cost(usage, price)
+        if nano is None:
+            raise InvalidRequest(
+                f"nobody knows the price of {self.plan.route.model!r}, so that the limit {policy.name!r} on cost "
+                "can't be kept",
+                field="model",
+                expected="a model whose price is known",
+            )
+        return nano
 
 
 def _largest(known: Sequence[int | None]) -> int | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from promptd.core.ids import make_id
+from promptd.core import ids
 
 Clock = Callable[[], float]  #: UTC seconds
 Entropy = Callable[[int], bytes]
 
-_BLOCK = 1000
+_BLOCK = 16 * 64  # bytes; an id takes 16
 
 
 class Ids:
@@ -17,15 +17,15 @@ class Ids:
 
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock, self._entropy = clock, entropy
-        self._block = b""
+        self._letters = ""
         self._offset = 0
 
     def make(self, prefix: str) -> str:
-        if self._offset >= len(self._block):
-            self._block, self._offset = self._entropy(_BLOCK), 0
-        random = self._block[self._offset : self._offset + 10]
-        self._offset += 10
-        return make_id(prefix, self._clock(), random)
+        start = self._offset
+        if start >= len(self._letters):
+            self._letters, start = ids.letters(self._entropy(_BLOCK)), 0
+        self._offset = start + 16
+        return ids.begin(prefix, self._clock()) + self._letters[start : start + 16]
 
     def secret(self) -> bytes:
         """32 fresh bytes, never from the block."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from promptd.core.model import Attempt, Outcome
 
 _COMPLETED = Outcome.COMPLETED
+_MOST_NEW = 64
 _SECONDS = (0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -26,9 +27,10 @@ class _Histogram:
         self.counts = [0] * (len(_SECONDS) + 1)
         self.sum = 0.0
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(_SECONDS, value)] += 1
-        self.sum += value
+    def observe(self, values: Sequence[float]) -> None:
+        for value in values:
+            self.counts[bisect_left(_SECONDS, value)] += 1
+        self.sum += sum(values)
 
     def buckets(self) -> list[tuple[str, float]]:
         """Bounds and how many values are at most as large."""
@@ -40,13 +42,25 @@ class _Histogram:
 
 
 class _Lane:
-    """What completed attempts of one connection add up to."""
+    """What completed attempts of one connection add up to; many are added at once, or when somebody looks."""
 
-    __slots__ = ("cost", "count", "first", "input", "output", "seconds", "unpriced")
+    __slots__ = ("cost", "count", "first", "input", "new", "output", "seconds", "unpriced")
 
     def __init__(self) -> None:
         self.count = self.input = self.output = self.cost = self.unpriced = 0
         self.seconds, self.first = _Histogram(), _Histogram()
+        self.new: list[Attempt] = []
+
+    def add_up(self) -> None:
+        new, self.new = self.new, []
+        costs = [one.cost for one in new if one.cost is not None]
+        self.count += len(new)
+        self.cost += sum(costs)
+        self.unpriced += len(new) - len(costs)
+        self.input += sum([one.usage.input_tokens for one in new])
+        self.output += sum([one.usage.output_tokens for one in new])
+        self.seconds.observe([one.finished - one.started for one in new if one.finished is not None])
+        self.first.observe([one.first_token - one.started for one in new if one.first_token is not None])
 
 
 class Metrics:
@@ -77,17 +91,9 @@ class Metrics:
         lane = self._lanes.get(attempt.connection)
         if lane is None:
             lane = self._lanes[attempt.connection] = _Lane()
-        lane.count += 1
-        if attempt.finished is not None:
-            lane.seconds.observe(attempt.finished - attempt.started)
-        if attempt.first_token is not None:
-            lane.first.observe(attempt.first_token - attempt.started)
-        lane.input += attempt.usage.input_tokens
-        lane.output += attempt.usage.output_tokens
-        if attempt.cost is None:
-            lane.unpriced += 1
-        else:
-            lane.cost += attempt.cost
+        lane.new.append(attempt)
+        if len(lane.new) >= _MOST_NEW:
+            lane.add_up()
 
     def watch(self, waiting: Callable[[], int], load: Callable[[], dict[str, tuple[int, int]]]) -> None:
         """Read gauges when somebody looks, instead of keeping them up to date."""
@@ -104,6 +110,8 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Everything counted so far."""
+        for lane in self._lanes.values():
+            lane.add_up()
         yield _counter("submitted", "Prompts accepted", ["model"], {(m,): n for m, n in self._submitted.items()})
         yield _counter("refused", "Prompts refused at intake", ["code"], {(c,): n for c, n in self._refused.items()})
         completed: dict[tuple[str, str, str], int] = {

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any, Literal
 
 from promptd.core.history import tokens
-from promptd.core.model import Attempt, Chunk, Prompt, Usage
+from promptd.core.model import Attempt, Caller, Chunk, Prompt, Usage
 from promptd.core.routing import Leg
 from promptd.service.connections import Connection
 
@@ -21,8 +21,10 @@ class Run:
         "_waiters",
         "attempt",
         "begun",
+        "caller",
         "chunks",
         "connection",
+        "end",
         "events",
         "first_token",
         "interrupted",
@@ -31,6 +33,7 @@ class Run:
         "prompt",
         "said",
         "settled",
+        "slotless",
         "stopped",
         "task",
         "upstream",
@@ -51,7 +54,10 @@ class Run:
         self.events = 0  #: of a stream that is passed on as it comes
         self.settled = False  #: the result is on its way to the store; too late to stop
         self.first_token: float | None = None
-        self.usage = Usage()
+        self.usage = _NOTHING
+        self.end: Chunk | None = None  #: the engine's `done`
+        self.caller: Caller | None = None  #: of an attached prompt
+        self.slotless = False  #: it has given its slot to another while it waits for a child prompt
         self.attempt: Attempt | None = None  #: its ledger row, once it has ended
         self.chunks: list[Chunk] = []
         self._waiters: set[asyncio.Future[Prompt | None]] = set()

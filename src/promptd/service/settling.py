@@ -18,6 +18,7 @@ from promptd.core.routing import FREE, Price, cost
 from promptd.service.clock import Clock
 from promptd.service.events import Event, Events
 from promptd.service.metrics import Metrics
+from promptd.service.redaction import withhold
 from promptd.service.router import Router
 from promptd.service.runs import Run
 
@@ -25,6 +26,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _MOST_RUNS = 20  # a prompt that loses its engine's process this often may be the reason
 _NOTHING = Usage()
+_COMPLETED = Outcome.COMPLETED
 _PAUSES = (0.1, 0.5, 2.0, 5.0)  # seconds between tries while the store can't be written; the last repeats
 
 
@@ -118,6 +120,8 @@ class Settling:
             limit=self._max_exponent,
             moves=lane != prompt.lane,
         )
+        if move is Move.GIVE_UP and error.retry_after is not None:
+            due = now + error.retry_after  # for the caller, who may try again
         _log.warning(
             "attempt %d of %s failed: %s (%s)",
             prompt.runs,
@@ -167,17 +171,18 @@ class Settling:
         if run.connection is None:
             return raised if isinstance(raised, PromptExecutionError) else ExecutionFailed(detail=repr(raised))
         error = map_error(run.connection.engine, raised)
+        withhold(error, run.connection.config)
         error.message = error.message.encode(errors="replace").decode()  # half a surrogate pair can't be stored
         return error
 
     def ledger(self, run: Run, outcome: Outcome, now: float, error: PromptExecutionError | None = None) -> Attempt:
         """The attempt's row."""
-        prompt = run.prompt
+        prompt, connection = run.prompt, run.connection
         used = run.spent()
         return Attempt(
             prompt=prompt.no,
             run=prompt.runs,
-            engine=run.connection.engine.type_id if run.connection else "",
+            engine=connection.engine.type_id if connection is not None else "",
             connection=prompt.lane,
             model=run.upstream,
             started=prompt.started or now,
@@ -226,6 +231,6 @@ class Settling:
 
 def _cost(used: Usage, price: Price | None, outcome: Outcome) -> int | None:
     """What an attempt cost. Nobody knows what an answer cost whose tokens nobody counted."""
-    if outcome is Outcome.COMPLETED and price not in (None, FREE) and used == _NOTHING:
+    if outcome is _COMPLETED and used == _NOTHING and price not in (None, FREE):
         return None
     return cost(used, price)

@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from msgspec.structs import replace
 
 from promptd.core import chunks
+from promptd.core.calls import Call
 from promptd.core.errors import (
     Cancelled,
     ExecutionFailed,
@@ -27,18 +28,15 @@ from promptd.core.errors import (
     Timeout,
 )
 from promptd.core.lifecycle import Status
-from promptd.core.model import Answer, Attempt, Blob, Chunk, Failure, Outcome, Prompt, Request, Submission, Usage
+from promptd.core.model import Answer, Attempt, Blob, Chunk, Failure, Outcome, Prompt, Submission
 from promptd.core.policy import Charge
-from promptd.core.ports import Bus
-from promptd.core.routing import Leg, Route, add
-from promptd.service.clock import Clock, Entropy
-from promptd.service.execution import Execution, is_torn_down
-from promptd.service.intake import Intake
-from promptd.service.metrics import Metrics
-from promptd.service.router import Router
+from promptd.core.routing import Leg, Route
+from promptd.service.execution import is_torn_down
+from promptd.service.remains import origin_of, sums_of, without_words
 from promptd.service.runs import Run
-from promptd.service.worker import Worker
-from promptd.service.write_behind import WriteBehind
+
+if TYPE_CHECKING:
+    from promptd.service.attached import Attached
 
 _CALLS: Final = 3
 _SECONDS: Final = 10.0  # after so long no further call begins
@@ -46,31 +44,8 @@ _SHORTEST_PAUSE, _PAUSE_SPREAD = 0.25, 0.75  # seconds
 _WHY: Final = {"cancel": "the caller left", "drain": "the server is shutting down"}
 #: the connection may be fine a moment later; with any other error it is better to ask the next leg, where there is one
 _PASSING: Final = (NetworkError, Timeout)
-_NO_REQUEST: Final = Request()
 # looked up once: in Python 3.11 an enum's member costs as much as a call
 _DONE: Final = (Status.COMPLETED, Outcome.COMPLETED)
-_NOTHING: Final = Usage()
-
-
-class Host:
-    """What a visit needs of the house."""
-
-    def __init__(
-        self,
-        *,
-        bus: Bus,
-        intake: Intake,
-        execution: Execution,
-        worker: Worker,
-        router: Router,
-        ledger: WriteBehind,
-        clock: Clock,
-        entropy: Entropy,
-        metrics: Metrics,
-    ) -> None:
-        self.bus, self.intake, self.execution, self.worker = bus, intake, execution, worker
-        self.router, self.ledger, self.metrics = router, ledger, metrics
-        self.clock, self.entropy = clock, entropy
 
 
 class Visit:
@@ -78,6 +53,7 @@ class Visit:
 
     __slots__ = (
         "_answer",
+        "_asked",
         "_attempts",
         "_blobs",
         "_ended",
@@ -92,13 +68,14 @@ class Visit:
         "_spoke",
         "_submission",
         "_task",
+        "_typed",
         "charges",
         "left",
         "prompt",
         "run",
     )
 
-    def __init__(self, house: Host, submission: Submission) -> None:
+    def __init__(self, house: Attached, submission: Submission) -> None:
         self._house, self._submission = house, submission
         self._native = submission.native
         self._task: asyncio.Task[Any] | None = None
@@ -108,8 +85,11 @@ class Visit:
         self._answer: Answer | None = None
         self._blobs: tuple[Blob, ...] = ()
         self._source: AsyncGenerator[Chunk, None] | None = None
+        self._asked: Call[Any, Any]
         self._entered = False  # a slot is taken
         self._ended = self._spoke = self._keep = False
+        request = submission.request
+        self._typed = request.output is not None or request.value is not None  # its answer must have a form
         self._route: Route
         self.charges: Sequence[Charge] = ()  #: what limits count of it
         self.left = False  #: the caller is gone
@@ -122,7 +102,8 @@ class Visit:
             raise Overloaded("the store is behind", retry_after=1)
         self._task = asyncio.current_task()
         admitted = await house.intake.admit(submission)
-        self.prompt, self._route, self._legs, self.charges, self._keep = admitted
+        self.prompt, self._route, self._legs = admitted.prompt, admitted.route, admitted.legs
+        self.charges, self._keep = admitted.charges, admitted.keep
         if house.execution.output_guard is not None:
             self._native = None  # what a guard has to read must be spelled out
         try:
@@ -222,11 +203,16 @@ class Visit:
                     end = chunk
                     break
                 self._hear(chunk)
+                if chunk.raw is not None:
+                    self.run.events += chunk.raw.count(b"data:")
                 self._spoke = True
-                if self._keep:
+                if self._keep or self._typed:
                     self._note(chunk)
                 yield chunk
         await self._gather(end)
+        if self._typed:
+            for chunk in await self._fulfil():
+                yield chunk
 
     async def _collect(self) -> list[Chunk]:
         """One attempt to its end, judged, and what was said in it."""
@@ -249,10 +235,12 @@ class Visit:
             await self._gather(end)
             await execution.judge(cast(Answer, self._answer), guard)
             run.chunks = []
-        if self._keep:
+        if self._keep or self._typed:
             for chunk in said:
                 self._note(chunk)
         await self._gather(end)
+        if self._typed and (anew := await self._fulfil()):
+            return [chunk for chunk in anew if chunk.kind == "progress"]
         return said
 
     async def _call(self) -> AsyncGenerator[Chunk, None]:
@@ -262,9 +250,17 @@ class Visit:
             raise HandlerUnavailable
         if native is not None and native.dialect not in run.connection.dialects:
             native = None
-        call = await self._house.execution.prepare(run, native, spelled=self._keep)
+        self._asked = call = await self._house.execution.prepare(run, native, spelled=self._keep)
         self._source = source = run.connection.engine.run(call)
         return source
+
+    async def _fulfil(self) -> Sequence[Chunk]:
+        """Read the promised form out of the answer; what is said anew where the model had to be asked again."""
+        self.run.caller = self._submission.caller
+        self._answer, told = await self._house.execution.fulfil(self.run, self._asked, cast(Answer, self._answer))
+        for chunk in told:
+            self._house.bus.publish(self.prompt.id, chunk)
+        return told
 
     def _hear(self, chunk: Chunk) -> None:
         """Take note of a chunk's time and size."""
@@ -273,17 +269,13 @@ class Visit:
             raise asyncio.CancelledError  # the engine swallowed the first one
         if run.first_token is None and (raw is not None or chunks.speaks(chunk)):
             run.first_token = self._house.clock()
-        if raw is None:
-            run.said += chunks.size(chunk)
-        else:
-            run.said += len(raw)
-            run.events += raw.count(b"data:")
+        run.said += len(raw) if raw is not None else chunks.size(chunk)
         self._house.execution.check_size(run.said)
 
     async def _gather(self, end: Chunk | None) -> None:
         if end is None:
             raise ExecutionFailed("the engine ended without a result")
-        self._answer = await self._house.execution.gathered(self.run, end, keep=self._keep)
+        self._answer = await self._house.execution.gathered(self.run, end, keep=self._keep or self._typed)
         self._blobs = end.blobs
 
     async def _recover(self, raised: BaseException) -> None:
@@ -363,26 +355,25 @@ class Visit:
         if self._entered:
             self._close(outcome, error if isinstance(error, PromptExecutionError) else None)
         now = house.clock()
-        used, spent, unpriced = _NOTHING, 0, False
-        for attempt in self._attempts:
-            used = add(used, attempt.usage) if used is not _NOTHING else attempt.usage
-            spent += attempt.cost or 0
-            unpriced = unpriced or attempt.cost is None
+        attempts = tuple(self._attempts)
+        used, cost = (attempts[0].usage, attempts[0].cost) if len(attempts) == 1 else sums_of(attempts)
         prompt = replace(
             prompt,
-            cost=None if unpriced else spent,
+            cost=cost,
             status=status,
             finished=now,
             updated=now,
             error=failure,
-            answer=answer,
-            failures=len(self._attempts) - 1,
-            request=prompt.request if self._keep else _NO_REQUEST,
+            answer=answer if self._keep or answer is None or not self._typed else without_words(answer),
+            failures=len(attempts) - 1,
+            request=prompt.request if self._keep else origin_of(prompt.request),
             trace=chunks.make_trace(run.chunks) if self._keep else b"",
         )
         self.prompt = prompt
-        house.ledger.add(prompt, tuple(self._attempts))
-        await house.intake.settle(prompt, used, spent)
+        house.ledger.add(prompt, attempts)
+        await house.intake.settle(
+            prompt, used, sum([attempt.cost or 0 for attempt in attempts]) if cost is None else cost
+        )
         if answer is None:
             house.execution.settling.announce_failure(prompt)
             return Chunk("error")

@@ -9,10 +9,10 @@ from promptd.core.model import Attempt, Prompt
 from promptd.core.ports import Ended, Ledger
 from promptd.service.settling import Settling
 
-_LAG = 0.02  # seconds that rows are gathered
+_LAG = 0.05  # seconds that rows are gathered
 _MOST_UNWRITTEN = 5000  # rows; so many behind, the store is too slow for what comes in
-_SIDE_BY_SIDE = 8  # batches that go together
-_AT_ONCE = 250  # rows of one transaction, so that none holds the loop for long
+_SIDE_BY_SIDE = 20  # batches that go together
+_AT_ONCE = 96  # rows that are inserted in one go, so that none holds the loop for long
 
 
 class WriteBehind:

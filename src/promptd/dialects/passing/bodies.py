@@ -37,11 +37,13 @@ def prepare(native: Native, model: str, *, ask_for_usage: bool = True, rename_al
     `ask_for_usage` is False for services that refuse it. The client shall see its own name for the model where the
     service has another; with `rename_always` in any case. Raises `InvalidInput` for a body that is no JSON object.
     """
+    hidden = ask_for_usage and native.stream and not native.usage and native.dialect in _ASKED_FOR_USAGE
+    if native.model == model and not hidden:
+        return Sent(native.body, model if rename_always else None)
     try:
         members = _members(native.body)
         named = members.get("model")
         asked = None if named is None else _text(named)
-        hidden = ask_for_usage and native.stream and not native.usage and native.dialect in _ASKED_FOR_USAGE
         if asked == model and not hidden:
             return Sent(native.body, asked if rename_always else None)
         members["model"] = Raw(_encode(model))

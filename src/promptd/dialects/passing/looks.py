@@ -7,7 +7,7 @@ are escaped, so that `"usage"` with its quotes is a member or a value and never 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -19,10 +19,10 @@ from promptd.dialects.errors import error_from_object
 from promptd.dialects.messages import ends as message_ends
 
 _DONE: Final = b"[DONE]"
-_NULLS: Final = (b":null", b": nul")
+_NULLS: Final = (b":null", b": null")
 
 
-class Seen(NamedTuple):
+class Seen(Struct, frozen=True):
     """What an event, or a whole body, told."""
 
     usage: Usage | None = None
@@ -79,8 +79,8 @@ class _Chat:
         return (
             _DONE in block
             or b'"error"' in block
-            or _not_null(block, b'"finish_reason"')
-            or _not_null(block, b'"usage"')
+            or (b'"finish_reason"' in block and _not_null(block, b'"finish_reason"'))
+            or (b'"usage"' in block and _not_null(block, b'"usage"'))
         )
 
     def event(self, data: bytes, secrets: Iterable[str]) -> Seen:
@@ -90,23 +90,22 @@ class _Chat:
         told: _Completion = _decoded(_completion, body)
         if told.error is not None:
             raise error_from_object(told.error, secrets=secrets)
-        reason = next((choice.finish_reason for choice in told.choices or () if choice.finish_reason), None)
+        reason = None
+        for choice in told.choices or ():
+            if reason := choice.finish_reason:
+                break
         return Seen(
             told.usage.usage() if told.usage is not None else None,
             chat_ends.finish_reason(reason) if reason else None,
-            bare=told.usage is not None and not told.choices,
+            False,
+            told.usage is not None and not told.choices,
         )
 
 
 def _not_null(block: bytes, name: bytes) -> bool:
     """Whether a member of that name is there that is not null."""
-    width, at = len(name), block.find(name)
-    while at >= 0:
-        at += width
-        if block[at : at + 5] not in _NULLS:
-            return True
-        at = block.find(name, at)
-    return False
+    others = block.count(name) - block.count(name + _NULLS[0])
+    return others != 0 and others != block.count(name + _NULLS[1])
 
 
 # ------------------------------------------------------------------ messages

@@ -58,7 +58,7 @@ async def run_native(
     http: HttpClient,
     url: str,
     headers: Mapping[str, str],
-    call: Call[Any],
+    call: Call[Any, Any],
     native: Native,
     *,
     reader: Callable[[], Reader],
@@ -79,11 +79,11 @@ async def run_native(
 
     Raises `PromptExecutionError`, with `native` where the request itself is at fault.
     """
-    secrets = _Secrets(headers)
     sent = prepare(native, call.model, ask_for_usage=ask_for_usage, rename_always=rename_always)
     model, hidden = sent.model, sent.hidden
     exchange = http.request("POST", url, headers=headers, body=sent.body, timeouts=timeouts, max_bytes=max_bytes)
     del sent  # a stream may be long, and there may be many: none of them keeps what was asked
+    secrets = _Secrets(headers)
     async with exchange as response:
         if not 200 <= response.status < 300:
             raise await _refusal(response, secrets)
@@ -122,9 +122,9 @@ async def run_native(
                 done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or Usage())
                 if call.spelled:
                     *chunks, done = _spelled(body, decode, done)
+                    chunks = _with_raw(raw, native.dialect, chunks)
                 else:
-                    chunks = ()
-                chunks = _with_raw(raw, native.dialect, chunks)
+                    chunks = (Chunk("progress", raw=raw, dialect=native.dialect),)
     # only now, so that the connection is free for the next call before anybody acts on the answer
     for chunk in chunks:
         yield chunk

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -13,19 +14,19 @@ from promptd.core.errors import Conflict, NotFound, StoreUnavailable
 from promptd.core.lifecycle import Status
 from promptd.core.model import Mode, Prompt, Score
 from promptd.core.ports import Ended
-from promptd.core.usage import Report, Tally, UsageQuery, count, place_of
+from promptd.core.usage import Report, Tally, UsageQuery, count, count_all, place_of
 from promptd.stores.sqlite.attempts import cost_of, write_rows
 from promptd.stores.sqlite.forgetting import forget
 from promptd.stores.sqlite.readers import Readers
-from promptd.stores.sqlite.rows import Row, encode, from_ended, from_prompt, load_queries, shown
+from promptd.stores.sqlite.rows import Row, encode, error_of, from_ended, from_prompt, load_queries, shown
 from promptd.stores.sqlite.usage import add_usage, find_usage, rate
 from promptd.stores.sqlite.writer import Writer
 
 _Q = load_queries("queries.sql")
 _log = logging.getLogger(__name__)
-_AT_ONCE = 40  #: rows of one statement: a statement costs more than what it inserts
-_HEAD, _, _VALUES = _Q["insert_ended"].rpartition("values ")
-_INSERT_MANY = f"{_HEAD}values {', '.join([_VALUES] * _AT_ONCE)}"
+_AT_ONCE = (32, 8)  #: rows of one statement: a statement costs more than what it inserts
+_HEAD, _, _VALUES = _Q["insert_ended_well"].rpartition("values ")
+_INSERT_MANY = {many: f"{_HEAD}values {', '.join([_VALUES] * many)}" for many in _AT_ONCE}
 _ATTACHED = Mode.ATTACHED
 _MOST_SCORES = 32  # of one prompt
 #: what a value raises that no column can hold
@@ -68,12 +69,17 @@ def _record(db: sqlite3.Connection, ended: Sequence[Ended]) -> None:
     tally: Tally = {}
     plain: list[Ended] = []
     for one in ended:
-        if _is_plain(one):
+        if one.prompt.error is None and _is_plain(one):
             plain.append(one)
         else:
             _record_one(db, one, tally)
-    for start in range(0, len(plain), _AT_ONCE):
-        _record_plain(db, plain[start : start + _AT_ONCE], tally)
+    start = 0
+    for many in _AT_ONCE:
+        while len(plain) - start >= many:
+            _record_many(db, plain[start : start + many], tally)
+            start += many
+    for one in plain[start:]:
+        _record_one(db, one, tally)
     add_usage(db, tally)
 
 
@@ -82,29 +88,29 @@ def _is_plain(ended: Ended) -> bool:
     return not (
         len(ended.attempts) > 1
         or prompt.trace
-        or prompt.parent is not None
-        or prompt.thread is not None
+        or prompt.parent
+        or prompt.thread
         or prompt.priority
-        or prompt.deadline is not None
-        or prompt.not_before is not None
+        or prompt.deadline
+        or prompt.not_before
         or prompt.rescues
         or prompt.mode is not _ATTACHED
     )
 
 
-def _record_plain(db: sqlite3.Connection, ended: Sequence[Ended], tally: Tally) -> None:
-    if len(ended) == _AT_ONCE:
-        try:
-            rows = [from_ended(one.prompt, one.attempts[0] if one.attempts else None) for one in ended]
-            db.execute(_INSERT_MANY, [value for row in rows for value in row])
-        except (sqlite3.IntegrityError, *_UNSTORABLE):
-            pass  # none of them is in; one by one shows which is in the way
-        else:
-            for one in ended:
-                count(tally, one.prompt, one.attempts)
-            return
-    for one in ended:
-        _record_one(db, one, tally)
+def _record_many(db: sqlite3.Connection, ended: Sequence[Ended], tally: Tally) -> None:
+    """As many plain prompts that ended well as there is a statement for."""
+    try:
+        values: list[Any] = []
+        for one in ended:
+            values += from_ended(one.prompt, one.attempts[0] if one.attempts else None)
+        db.execute(_INSERT_MANY[len(ended)], values)
+    except (sqlite3.IntegrityError, *_UNSTORABLE):
+        # none of them is in; one by one shows which is in the way
+        for one in ended:
+            _record_one(db, one, tally)
+    else:
+        count_all(tally, [(one.prompt, one.attempts) for one in ended])
 
 
 def _record_one(db: sqlite3.Connection, ended: Ended, tally: Tally) -> None:
@@ -143,7 +149,11 @@ def _write(db: sqlite3.Connection, prompt: Prompt, ended: Ended) -> None:
     attempts = ended.attempts
     only = attempts[0] if len(attempts) == 1 else None
     if _is_plain(ended):
-        db.execute(_Q["insert_ended"], from_ended(prompt, only))
+        row = from_ended(prompt, only)
+        if prompt.error is None:
+            db.execute(_Q["insert_ended_well"], row)
+        else:
+            db.execute(_Q["insert_ended"], (*row, *error_of(prompt)))
         return
     shared = prompt.thread is None
     prompt = replace(prompt, cost=cost_of(attempts))

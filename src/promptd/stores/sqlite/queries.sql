@@ -10,9 +10,16 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 
 -- name: insert_ended
 -- An attached prompt with nothing special about it, its only attempt inside.
 insert into prompt (mode, priority, rescues, head, tag, shared, id, status, lane, model, user_id, key_id, team, arm,
-    capability, max_attempts, created, updated, started, finished, runs, failures, error_code, error_message, request,
-    answer, attempt, content, cost)
+    capability, max_attempts, created, updated, started, finished, runs, failures, request, answer, attempt, content,
+    cost, error_code, error_message)
 values ('attached', 0, 0, 0, 0, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_ended_well
+-- The same without an error: most end so, and each null that is handed over costs as much as ten numbers.
+insert into prompt (mode, priority, rescues, head, tag, shared, id, status, lane, model, user_id, key_id, team, arm,
+    capability, max_attempts, created, updated, started, finished, runs, failures, request, answer, attempt, content,
+    cost)
+values ('attached', 0, 0, 0, 0, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: recorded
 -- Whose row has the id, and when it came in.
@@ -180,7 +187,7 @@ where no = :no returning {columns};
 update prompt set lease = ? where status = 'running';
 
 -- name: settle_final
-update prompt set status = :status, failures = :failures, updated = :now, finished = :now, lease = null,
+update prompt set status = :status, failures = :failures, updated = :now, finished = :now, lease = null, due = :due,
     error_code = :error_code, error_message = :error_message, answer = :answer, trace = :trace,
     cost = cost + :cost
 where no = :no and runs = :runs and status = 'running' returning cost;

@@ -292,7 +292,7 @@ class SqliteQueue:
         error = end.error if failed or end.move is Move.CANCEL else None
         values |= {"error_code": error.code if error else None, "error_message": error.message if error else None}
         if status.final:
-            values |= {"status": status.value, "trace": end.trace or None}
+            values |= {"status": status.value, "trace": end.trace or None, "due": end.due}
             values["answer"] = encode(end.answer) if end.answer else None
             settled = db.execute(_Q["settle_final"], values).fetchone()
         elif end.move is Move.FAIL:

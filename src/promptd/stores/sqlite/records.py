@@ -152,7 +152,7 @@ class SqliteRecords:
                 row = self._near.execute(
                     "select data from record where kind = ? and id = ?", (kind.__name__, identifier)
                 ).fetchone()
-                return msgspec.msgpack.decode(row[0], type=kind) if row else None
+                return _decoded(row[0], kind) if row else None
             sql = f"select {table.columns} from {table.name} where {table.key} = ?"  # noqa: S608 (our own names)
             row = self._near.execute(sql, (identifier,)).fetchone()
             found: R | None = table.decode(row) if row else None
@@ -214,7 +214,7 @@ class SqliteRecords:
         if not query.filters and not query.order:
             return self._page_of_records(db, kind, query)
         sql = "select data from record where kind = ? order by id"
-        found = [msgspec.msgpack.decode(row[0], type=kind) for row in db.execute(sql, (kind.__name__,)).fetchall()]
+        found = [_decoded(row[0], kind) for row in db.execute(sql, (kind.__name__,)).fetchall()]
         found = [item for item in found if all(_matches(item, entry) for entry in query.filters)]
         for order in reversed(query.order):
             found.sort(
@@ -234,7 +234,7 @@ class SqliteRecords:
         sql = "select id, data from record where kind = ? and id > ? order by id limit ?"
         found = db.execute(sql, (kind.__name__, behind, query.limit + 1)).fetchall()
         page = found[: query.limit]
-        items = tuple(msgspec.msgpack.decode(data, type=kind) for _, data in page)
+        items = tuple(_decoded(data, kind) for _, data in page)
         after = write_cursor((page[-1][0],)) if len(found) > query.limit else None
         return Page(items=items, after=after, count=total)
 
@@ -285,8 +285,21 @@ def _put(db: sqlite3.Connection, record: Any) -> None:
     version = _check_version(record, row)
     db.execute(
         "insert or replace into record (kind, id, version, data) values (?, ?, ?, ?)",
-        (kind, record.id, version, msgspec.msgpack.encode(record)),
+        (kind, record.id, version, _encoded(record)),
     )
+
+
+def _encoded(record: Struct) -> bytes:
+    """MessagePack, or JSON where a whole number of more than 64 bits is in it: the one can't hold it."""
+    try:
+        return msgspec.msgpack.encode(record)
+    except OverflowError:
+        return msgspec.json.encode(record)
+
+
+def _decoded(data: bytes, kind: type[R]) -> R:
+    """JSON is known by its brace: MessagePack's objects never begin so."""
+    return msgspec.json.decode(data, type=kind) if data[:1] == b"{" else msgspec.msgpack.decode(data, type=kind)
 
 
 def _check_version(record: Any, row: tuple[int] | None) -> int:

@@ -204,8 +204,11 @@ def speaks(answer: Answer) -> bool:
 
 
 def from_ended(prompt: Prompt, attempt: Attempt | None) -> Row:
-    """The parameters of `insert_ended`."""
-    request, answer, error = encode(prompt.request), prompt.answer, prompt.error
+    """The parameters of `insert_ended_well`; behind them those that `insert_ended` has besides.
+
+    Exact types that sqlite3 takes at once: it looks for an adapter of each `bytes`, `bool` and `None`.
+    """
+    request, answer = encode(prompt.request), prompt.answer
     return (
         prompt.id,
         prompt.status._value_,  # what `value` gives, at a quarter of its cost
@@ -223,14 +226,17 @@ def from_ended(prompt: Prompt, attempt: Attempt | None) -> Row:
         prompt.finished,
         prompt.runs,
         prompt.failures,
-        None if error is None else error.code,
-        None if error is None else error.message,
-        request,
-        None if answer is None else encode(answer),
-        None if attempt is None else embed(attempt),
-        request != NO_REQUEST or (answer is not None and speaks(answer)),
+        bytearray(request),
+        None if answer is None else bytearray(encode(answer)),
+        None if attempt is None else bytearray(embed(attempt)),
+        1 if request != NO_REQUEST or (answer is not None and speaks(answer)) else 0,
         0 if attempt is None else attempt.cost,
     )
+
+
+def error_of(prompt: Prompt) -> Row:
+    """What `insert_ended` has besides."""
+    return (None, None) if prompt.error is None else (prompt.error.code, prompt.error.message)
 
 
 def to_attempt(row: Row) -> Attempt:

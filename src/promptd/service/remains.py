@@ -1,0 +1,35 @@
+"""What is left of an attached prompt once it is final: what its attempts add up to, and no words where none are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from promptd.core.model import Answer, Attempt, Request, Usage
+from promptd.core.routing import add
+
+_NO_REQUEST: Final = Request()
+_NOTHING: Final = Usage()
+
+
+def origin_of(request: Request) -> Request:
+    """What remains of a request that is not kept: which template it was made from, and whom it asked."""
+    if request.template is None and request.connection is None:
+        return _NO_REQUEST
+    return Request(template=request.template, connection=request.connection)
+
+
+def without_words(answer: Answer) -> Answer:
+    """What remains of an answer that is not kept."""
+    return Answer(
+        answer.message_id, finish_reason=answer.finish_reason, usage=answer.usage, stop_sequence=answer.stop_sequence
+    )
+
+
+def sums_of(attempts: Sequence[Attempt]) -> tuple[Usage, int | None]:
+    """What they used and cost together; None where the price of one is not known."""
+    used = _NOTHING
+    for attempt in attempts:
+        used = add(used, attempt.usage)
+    costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
+    return used, sum(costs) if len(costs) == len(attempts) else None
