@@ -57,6 +57,7 @@ def error(status: int, body: object = b"", **headers: str) -> PromptExecutionErr
     ],
 )
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"[]", b"{}", b'{"error": 5}', b"[" * 100_000])
+@pytest.mark.formcycle(40)
 def test_the_status_alone(status: int, meaning: type[PromptExecutionError], body: bytes) -> None:
     assert type(error(status, body)) is meaning
 
@@ -81,6 +82,7 @@ def test_the_status_alone(status: int, meaning: type[PromptExecutionError], body
         (400, {"message": {"no": "text"}, "code": ["no", "text"]}, InvalidInput),
     ],
 )
+@pytest.mark.formcycle(40)
 def test_the_body_says_more(status: int, said: object, meaning: type[PromptExecutionError]) -> None:
     assert type(error(status, {"error": said})) is meaning
     assert type(error(status, [{"error": said}])) is meaning
@@ -127,6 +129,7 @@ def test_a_long_speech_is_cut() -> None:
         ({"retry-after": "9" * 400}, None),
     ],
 )
+@pytest.mark.formcycle(42)
 def test_retry_after(headers: dict[str, str], wait: float | None) -> None:
     assert retry_after(headers, NOON) == wait
     assert error_from_response(429, headers, b"", now=NOON).retry_after == wait
@@ -150,6 +153,7 @@ def test_an_error_inside_a_stream(said: object, meaning: type[PromptExecutionErr
     assert type(error_from_object(said)) is meaning
 
 
+@pytest.mark.formcycle(43)
 def test_secrets_are_blotted_out_also_when_one_holds_another() -> None:
     assert (
         redact("key sk-abcdef, part sk-abc, short a", ["sk-abc", "sk-abcdef", "a", ""]) == "key ***, part ***, short a"

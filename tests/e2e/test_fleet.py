@@ -28,6 +28,7 @@ pytestmark = [
 
 NAMES = ("one", "two", "three")
 PATIENCE = 100.0
+SPARE_SECONDS = 3.0
 
 
 def config(*, fleet_mb: int, memory_mb: int = 100, **more: Any) -> dict[str, Any]:
@@ -144,6 +145,7 @@ async def test_all_stay_where_all_fit(tmp_path: Path) -> None:
 
 async def test_replicas_come_with_a_backlog_and_go_without(tmp_path: Path) -> None:
     settings = config(fleet_mb=250, replicas={"max": 4})
+    settings["fleet"]["spare_seconds"] = SPARE_SECONDS
     async with (
         running(tmp_path / "home", settings) as server,
         server.client() as client,
@@ -160,7 +162,7 @@ async def test_replicas_come_with_a_backlog_and_go_without(tmp_path: Path) -> No
         assert watch.most == 2, "a third one does not fit"
         began = time.monotonic()
         await watch.until(1)
-        assert time.monotonic() - began > 5, "not at the first quiet moment"
+        assert time.monotonic() - began > SPARE_SECONDS / 2, "not at the first quiet moment"
         assert (await status_of(client))["one"] == "ready"
 
 

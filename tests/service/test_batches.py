@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,6 +22,7 @@ from promptd.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, O
 from promptd.core.filters import Filter, Query
 from promptd.core.model import Caller, Outcome, Prompt, Request, Usage
 from promptd.core.policy import Policy
+from promptd.core.ports import Records
 from promptd.dialects.asked import Asked
 from promptd.service.batches import Batches, BatchRules, Decoded, Kind
 from promptd.service.filed import Filed
@@ -53,15 +55,41 @@ def refuse(error: PromptdError) -> tuple[int, bytes]:
     return 400 if isinstance(error, InvalidRequest) else error.http_status, msgspec.json.encode({"error": error.code})
 
 
+class Told:
+    """The house's records, and word of everything that is written."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self.get, self.find, self.delete = records.get, records.find, records.delete
+        self.written = asyncio.Event()
+
+    async def put(self, *records: Struct) -> None:
+        await self._records.put(*records)
+        self.written.set()
+
+
+class Listening(logging.Handler):
+    """Waits for a line of the log."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self._words, self.heard = words, asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._words in record.getMessage():
+            self.heard.set()
+
+
 class Desk:
     """A house, and the batches in it."""
 
     def __init__(self, house: House, folder: Path, rules: BatchRules = RULES) -> None:
         self.house = house
         self.filed = Filed(uploads=house.uploads, contents=house.contents, records=house.records, clock=house.clock)
+        self.records = Told(house.records)
         self.callers: dict[str, Caller | None] = {ANN.key: ANN, BOB.key: BOB}
         self.batches = Batches(
-            records=house.records,
+            records=self.records,
             contents=house.contents,
             filed=self.filed,
             intake=house.intake,
@@ -98,15 +126,19 @@ class Desk:
         )
 
     async def ended(self, batch: Batch, caller: Caller = ANN) -> Batch:
+        written = self.records.written
         async with asyncio.timeout(PATIENCE):
-            while not (found := await self.batches.get(caller, batch.id)).status.final:
-                await asyncio.sleep(0.005)
-            return found
+            while True:
+                written.clear()
+                found = await self.batches.get(caller, batch.id)
+                if found.status.final:
+                    return found
+                await written.wait()
 
     async def until(self, batch: Batch, condition: Callable[[Batch], bool]) -> Batch:
         async with asyncio.timeout(PATIENCE):
             while not condition(found := await self.batches.get(ANN, batch.id)):
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0)  # what is counted is written later, or never
             return found
 
     async def read(self, identifier: str) -> list[dict[str, Any]]:
@@ -416,8 +448,11 @@ async def test_a_cancel_survives_a_restart(open_desk: OpenDesk) -> None:
 
 
 async def test_a_disk_that_fails_is_waited_for(
-    open_desk: OpenDesk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    open_desk: OpenDesk, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    log, logger = Listening("waits for the store"), logging.getLogger("promptd.service.batch_run")
+    logger.addHandler(log)
+    request.addfinalizer(lambda: logger.removeHandler(log))
     async with open_desk() as desk:
         gate = asyncio.Event()
         desk.house.engine.plans["0"] = (hold(gate, "zero"),)
@@ -428,8 +463,7 @@ async def test_a_disk_that_fails_is_waited_for(
         desk.house.engine.plans["19"] = (fail(ValueError("no")),)
         gate.set()
         async with asyncio.timeout(PATIENCE):
-            while "waits for the store" not in caplog.text:
-                await asyncio.sleep(0.005)
+            await log.heard.wait()
         assert not (await desk.batches.get(ANN, batch.id)).status.final
         obstacle.rmdir()
         ended = await desk.ended(batch)

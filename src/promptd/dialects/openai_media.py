@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -15,15 +16,27 @@ from promptd.core.model import Blob, Capability, Chunk, Usage
 from promptd.core.parameters import ImageParameters, SpeechParameters
 from promptd.core.ports import HttpClient, Timeouts
 from promptd.dialects.errors import error_from_object
-from promptd.dialects.exchange import MAX_BYTES, raise_for_status, secrets_of
-from promptd.dialects.media import EXTENSIONS, decode_images, media_type_of
+from promptd.dialects.exchange import MAX_BYTES, media_type, raise_for_status, secrets_of
+from promptd.dialects.media import EXTENSIONS, decode_images, masked, media_type_of
 from promptd.dialects.multipart import encode_form
+from promptd.dialects.openai_media_streams import read_media_stream, usage_of
 
 MEDIA: Final = frozenset({Capability.IMAGE, Capability.SPEECH, Capability.TRANSCRIPTION})
 
 #: fields that `extra` must not touch: the answer's shape hangs on them, or they are the call itself
 _RESERVED: Final = frozenset(
-    {"model", "prompt", "input", "file", "image", "response_format", "stream", "stream_format"}
+    {
+        "model",
+        "prompt",
+        "input",
+        "file",
+        "image",
+        "mask",
+        "partial_images",
+        "response_format",
+        "stream",
+        "stream_format",
+    }
 )
 #: what this API has no field for
 _NO_FIELD: Final = (
@@ -60,7 +73,7 @@ class Request(Struct, frozen=True):
     body: bytes
 
 
-def encode_media(call: Call[Any], *, voice: str = "", ask_for_base64: bool = True) -> Request:
+def encode_media(call: Call[Any, Any], *, voice: str = "", ask_for_base64: bool = True) -> Request:
     """The request of a call whose capability is one of `MEDIA`. `voice` speaks where the prompt names none.
 
     Raises `InvalidInput`, `UnsupportedInput` with the field's name.
@@ -70,27 +83,29 @@ def encode_media(call: Call[Any], *, voice: str = "", ask_for_base64: bool = Tru
     return _speech(call, voice) if call.capability is Capability.SPEECH else _transcription(call)
 
 
-def decode_media(call: Call[Any], content_type: str, body: bytes, *, secrets: Iterable[str] = ()) -> tuple[Chunk, ...]:
+def decode_media(
+    call: Call[Any, Any], content_type: str, body: bytes, *, secrets: Iterable[str] = ()
+) -> tuple[Chunk, ...]:
     """The chunks of a successful answer, the `done` last. Raises `InvalidOutput`, or what an error inside means."""
     if call.capability is Capability.IMAGE:
         return (_images(body, secrets),)
-    media_type = content_type.partition(";")[0].strip().lower()
+    kind = content_type.partition(";")[0].strip().lower()
     if call.capability is Capability.SPEECH:
-        return (_spoken(call, media_type, body, secrets),)
-    return _transcribed(media_type, body, secrets)
+        return (_spoken(call, kind, body, secrets),)
+    return _transcribed(kind, body, secrets)
 
 
 async def run_media(
     http: HttpClient,
     base_url: str,
     headers: Mapping[str, str],
-    call: Call[Any],
+    call: Call[Any, Any],
     *,
     timeouts: Timeouts = _DEFAULT_TIMEOUTS,
     max_bytes: int = MAX_BYTES,
     voice: str = "",
     ask_for_base64: bool = True,
-) -> tuple[Chunk, ...]:
+) -> AsyncGenerator[Chunk, None]:
     """Run a call for an image, a speech or a transcription; the chunks, the `done` last.
 
     Encoding and decoding are work in proportion to the files, so a thread does it. Values of `headers` are taken for
@@ -107,15 +122,21 @@ async def run_media(
         max_bytes=max_bytes,
     ) as response:
         await raise_for_status(response, secrets=secrets)
+        if media_type(response) == "text/event-stream":
+            async with aclosing(read_media_stream(response, call, secrets=secrets)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            return
         content_type = response.headers.get("content-type", "")
         body = await response.read()
-    return await asyncio.to_thread(decode_media, call, content_type, body, secrets=secrets)
+    for chunk in await asyncio.to_thread(decode_media, call, content_type, body, secrets=secrets):
+        yield chunk
 
 
 # ------------------------------------------------------------------ images
 
 
-def _image(call: Call[Any], *, ask_for_base64: bool) -> Request:
+def _image(call: Call[Any, Any], *, ask_for_base64: bool) -> Request:
     asked = call.parameters.image or ImageParameters()
     for name in _NO_FIELD:
         if getattr(asked, name) not in (None, ()):
@@ -134,16 +155,17 @@ def _image(call: Call[Any], *, ask_for_base64: bool) -> Request:
         fields["output_format"] = _IMAGE_FORMATS[asked.format.lower()]
     if ask_for_base64:
         fields["response_format"] = "b64_json"
-    if call.user_ref is not None:
-        fields["user"] = call.user_ref
+    if call.end_user_ref is not None:
+        fields["user"] = call.end_user_ref
     fields |= _extra(asked.extra, "parameters.image.extra") | _extra(call.parameters.extra, "parameters.extra")
-    if not call.files:
+    if asked.partial_images:
+        fields |= {"stream": True, "partial_images": asked.partial_images}
+    if not call.blobs and asked.mask is None:
         return _json("/images/generations", fields)
-    for index, blob in enumerate(call.files):
-        if not blob.media_type.startswith("image/"):
-            raise UnsupportedInput(f"files[{index}]: an image model can't read {blob.media_type}")
-    name = "image" if len(call.files) == 1 else "image[]"
-    return _form("/images/edits", fields, [(name, blob) for blob in call.files])
+    images, mask = masked(call)
+    name = "image" if len(images) == 1 else "image[]"
+    masks = [] if mask is None else [("mask", mask)]
+    return _form("/images/edits", fields, [(name, blob) for blob in images] + masks)
 
 
 def _images(body: bytes, secrets: Iterable[str]) -> Chunk:
@@ -155,13 +177,13 @@ def _images(body: bytes, secrets: Iterable[str]) -> Chunk:
     blobs = decode_images([item.b64_json for item in found if item.b64_json is not None])
     if not blobs:
         raise InvalidOutput("the service's answer holds no image")
-    return Chunk("done", finish_reason="stop", usage=_usage(answer), blobs=blobs)
+    return Chunk("done", finish_reason="stop", usage=usage_of(answer.usage), blobs=blobs)
 
 
 # ------------------------------------------------------------------ sounds
 
 
-def _speech(call: Call[Any], voice: str) -> Request:
+def _speech(call: Call[Any, Any], voice: str) -> Request:
     asked = call.parameters.speech or SpeechParameters()
     text = _asked(call)
     if not text.strip():
@@ -178,29 +200,32 @@ def _speech(call: Call[Any], voice: str) -> Request:
     return _json("/audio/speech", _given(fields) | _extra(call.parameters.extra, "parameters.extra"))
 
 
-def _spoken(call: Call[Any], said: str, body: bytes, secrets: Iterable[str]) -> Chunk:
+def _spoken(call: Call[Any, Any], said: str, body: bytes, secrets: Iterable[str]) -> Chunk:
     if said in ("application/json", "text/html", "text/plain") or not body:
         if said == "application/json":
             _decode(body, _Answer, "sound", secrets)
         raise InvalidOutput(f"expected a sound, the service sent {len(body)} bytes of {said[:80]}")
     asked = call.parameters.speech.format if call.parameters.speech else None
-    media_type = media_type_of(body) or _SPEECH_FORMATS.get((asked or "").lower(), said)
-    if not media_type.startswith("audio/"):
-        raise InvalidOutput(f"expected a sound, the service sent {media_type[:80]}")
-    extension = EXTENSIONS.get(media_type, "audio")
-    return Chunk("done", finish_reason="stop", usage=Usage(), blobs=(Blob(f"speech.{extension}", media_type, body),))
+    kind = media_type_of(body) or _SPEECH_FORMATS.get((asked or "").lower(), said)
+    if not kind.startswith("audio/"):
+        raise InvalidOutput(f"expected a sound, the service sent {kind[:80]}")
+    extension = EXTENSIONS.get(kind, "audio")
+    return Chunk("done", finish_reason="stop", usage=Usage(), blobs=(Blob(f"speech.{extension}", kind, body),))
 
 
-def _transcription(call: Call[Any]) -> Request:
-    if len(call.files) != 1:
-        raise InvalidInput(f"files: expected one sound, found {len(call.files)} files")
-    sound = call.files[0]
+def _transcription(call: Call[Any, Any]) -> Request:
+    if len(call.blobs) != 1:
+        raise InvalidInput(f"files: expected one sound, found {len(call.blobs)} files")
+    sound = call.blobs[0]
     if not sound.media_type.startswith(("audio/", "video/")):
         raise UnsupportedInput(f"files[0]: a transcription can't read {sound.media_type}")
+    asked = call.parameters.speech or SpeechParameters()
     fields = {
         "model": call.model,
-        "response_format": "json",
-        "language": call.parameters.speech and call.parameters.speech.language,
+        "response_format": "verbose_json" if asked.timestamps else "json",
+        "timestamp_granularities": list(asked.timestamps) or None,
+        "stream": asked.deltas or None,
+        "language": asked.language,
         "prompt": _asked(call) or None,
         "temperature": call.parameters.temperature,
     }
@@ -208,9 +233,9 @@ def _transcription(call: Call[Any]) -> Request:
     return _form("/audio/transcriptions", _given(fields) | extra, [("file", sound)])
 
 
-def _transcribed(media_type: str, body: bytes, secrets: Iterable[str]) -> tuple[Chunk, ...]:
-    usage = Usage()
-    if media_type == "text/plain":  # a server that knows no response format
+def _transcribed(kind: str, body: bytes, secrets: Iterable[str]) -> tuple[Chunk, ...]:
+    usage, times, logprobs = Usage(), None, None
+    if kind == "text/plain":  # a server that knows no response format
         try:
             text = body.decode()
         except UnicodeDecodeError as error:
@@ -219,17 +244,27 @@ def _transcribed(media_type: str, body: bytes, secrets: Iterable[str]) -> tuple[
         answer = _decode(body, _Transcript, "transcription", secrets)
         if answer.text is None:
             raise InvalidOutput("the service's answer holds no text")
-        text, usage = answer.text, _usage(answer)
-    done = Chunk("done", finish_reason="stop", usage=usage)
-    return (Chunk("progress", text=text), done) if text else (done,)
+        text, usage, times = answer.text, usage_of(answer.usage), _times(answer)
+        logprobs = answer.logprobs if isinstance(answer.logprobs, list) else None
+    done = Chunk("done", finish_reason="stop", usage=usage, value=times)
+    return (Chunk("progress", text=text, logprobs=logprobs), done) if text else (done,)
+
+
+def _times(answer: _Transcript) -> dict[str, Any] | None:
+    """What the service tells of times, with all members that it gives them; None where it tells of none."""
+    try:
+        msgspec.convert([answer.segments or (), answer.words or ()], list[tuple[_Span, ...]])
+        duration = msgspec.convert(answer.duration, float | None, strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidOutput("the service's transcription has times that can't be read", detail=str(error)) from error
+    if not answer.segments and not answer.words:
+        return None
+    language = answer.language if isinstance(answer.language, str) else None
+    told = {"language": language, "duration": duration, "segments": answer.segments, "words": answer.words}
+    return _given(told)
 
 
 # ------------------------------------------------------------------ helpers
-
-
-class _Counts(Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
 
 
 class _Answer(Struct):
@@ -247,6 +282,18 @@ class _ImageAnswer(_Answer):
 
 class _Transcript(_Answer):
     text: str | None = None
+    language: Any = None
+    duration: Any = None
+    segments: Any = None
+    words: Any = None
+    logprobs: Any = None
+
+
+class _Span(Struct):
+    """A segment or a word; seconds."""
+
+    start: float
+    end: float
 
 
 A = TypeVar("A", bound=_Answer)
@@ -262,16 +309,7 @@ def _decode(body: bytes, kind: type[A], what: str, secrets: Iterable[str]) -> A:
     return answer
 
 
-def _usage(answer: _Answer) -> Usage:
-    """Tokens where the service counts in them; others count seconds."""
-    try:
-        counts = msgspec.convert(answer.usage, _Counts)
-    except msgspec.ValidationError:
-        return Usage()
-    return Usage(max(0, counts.input_tokens or 0), max(0, counts.output_tokens or 0))
-
-
-def _asked(call: Call[Any]) -> str:
+def _asked(call: Call[Any, Any]) -> str:
     text = next((turn.content for turn in reversed(call.messages) if turn.role == "user"), "")
     template = call.parameters.template
     return text if template is None else template.replace("{prompt}", text)
@@ -301,10 +339,13 @@ def _json(path: str, fields: Mapping[str, Any]) -> Request:
 
 
 def _form(path: str, fields: Mapping[str, Any], files: list[tuple[str, Blob]]) -> Request:
-    """Values that are not text go as JSON, which for numbers and booleans is what forms have."""
-    texts = [
-        (_field(name), value if isinstance(value, str) else _encoded(value).decode()) for name, value in fields.items()
+    """Values that are not text go as JSON, which for numbers and booleans is what forms have; lists one by one."""
+    flat = [
+        pair
+        for name, value in fields.items()
+        for pair in ([(f"{name}[]", one) for one in value] if isinstance(value, list) else [(name, value)])
     ]
+    texts = [(_field(name), value if isinstance(value, str) else _encoded(value).decode()) for name, value in flat]
     try:
         return Request(path, *encode_form(texts, files))
     except UnicodeEncodeError as error:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from promptd.core.engine import Call, Engine, NoConfig, Result, map_error
 from promptd.core.errors import ConfigUnusable
-from promptd.core.fleet import Local, Plan, Seen, arrived, changed, observe, plan, unfit
+from promptd.core.fleet import SPARE_SECONDS, Local, Plan, Seen, arrived, changed, observe, plan, unfit
 from promptd.service.clock import Clock
 from promptd.service.connections import Connection, Connections
 from promptd.service.gates import Gate
@@ -43,6 +43,7 @@ class FleetRules(Struct, frozen=True, kw_only=True):
 
     budget: int
     shares: Mapping[str, Share] = {}
+    spare_seconds: float = SPARE_SECONDS  #: a replica that nobody needs is kept so long
 
 
 class Fleet:
@@ -136,7 +137,7 @@ class Fleet:
         seen = {name: self._seen(name) for name in self._locals}
         lanes = observe(map(self._sized, self._locals.values()), seen, self._rules.budget, now)
         self._locals = {lane.name: lane for lane in lanes}
-        wanted = plan(lanes, self._rules.budget, now)
+        wanted = plan(lanes, self._rules.budget, now, self._rules.spare_seconds)
         for lane in lanes:
             if wanted.targets[lane.name] != lane.target:
                 self._begin(lane, wanted.targets[lane.name], now)
@@ -261,5 +262,5 @@ def _queued(lane: Lane) -> int:
 
 
 def _size(connection: Connection) -> int | None:
-    engine: Engine[Any] = connection.engine
+    engine: Engine[Any, Any] = connection.engine
     return engine.memory(connection.config)

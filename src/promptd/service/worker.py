@@ -16,7 +16,7 @@ from typing import Any
 from promptd.core.errors import ShuttingDown, StoreUnavailable
 from promptd.core.lifecycle import WAITING, Status
 from promptd.core.model import Prompt, Usage
-from promptd.core.ports import Bus, Queue
+from promptd.core.ports import Bus, Claimed, Queue
 from promptd.service.claims import take
 from promptd.service.clock import Clock
 from promptd.service.connections import Connection
@@ -25,13 +25,13 @@ from promptd.service.lanes import Lane
 from promptd.service.runs import Run, Stop
 from promptd.service.spent import Spent
 from promptd.service.streams import thread_topic
+from promptd.service.suspects import run_suspects
 
 _log = logging.getLogger(__name__)
 _SWEEP_SECONDS = 0.1
 _SWEEPS_PER_LOOK = 10
 _MOST_AT_ONCE = 32  # prompts per claim, so that none holds the loop for long
 _STORE_PAUSE = 1.0
-_ALONE_SECONDS = 60.0
 _LONGEST_SLEEP = 3600.0
 
 
@@ -233,13 +233,9 @@ class Worker:
                     self._look_again(lane, self._clock() + _STORE_PAUSE)
                     break
                 lane.held = 0
-                lane.busy += len(found.prompts)
                 lane.claimed += len(found.prompts)
                 lane.turn += 1
-                self.waiting -= len(found.prompts) + len(found.expired)
-                for prompt in found.prompts:
-                    self._launch(prompt)
-                await self._announce(found.expired)
+                await self.launch(lane, found)
                 # a claim that met many expired ones may have stopped before it came to the others
                 if lane.took(wanted, len(found.prompts) + len(found.expired)) and found.next_due is not None:
                     self._look_again(lane, found.next_due)
@@ -277,35 +273,26 @@ class Worker:
         lane.timer = asyncio.get_running_loop().call_later(delay, self.poke, lane.name)
 
     async def _run_suspects(self) -> None:
-        """Run each prompt that lost its worker too often with nothing beside it: a crash then names the culprit.
-
-        One that takes long gets company after a while: it has not crashed, and the others have waited enough.
-        """
         try:
-            for lane in self._lanes.values():
-                while not self.draining:
-                    found = await self._queue.claim(lane.name, 1, now=self._clock(), alone=True)
-                    self.waiting -= len(found.expired)
-                    await self._announce(found.expired)
-                    if not found.prompts:
-                        break
-                    lane.busy += 1
-                    self.waiting -= 1
-                    self._launch(found.prompts[0])
-                    await asyncio.wait_for(self._empty.wait(), _ALONE_SECONDS)
-        except TimeoutError:
-            _log.warning("a suspect runs on beside the others", extra={"action": "suspect_slow"})
-        except StoreUnavailable as error:
-            _log.warning("suspects wait for the next start: %s", error.detail, extra={"action": "store_failed"})
+            await run_suspects(self, self._queue, self._lanes.values(), self._clock)
         finally:
             self._alone = False
             self.poke_all()
 
-    # ---------------------------------------------------------------- running
+    async def launch(self, lane: Lane, claimed: Claimed) -> None:
+        """Run what was claimed for a lane, and tell what had waited too long."""
+        lane.busy += len(claimed.prompts)
+        self.waiting -= len(claimed.prompts) + len(claimed.expired)
+        for prompt in claimed.prompts:
+            run = self._begin(prompt)
+            run.task = self.spawn(self._run(run), prompt.id)
+        await self._announce(claimed.expired)
 
-    def _launch(self, prompt: Prompt) -> None:
-        run = self._begin(prompt)
-        run.task = self.spawn(self._run(run), prompt.id)
+    async def quiet(self) -> None:
+        """Wait until nothing runs."""
+        await self._empty.wait()
+
+    # ---------------------------------------------------------------- running
 
     def _begin(self, prompt: Prompt) -> Run:
         run = self._execution.begin(prompt)
@@ -340,7 +327,14 @@ class Worker:
                 departure.set_result(None)
         if not self._under_way:
             self._empty.set()
-        self.release(run.prompt.lane)
+        if not run.slotless:
+            self.release(run.prompt.lane)
+
+    def step_aside(self, run: Run) -> None:
+        """Give the run's slot back before its end: it waits for a child prompt, which may need that very slot."""
+        if not run.slotless:
+            run.slotless = True
+            self.release(run.prompt.lane)
 
     async def _run(self, run: Run) -> None:
         prompt = run.prompt

@@ -75,7 +75,8 @@ def test_every_parameter_has_its_place() -> None:
         logprobs=True,
         top_logprobs=3,
         user="ann",
-        extra={"logit_bias": {"5": 1}, "service_tier": "flex", "n": 3, "min_p": 0.25},
+        n=3,
+        extra={"logit_bias": {"5": 1}, "service_tier": "flex", "min_p": 0.25},
     )
     assert parameters(max_tokens=9, stop="x", n=1) == Parameters(max_tokens=9, stop=("x",))
 
@@ -234,7 +235,7 @@ def test_tools_of_every_kind() -> None:
         Tool("add", "adds", SCHEMA, strict=True),
         Tool("calc", extra={"type": "custom", "format": {"type": "grammar", "syntax": "lark", "definition": "x"}}),
     )
-    assert made.foreign_tools == (Foreign("openai.chat", {"type": "web_search", "x": 1}),)
+    assert made.foreign_tools == (Foreign("openai.chat", {"type": "web_search", "x": 1}, 2),)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_every_parameter_has_its_place() -> None:
         top_logprobs=2,
         extra={"logit_bias": {"5": 1}, "temperature": 0.25},
     )
-    made = body(call(parameters=parameters, user_ref="u1"), max_tokens="max_completion_tokens")
+    made = body(call(parameters=parameters, end_user_ref="u1"), max_tokens="max_completion_tokens")
     assert made["temperature"] == 0.25
     assert (made["top_p"], made["max_completion_tokens"], made["stop"], made["seed"]) == (0.5, 7, ["x"], 0)
     assert made["response_format"]["json_schema"]["schema"] == SCHEMA
@@ -136,10 +136,16 @@ def test_bad_input_names_its_field(fields: dict[str, Any], field: str) -> None:
     assert raised.value.message.startswith(f"{field}: ")
 
 
-def test_only_one_choice_can_be_translated() -> None:
-    assert "n" not in body(call(parameters=Parameters(extra={"n": 1})))
-    with pytest.raises(UnsupportedInput, match=r"^parameters\.extra\.n: "):
-        encode_request(call(parameters=Parameters(extra={"n": 2})))
+@pytest.mark.parametrize("name", ["n", "best_of"])
+def test_how_many_answers_there_are_is_not_for_extra_to_say(name: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"^parameters\.extra\.{name}: "):
+        encode_request(call(parameters=Parameters(extra={name: 2})))
+
+
+def test_the_best_of_several_is_asked_of_raw_texts_only() -> None:
+    asked = Parameters(best_of=3)
+    assert body(call(parameters=asked, capability=Capability.COMPLETION))["best_of"] == 3
+    assert "best_of" not in body(call(parameters=asked))
 
 
 def test_members_of_other_dialects_stay_away_and_unknown_ones_go_along() -> None:
@@ -160,7 +166,7 @@ def test_the_manners_of_services() -> None:
     assert thinking["reasoning"] == {"effort": "high", "max_tokens": 100}
     assert "reasoning_effort" not in thinking
     assert "name" not in body(call(messages=(Turn("user", "hi", name="ann"),)), names=False)["messages"][0]
-    assert body(call(parameters=Parameters(user="mine"), user_ref="theirs"))["user"] == "mine"
+    assert body(call(parameters=Parameters(user="mine"), end_user_ref="theirs"))["user"] == "mine"
 
 
 def test_developers_are_known_to_one_vendor_only() -> None:
@@ -291,7 +297,7 @@ def test_tools_that_run_elsewhere_are_refused() -> None:
 
 def test_files_join_the_parts_of_the_last_users_message() -> None:
     turns = (Turn("user", parts=(Text("a"), Text("b"))), Turn("assistant", "c"))
-    made = body(call(messages=turns, files=(Blob("i.png", "image/png", b"x"),)))
+    made = body(call(messages=turns, blobs=(Blob("i.png", "image/png", b"x"),)))
     assert [part["type"] for part in made["messages"][0]["content"]] == ["text", "text", "image_url"]
 
 

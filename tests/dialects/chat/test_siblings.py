@@ -47,7 +47,9 @@ def test_parameters_of_a_completion() -> None:
         logprobs=True,
         top_logprobs=3,
         user="u",
-        extra={"echo": True, "suffix": "s", "best_of": 2, "n": 2},
+        n=2,
+        best_of=2,
+        extra={"echo": True, "suffix": "s"},
     )
     (none,) = decode_completions(body(prompt="a", logprobs=0))
     assert (none.request.parameters.logprobs, none.request.parameters.top_logprobs) == (True, 0)
@@ -63,6 +65,8 @@ def test_parameters_of_a_completion() -> None:
         ({"prompt": [[1, 2]]}, "prompt[0]"),
         ({"prompt": ["a", 5]}, "prompt[1]"),
         ({"prompt": "a", "max_tokens": -1}, "max_tokens"),
+        ({"prompt": "a", "n": 0}, "n"),
+        ({"prompt": "a", "best_of": 1000}, "best_of"),
     ],
 )
 def test_wrong_completions(members: dict[str, Any], field: str) -> None:

@@ -67,7 +67,7 @@ def test_tools_and_the_choice_among_them() -> None:
         Tool("add", "adds", {"type": "object"}, True),
         Tool("b", extra={"cache_control": {"type": "ephemeral"}}),
     )
-    assert parameters.foreign_tools == (Foreign(DIALECT, search),)
+    assert parameters.foreign_tools == (Foreign(DIALECT, search, 1),)
     assert (parameters.tool_choice, parameters.parallel_tool_calls) == ("required", False)
 
 

@@ -169,7 +169,7 @@ def test_parts() -> None:
 
 
 def test_files_go_with_the_last_message() -> None:
-    made = sent(make_call(Turn("user", "what is it"), files=(Blob("a.png", "image/png", b"\x89PNG\r\n\x1a\n"),)))
+    made = sent(make_call(Turn("user", "what is it"), blobs=(Blob("a.png", "image/png", b"\x89PNG\r\n\x1a\n"),)))
     assert made["messages"][0]["content"][1]["source"] == {"type": "base64", "media_type": "image/png", "data": IMAGE}
 
 

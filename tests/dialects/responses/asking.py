@@ -33,6 +33,6 @@ def call(messages: tuple[Turn, ...], *, files: tuple[Blob, ...] = (), **paramete
         model="up",
         http=None,  # type: ignore[arg-type]  # nothing is sent here
         messages=messages,
-        files=files,
+        blobs=files,
         parameters=Parameters(**parameters),
     )

@@ -61,7 +61,7 @@ class Place:
 async def run_place(
     home: Path,
     *,
-    engines: Mapping[str, Engine[Any]] = MappingProxyType({}),
+    engines: Mapping[str, Engine[Any, Any]] = MappingProxyType({}),
     guard: Guard | None = None,
     **sections: Any,
 ) -> AsyncIterator[Place]:

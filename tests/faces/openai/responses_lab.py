@@ -18,7 +18,7 @@ ATTEMPT = 1_000_000
 
 
 @asynccontextmanager
-async def house(home: Path, **engines: Engine[Any]) -> AsyncIterator[Server]:
+async def house(home: Path, **engines: Engine[Any, Any]) -> AsyncIterator[Server]:
     """A server whose model `demo` is scripted; each of `engines` has a model of its name."""
     lab = {"lab": {"engine": "scripted", "slots": 8}}
     async with run_server(

@@ -78,7 +78,7 @@ async def test_a_key_makes_the_answer_one(place: Place) -> None:
         ({"input": " "}, "input"),
         ({"input": "x" * 100_001}, "input"),
         ({"response_format": "midi"}, "response_format"),
-        ({"stream_format": "sse"}, "stream_format"),
+        ({"stream_format": "midi"}, "stream_format"),
         ({"speed": 9}, "speed"),
         ({"voice": 5}, "voice"),
     ],

@@ -59,7 +59,7 @@ async def place(tmp_path: Path, slow: Slow) -> AsyncIterator[Place]:
     names = ("scripted", "talker", "slow")
     connections: dict[str, Any] = {name: {"engine": name} for name in names}
     models = {name if name != "scripted" else "demo": {"connection": name} for name in names}
-    engines: dict[str, Engine[Any]] = {"talker": Talker(), "slow": slow}
+    engines: dict[str, Engine[Any, Any]] = {"talker": Talker(), "slow": slow}
     async with run_place(tmp_path, engines=engines, connections=connections, models=models) as one:
         yield one
 

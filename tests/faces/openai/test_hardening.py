@@ -10,7 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
+from anthropic import AsyncAnthropic, BadRequestError, NotFoundError
 
 from promptd.faces.asgi import ABORT
 from promptd.faces.live import Live
@@ -19,6 +21,7 @@ from tests.faces.client import Http, read_head
 from tests.faces.conftest import Server, installed, run_server
 
 WORD = "forbiddenword"
+FUNCTION = {"type": "function", "function": {"name": "add"}}
 CHAT, MESSAGES, RESPONSES, COMPLETIONS = "/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/completions"
 
 
@@ -100,6 +103,56 @@ async def test_nothing_there(server: Server) -> None:
         if method != "HEAD":
             kind = answer.json["error"]["type"]
             assert kind == ("not_found_error" if path.startswith(MESSAGES) else "invalid_request_error")
+
+
+async def test_each_vendors_client_is_told_in_its_own_shape(server: Server) -> None:
+    version = {"anthropic-version": "2023-06-01"}
+    places = (
+        ("GET", "/v1/nothing", 404, "not_found_error"),
+        ("POST", "/v1/complete", 404, "not_found_error"),
+        ("PUT", "/v1/chat/completions", 405, "invalid_request_error"),
+        ("GET", "/v1/models/none", 404, "not_found_error"),
+    )
+    for method, path, status, kind in places:
+        told = await server.http.call(method, path, headers=version)
+        assert (told.status, told.json["type"], told.json["error"]["type"]) == (status, "error", kind)
+        assert told.headers["request-id"] == told.json["request_id"]
+        usual = await server.http.call(method, path)
+        assert (usual.status, usual.json["error"]["type"]) == (status, "invalid_request_error")
+        assert "type" not in usual.json
+    stranger = await server.http.of("wrong").get("/v1/models", headers=version)
+    assert (stranger.status, stranger.json["error"]["type"]) == (401, "authentication_error")
+    async with AsyncAnthropic(
+        api_key=server.http.key, base_url=f"http://127.0.0.1:{server.port}", max_retries=0
+    ) as client:
+        with pytest.raises(NotFoundError) as missing:
+            await client.messages.batches.list()
+        assert missing.value.type == "not_found_error"
+        with pytest.raises(NotFoundError) as missing:
+            await client.models.retrieve("none")
+        assert missing.value.type == "not_found_error"
+
+
+async def test_what_is_not_translated_is_named_as_its_caller_wrote_it(server: Server, upstream: ModelServer) -> None:
+    place = f"http://127.0.0.1:{server.port}"
+    said: list[Any] = [{"role": "user", "content": "hello"}]
+    async with openai.AsyncOpenAI(api_key=server.http.key, base_url=f"{place}/v1", max_retries=0) as client:
+        asked: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"n": 2}, "n"),
+            ({"web_search_options": {"search_context_size": "high"}}, "web_search_options.search_context_size"),
+            ({"tools": [FUNCTION, {"type": "code_interpreter"}]}, "tools[1]"),
+        )
+        for members, param in asked:
+            with pytest.raises(openai.BadRequestError) as refused:
+                await client.chat.completions.create(model="claude", messages=said, **members)
+            assert (refused.value.param, refused.value.code) == (param, "unsupported_parameter")
+    async with AsyncAnthropic(api_key=server.http.key, base_url=place, max_retries=0) as other:
+        search: Any = {"type": "web_search_20250305", "name": "web_search"}
+        own: Any = {"name": "add", "input_schema": {"type": "object"}}
+        with pytest.raises(BadRequestError, match=r"tools\[2\]: web_search_20250305"):
+            await other.messages.create(
+                model="gpt", max_tokens=5, messages=said, tools=[own, own | {"name": "b"}, search]
+            )
 
 
 async def test_heads_have_no_body(server: Server) -> None:

@@ -107,7 +107,7 @@ async def test_edits_under_a_key(place: Place) -> None:
         ({"size": "0x8"}, "size"),
         ({"response_format": "png"}, "response_format"),
         ({"output_format": "gif"}, "output_format"),
-        ({"stream": True}, "stream"),
+        ({"stream": "yes"}, "stream"),
     ],
 )
 async def test_what_is_wrong_is_named(place: Place, change: dict[str, Any], param: str) -> None:
@@ -119,8 +119,11 @@ async def test_edits_that_can_not_be(place: Place) -> None:
     client = place.client()
     picture = ("a.png", media.png("before"))
     with pytest.raises(openai.BadRequestError) as refused:
-        await client.images.edit(model="demo", image=picture, mask=picture, prompt="x")
+        await client.images.edit(model="demo", image=picture, prompt="x", extra_body={"mask": "no file"})
     assert refused.value.param == "mask"
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.images.edit(model="demo", image=picture, prompt="x", extra_body={"stream": "yes"})
+    assert refused.value.param == "stream"
     with pytest.raises(openai.BadRequestError) as refused:
         await client.images.edit(model="demo", image=("a.txt", b"no image"), prompt="x")
     assert refused.value.param == "files[0]"

@@ -80,7 +80,7 @@ async def run_call(
     http: HttpClient,
     url: str,
     headers: Mapping[str, str],
-    call: Call[Any],
+    call: Call[Any, Any],
     *,
     timeouts: Timeouts = _DEFAULT_TIMEOUTS,
     max_bytes: int = MAX_BYTES,

@@ -18,7 +18,7 @@ from promptd.dialects.chat import wrong
 from promptd.dialects.chat.ends import wire_reason, wire_usage
 from promptd.dialects.chat.errors import error_event
 
-_MOST: Final = 128  # prompts of one request
+_MOST: Final = 128  # prompts of one request, and choices for each
 _encode = msgspec.json.Encoder().encode
 
 
@@ -41,7 +41,8 @@ class _Body(Struct, frozen=True):
     frequency_penalty: float | None = None
     logprobs: Annotated[int, Meta(ge=0, le=100)] | bool | None = None
     user: str | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    n: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
+    best_of: Annotated[int, Meta(ge=1, le=_MOST)] | None = None
 
 
 _decode = msgspec.json.Decoder(_Body)
@@ -76,8 +77,6 @@ def decode_completions(body: bytes) -> tuple[Asked, ...]:
 
 def _parameters(asked: _Body, body: dict[str, Any]) -> Parameters:
     extra = {name: value for name, value in body.items() if name not in _KNOWN and value is not None}
-    if asked.n is not None and asked.n != 1:
-        extra["n"] = asked.n
     told = asked.logprobs is not None and asked.logprobs is not False
     return Parameters(
         temperature=asked.temperature,
@@ -91,6 +90,8 @@ def _parameters(asked: _Body, body: dict[str, Any]) -> Parameters:
         logprobs=True if told else None,
         top_logprobs=int(asked.logprobs or 0) if told else None,
         user=asked.user,
+        n=asked.n or 1,
+        best_of=asked.best_of,
         extra=extra,
     )
 

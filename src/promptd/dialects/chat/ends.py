@@ -62,8 +62,12 @@ class Counts(Struct, frozen=True):
     prompt_cache_hit_tokens: int | None = None  #: DeepSeek's `cached_tokens`
 
     def usage(self) -> Usage:
-        taken, given = max(0, self.prompt_tokens or 0), max(0, self.completion_tokens or 0)
+        taken, given = self.prompt_tokens or 0, self.completion_tokens or 0
         read, thought = self.prompt_tokens_details, self.completion_tokens_details
+        plain = read is None and thought is None and not self.prompt_cache_hit_tokens
+        if plain and taken + given == self.total_tokens and taken >= 0 <= given:
+            return Usage(taken, given)  # most services say no more
+        taken, given = max(0, taken), max(0, given)
         # some services count thought in the total alone
         given = max(given, (self.total_tokens or 0) - taken) if given else given
         return Usage(

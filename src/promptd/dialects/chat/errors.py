@@ -38,7 +38,7 @@ _CODES: Final[tuple[tuple[type[PromptdError], str], ...]] = (
     (RateLimited, "rate_limit_exceeded"),
 )
 #: how engines name the member that they can't take; what is ours to add is taken off
-_MEMBER: Final = re.compile(r"(?:parameters\.(?:extra\.)?)?([\w.\[\]]+): ")
+_MEMBER: Final = re.compile(r"(?:parameters\.(?:image\.|speech\.)?(?:extra\.)?)?([\w.\[\]]+): ")
 
 
 def error_object(error: PromptdError) -> dict[str, Any]:

@@ -207,7 +207,7 @@ def _parameters(asked: _Body, unknown: dict[str, Any] | None) -> Parameters:
         extra |= {name: value for name, value in unknown.items() if name not in _BODY and value is not None}
     changes: dict[str, Any] = {}
     if asked.n is not None and asked.n != 1:
-        extra["n"] = asked.n
+        changes["n"] = asked.n
     if asked.safety_identifier is not None:
         if asked.user is None:
             changes["user"] = asked.safety_identifier

@@ -19,7 +19,7 @@ from promptd.dialects.chat.tools import encode_tools
 from promptd.dialects.media import data_uri
 
 #: members that `parameters.extra` must not touch: the answer's shape hangs on them
-_RESERVED: Final = frozenset({"model", "messages", "input", "stream", "stream_options"})
+_RESERVED: Final = frozenset({"model", "messages", "input", "stream", "stream_options", "n", "best_of"})
 
 #: members that only other dialects have; this service may refuse what it does not know
 _ELSEWHERE: Final = frozenset(
@@ -67,13 +67,13 @@ _SOUNDS: Final = {
 }
 
 
-def capability_of(call: Call[Any]) -> Capability:
+def capability_of(call: Call[Any, Any]) -> Capability:
     """What is really asked: a raw `template` makes any chat a completion."""
     templated = call.parameters.template is not None and call.capability is Capability.CHAT
     return Capability.COMPLETION if templated else call.capability
 
 
-def encode_request(call: Call[Any], *, stream: bool = True, manners: Manners = _EVERY_SERVICE) -> bytes:
+def encode_request(call: Call[Any, Any], *, stream: bool = True, manners: Manners = _EVERY_SERVICE) -> bytes:
     """Raises `InvalidInput`, `UnsupportedInput` with the field's name."""
     capability = capability_of(call)
     parameters = call.parameters
@@ -84,7 +84,7 @@ def encode_request(call: Call[Any], *, stream: bool = True, manners: Manners = _
         body["input"] = call.texts
     else:
         if capability is Capability.COMPLETION:
-            if call.files:
+            if call.blobs:
                 raise UnsupportedInput("files: a raw text takes none")
             body["prompt"] = _raw_prompt(call)
             body |= _sampling(parameters, "max_tokens", manners, raw=True)
@@ -101,7 +101,7 @@ def encode_request(call: Call[Any], *, stream: bool = True, manners: Manners = _
             body["stream"] = True
             if manners.stream_usage:
                 body["stream_options"] = {"include_usage": True}
-    user = parameters.user or call.user_ref
+    user = parameters.user or call.end_user_ref
     if user is not None:
         body["user"] = user
     body |= _extra(parameters.extra, manners)
@@ -117,19 +117,16 @@ def _extra(extra: dict[str, Any], manners: Manners) -> dict[str, Any]:
     for name in extra:
         if name in _RESERVED:
             raise InvalidInput(f"parameters.extra.{name}: this field can't be set here")
-    if extra.get("n", 1) != 1:
-        raise UnsupportedInput("parameters.extra.n: only one choice can be made here")
     told = {
         name: value
         for name, value in extra.items()
-        if name != "n"
-        and (name not in _ELSEWHERE or name in manners.taken or (name == "reasoning" and manners.reasoning))
+        if name not in _ELSEWHERE or name in manners.taken or (name == "reasoning" and manners.reasoning)
     }
     tier = told.get("service_tier")
     return told | {"service_tier": _TIERS[tier]} if isinstance(tier, str) and tier in _TIERS else told
 
 
-def _raw_prompt(call: Call[Any]) -> str:
+def _raw_prompt(call: Call[Any, Any]) -> str:
     asked = next((text_of(turn) for turn in reversed(call.messages) if turn.role == "user"), None)
     if asked is None:
         raise InvalidInput("messages: expected a user's message")
@@ -140,7 +137,7 @@ def _raw_prompt(call: Call[Any]) -> str:
 # ------------------------------------------------------------------ messages
 
 
-def _messages(call: Call[Any], manners: Manners) -> list[dict[str, Any]]:
+def _messages(call: Call[Any, Any], manners: Manners) -> list[dict[str, Any]]:
     """The conversation; files that came along are parts of the last user's message."""
     messages: list[dict[str, Any]] = []
     shown: list[dict[str, Any]] = []  # what tools gave besides text, which only a user may show here
@@ -156,13 +153,13 @@ def _messages(call: Call[Any], manners: Manners) -> list[dict[str, Any]]:
             messages.append(message)
     if shown:
         messages.append({"role": "user", "content": shown})
-    if call.files:
+    if call.blobs:
         last = next((message for message in reversed(messages) if message["role"] == "user"), None)
         if last is None:
             raise InvalidInput("messages: expected a user's message for the files to go with")
         content = last["content"]
         text = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
-        last["content"] = [*text, *[_file(index, blob) for index, blob in enumerate(call.files)]]
+        last["content"] = [*text, *[_file(index, blob) for index, blob in enumerate(call.blobs)]]
     return messages
 
 
@@ -259,6 +256,7 @@ def _sampling(parameters: Parameters, max_tokens: str, manners: Manners, *, raw:
     if raw:
         if parameters.logprobs:
             fields["logprobs"] = 1 if parameters.top_logprobs is None else parameters.top_logprobs
+        fields["best_of"] = parameters.best_of
     else:
         fields["logprobs"] = parameters.logprobs
         fields["top_logprobs"] = parameters.top_logprobs
@@ -280,6 +278,8 @@ def _ask_for_form(parameters: Parameters, body: dict[str, Any], manners: Manners
     if schema is None:
         if parameters.json_object:
             body["response_format"] = {"type": "json_object"}
+    elif manners.developer and schema.get("type", "object") != "object":
+        pass  # OpenAI itself takes objects only; the answer is checked afterwards
     elif manners.schemas:
         strict = True if parameters.schema_strict is None else parameters.schema_strict
         named = {"name": parameters.schema_name or "answer", "strict": strict, "schema": schema}

@@ -11,9 +11,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from promptd.core.content import Foreign, Tool
-from promptd.core.errors import InvalidRequest, UnsupportedInput
+from promptd.core.errors import InvalidRequest
 from promptd.core.parameters import Parameters
-from promptd.dialects.offers import allowed, is_custom
+from promptd.dialects.offers import allowed, is_custom, refused
 
 DIALECT: Final = "openai.chat"
 _CHOICES: Final = frozenset({"auto", "none", "required"})
@@ -63,7 +63,7 @@ def decode_tools(
         elif kind == "custom":
             found.append(_custom(_object(item, "custom", where), f"{where}.custom"))
         elif isinstance(kind, str):
-            foreign.append(Foreign(DIALECT, item))
+            foreign.append(Foreign(DIALECT, item, place))
         else:
             raise InvalidRequest(field=f"{where}.type", expected="a string")
     found += [_function(item, f"functions[{place}]") for place, item in enumerate(functions or ())]
@@ -162,8 +162,7 @@ def encode_tools(parameters: Parameters) -> dict[str, Any]:
     tools = [_encode_tool(tool) for tool in offered]
     for place, foreign in enumerate(foreigners):
         if foreign.dialect != DIALECT:
-            kind = str(foreign.value.get("type", "tool"))[:80]
-            raise UnsupportedInput(f"parameters.foreign_tools[{place}]: {kind} of {foreign.dialect} does not run here")
+            raise refused(foreign, place)
         tools.append(foreign.value)
     if not tools:
         return {}

@@ -47,7 +47,7 @@ _REQUESTS_ELSEWHERE: Final = frozenset(
 )
 
 
-def encode_request(call: Call[Any], *, stream: bool, manners: Manners = _THE_VENDORS) -> bytes:
+def encode_request(call: Call[Any, Any], *, stream: bool, manners: Manners = _THE_VENDORS) -> bytes:
     """The body of `POST /v1/messages`.
 
     Raises `UnsupportedInput` and `InvalidInput` for what the service can't be asked; both name the field.
@@ -83,7 +83,7 @@ def encode_request(call: Call[Any], *, stream: bool, manners: Manners = _THE_VEN
             body["thinking"] = thought.thinking
         if thought.config:
             body["output_config"] = thought.config
-        user = parameters.user or call.user_ref
+        user = parameters.user or call.end_user_ref
         if user:
             body["metadata"] = {"user_id": user}
         tier = parameters.extra.get("service_tier")
@@ -131,7 +131,7 @@ def _form(parameters: Parameters, *, native: bool) -> tuple[dict[str, Any] | Non
 # ------------------------------------------------------------------ conversation
 
 
-def _conversation(call: Call[Any], manners: Manners) -> tuple[list[Block], list[dict[str, Any]]]:
+def _conversation(call: Call[Any, Any], manners: Manners) -> tuple[list[Block], list[dict[str, Any]]]:
     system: list[Block] = []
     messages: list[dict[str, Any]] = []
     for place, turn in enumerate(call.messages):
@@ -149,7 +149,7 @@ def _conversation(call: Call[Any], manners: Manners) -> tuple[list[Block], list[
             blocks += [_tool_use(made, f"{where}.tool_calls[{at}]") for at, made in enumerate(turn.tool_calls)]
             extra = {name: value for name, value in turn.extra.items() if name not in _TURNS_ELSEWHERE}
             _add(messages, turn.role, blocks, extra)
-    files = [encode_blob(blob, f"files[{place}]") for place, blob in enumerate(call.files)]
+    files = [encode_blob(blob, f"files[{place}]") for place, blob in enumerate(call.blobs)]
     _add(messages, "user", files, {})
     if not messages:
         # instructions alone are what the caller asks

@@ -7,12 +7,13 @@ from typing import Any, Final
 from msgspec import Struct
 
 from promptd.core.content import Foreign, Tool
-from promptd.core.errors import InvalidRequest, UnsupportedInput
+from promptd.core.errors import InvalidRequest
 from promptd.core.parameters import Parameters
 from promptd.dialects import fields
 from promptd.dialects.messages.blocks import DIALECT
 from promptd.dialects.messages.customs import INPUT
-from promptd.dialects.offers import allowed, is_custom
+from promptd.dialects.offers import allowed, is_custom, refused
+from promptd.dialects.searching import messages_search
 
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 _TYPES: Final = {"auto": "auto", "required": "any", "none": "none"}
@@ -45,7 +46,7 @@ def decode_tools(body: dict[str, Any]) -> Offer:
         if kind is None or kind == "custom":
             tools.append(_tool(item, where))
         elif type(kind) is str:
-            foreign.append(Foreign(DIALECT, item))
+            foreign.append(Foreign(DIALECT, item, place))
         else:
             raise InvalidRequest(field=where + "type", expected="a string")
     choice, parallel = _choice(fields.mapping(body, "tool_choice"))
@@ -82,9 +83,11 @@ def encode_tools(parameters: Parameters) -> dict[str, Any]:
     tools = [_encode_tool(tool) for tool in offered]
     for place, foreign in enumerate(foreigners):
         if foreign.dialect != DIALECT:
-            kind = str(foreign.value.get("type", "tool"))[:80]
-            raise UnsupportedInput(f"parameters.foreign_tools[{place}]: {kind} of {foreign.dialect} does not run here")
+            raise refused(foreign, place)
         tools.append(foreign.value)
+    search = messages_search(parameters)
+    if search is not None:
+        tools.append(search)
     if not tools:
         return {}
     choice = parameters.tool_choice

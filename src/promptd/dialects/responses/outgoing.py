@@ -38,7 +38,7 @@ _BUDGETS: Final = ((0, "none"), (2048, "low"), (8192, "medium"))
 
 
 def encode_request(
-    call: Call[Any], *, stream: bool, thoughts: Thoughts = "sealed", without: Collection[str] = ()
+    call: Call[Any, Any], *, stream: bool, thoughts: Thoughts = "sealed", without: Collection[str] = ()
 ) -> bytes:
     """The body. `without` names members that the service refuses.
 
@@ -52,8 +52,8 @@ def encode_request(
     if turns and turns[0].role == "system" and not turns[0].parts and len(turns) > 1:
         body["instructions"], turns = turns[0].content, turns[1:]
     items = encode_items(turns, thoughts=thoughts)
-    if call.files:
-        _attach(items, [encode_blob(blob, f"files[{place}]") for place, blob in enumerate(call.files)])
+    if call.blobs:
+        _attach(items, [encode_blob(blob, f"files[{place}]") for place, blob in enumerate(call.blobs)])
     body |= {"input": items, "store": False, "stream": stream}
     body |= _parameters(parameters, _include(call))
     body |= {name: value for name, value in parameters.extra.items() if name not in _ELSEWHERE}
@@ -63,8 +63,8 @@ def encode_request(
         del body["context_management"]
     if parameters.user is not None:
         body.setdefault("safety_identifier", parameters.user)
-    elif call.user_ref is not None:
-        body.setdefault("safety_identifier", call.user_ref)
+    elif call.end_user_ref is not None:
+        body.setdefault("safety_identifier", call.end_user_ref)
     for name in without:
         body.pop(name, None)
     try:
@@ -91,12 +91,13 @@ def _parameters(parameters: Parameters, include: list[str]) -> dict[str, Any]:
     reasoning: dict[str, Any] = dict(given) if isinstance(given, dict) else {}
     if (effort := _effort(parameters)) is not None:
         reasoning["effort"] = effort
+    tools = encode_tools(parameters)
     fields: dict[str, Any] = {
         "temperature": parameters.temperature,
         "top_p": parameters.top_p,
         "max_output_tokens": parameters.max_tokens,
-        "tools": encode_tools(parameters) or None,
-        "tool_choice": encode_tool_choice(parameters) if parameters.tools or parameters.foreign_tools else None,
+        "tools": tools or None,
+        "tool_choice": encode_tool_choice(parameters) if tools else None,
         "parallel_tool_calls": parameters.parallel_tool_calls,
         "text": encode_text(parameters) or None,
         "reasoning": reasoning or None,
@@ -118,7 +119,7 @@ def _effort(parameters: Parameters) -> str | None:
     return next((effort for most, effort in _BUDGETS if budget <= most), "high")
 
 
-def _include(call: Call[Any]) -> list[str]:
+def _include(call: Call[Any, Any]) -> list[str]:
     """What the answer shall hold besides. Models that don't think refuse to be asked for sealed thoughts."""
     parameters = call.parameters
     given = parameters.extra.get("include")

@@ -292,7 +292,7 @@ async def run(
     http: HttpClient,
     url: str,
     headers: Mapping[str, str],
-    call: Call[Any],
+    call: Call[Any, Any],
     *,
     timeouts: Timeouts = _DEFAULT_TIMEOUTS,
     max_bytes: int = MAX_BYTES,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from promptd.core.content import Foreign, Tool
-from promptd.core.errors import InvalidRequest, UnsupportedInput
+from promptd.core.errors import InvalidRequest
 from promptd.core.parameters import Parameters
 from promptd.dialects import fields
-from promptd.dialects.offers import is_custom
+from promptd.dialects.offers import is_custom, refused
 from promptd.dialects.responses.parts import DIALECT
+from promptd.dialects.searching import responses_search
 
 _MODES: Final = ("auto", "none", "required")
 _ELSEWHERE: Final = frozenset({"cache_control", "eager_input_streaming", "input_examples"})
@@ -29,7 +30,7 @@ def decode_tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], tuple[Foreign,
             tools.append(Tool(name, words, extra={"type": kind, **fields.rest(tool)}))
             continue
         if kind != "function":
-            foreign.append(Foreign(DIALECT, {"type": kind, **fields.rest(tool)}))
+            foreign.append(Foreign(DIALECT, {"type": kind, **fields.rest(tool)}, place))
             continue
         tools.append(
             Tool(
@@ -64,7 +65,12 @@ def decode_tool_choice(body: dict[str, Any]) -> tuple[str | None, Any]:
 def encode_tools(parameters: Parameters) -> list[dict[str, Any]]:
     """Raises `UnsupportedInput` for a tool that another dialect's service runs."""
     tools = [encode_tool(tool) for tool in parameters.tools]
-    return tools + [_foreign(tool, place) for place, tool in enumerate(parameters.foreign_tools)]
+    for place, foreign in enumerate(parameters.foreign_tools):
+        if foreign.dialect != DIALECT:
+            raise refused(foreign, place)
+        tools.append(foreign.value)
+    search = responses_search(parameters)
+    return tools if search is None else [*tools, search]
 
 
 def encode_tool(tool: Tool) -> dict[str, Any]:
@@ -83,13 +89,6 @@ def encode_tool(tool: Tool) -> dict[str, Any]:
         "strict": bool(tool.strict),
     }
     return function | extra if extra else function
-
-
-def _foreign(tool: Foreign, place: int) -> dict[str, Any]:
-    if tool.dialect == DIALECT:
-        return tool.value
-    kind = str(tool.value.get("type", "tool"))[:80]
-    raise UnsupportedInput(f"tools[{place}]: a {kind} of {tool.dialect} can't be offered by this service")
 
 
 def encode_tool_choice(parameters: Parameters) -> Any:

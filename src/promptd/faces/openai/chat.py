@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Final
+
 from msgspec.structs import replace
 
 from promptd.core.model import Mode, Native, Prompt, Submission
@@ -10,26 +13,15 @@ from promptd.dialects.asked import Asked
 from promptd.faces.gateway import Ask, Gateway
 
 DIALECT = "openai.chat"
+_ATTACHED: Final = Mode.ATTACHED
 
 
 async def chat_completions(gateway: Gateway, ask: Ask) -> None:
     body = await gateway.body(ask)
     asked = chat.decode_request(body)
-    functions = chat.FUNCTIONS in asked.request.echo
     submission = gateway.idempotent(ask, submission_of(gateway, ask, asked, body), body)
     if asked.stream:
-        model = asked.model or ""
-
-        def writer(prompt: Prompt) -> chat.Writer:
-            return chat.Writer(
-                id=prompt.id,
-                model=model or prompt.model,
-                created=prompt.created,
-                usage=asked.usage,
-                functions=functions,
-            )
-
-        await gateway.stream(ask, submission, writer)
+        await gateway.stream(ask, submission, partial(_writer, asked))
         return
     whole = await gateway.whole(ask, submission)
     prompt = whole.prompt
@@ -38,9 +30,19 @@ async def chat_completions(gateway: Gateway, ask: Ask) -> None:
         id=prompt.id,
         model=asked.model or prompt.model,
         created=prompt.created,
-        functions=functions,
+        functions=chat.FUNCTIONS in asked.request.echo,
     )
     await gateway.reply(ask, body, prompt)
+
+
+def _writer(asked: Asked, prompt: Prompt) -> chat.Writer:
+    return chat.Writer(
+        id=prompt.id,
+        model=asked.model or prompt.model,
+        created=prompt.created,
+        usage=asked.usage,
+        functions=chat.FUNCTIONS in asked.request.echo,
+    )
 
 
 def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Submission:
@@ -48,10 +50,10 @@ def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Subm
         caller=ask.caller,
         request=replace(asked.request, unchecked=True),
         model=asked.model,
-        mode=Mode.ATTACHED,
+        mode=_ATTACHED,
         capability=asked.capability,
         prefix="chatcmpl",
-        native=Native(DIALECT, body, asked.stream, asked.usage),
+        native=Native(DIALECT, body, asked.stream, asked.usage, asked.model),
         keep=asked.keep,
         affinity=gateway.affinity(ask, asked.request),
     )

@@ -85,13 +85,14 @@ class _Choices:
 
     def __init__(self, given: Sequence[Asked]) -> None:
         """Raises `InvalidRequest`."""
-        extra = dict(given[0].request.parameters.extra)
-        number, echo = extra.pop("n", 1), extra.pop("echo", False) is True
+        asked = given[0].request.parameters
+        number, extra = asked.n, dict(asked.extra)
+        echo = extra.pop("echo", False) is True
         if number * len(given) > _MOST:
             raise InvalidRequest(field="n", expected=f"at most {_MOST} choices for all prompts together")
-        if echo and given[0].request.parameters.logprobs:
+        if echo and asked.logprobs:
             raise InvalidRequest(field="echo", expected="false, where `logprobs` are asked for")
-        parameters = replace(given[0].request.parameters, extra=extra)
+        parameters = replace(asked, n=1, extra=extra)
         self.asked = tuple(
             replace(one, request=replace(one.request, parameters=parameters)) for one in given for _ in range(number)
         )

@@ -18,6 +18,7 @@ from promptd.core.parameters import ImageParameters, Parameters
 from promptd.dialects.chat import wrong
 from promptd.faces.asgi import encode, path_params
 from promptd.faces.gateway import Ask, Gateway, Whole
+from promptd.faces.openai.image_stream import ImageWriter, image_usage
 from promptd.faces.openai.inputs import Inputs, blobs_of, keep
 from promptd.faces.openai.table import Table
 from promptd.faces.serve_file import Sending
@@ -38,6 +39,7 @@ class _Body(Struct, frozen=True):
     response_format: str | None = None
     output_format: str | None = None
     stream: bool | None = None
+    partial_images: Annotated[int, Meta(ge=0, le=3)] | None = None
     user: str | None = None
 
 
@@ -50,23 +52,34 @@ def endpoints(filed: Filed) -> Table:
     async def generations(gateway: Gateway, ask: Ask) -> None:
         raw = await gateway.body(ask)
         body = wrong.decode(_decoder, raw)
-        submission = _submission(ask, body, wrong.decode(_untyped, raw), ())
-        whole = await gateway.whole(ask, gateway.idempotent(ask, submission, raw))
-        await _answer(gateway, ask, filed, body, whole)
+        members = wrong.decode(_untyped, raw)
+        submission = gateway.idempotent(ask, _submission(ask, body, members, ()), raw)
+        if body.stream:
+            await gateway.stream(ask, _attached(submission), ImageWriter("image_generation", members).begun)
+            return
+        await _answer(gateway, ask, filed, body, await gateway.whole(ask, submission))
 
     async def edits(gateway: Gateway, ask: Ask) -> None:
         inputs = Inputs(gateway, ask, filed)
         await inputs.read("image", "image[]", "mask")
         try:
-            members, files = _members(inputs)
+            members, files, mask = _members(inputs)
             body = _converted(members)
-            submission = _submission(ask, body, members, files)
+            submission = _submission(ask, body, members, files, mask)
             # a form has another boundary each time; what it says is the same
             told = encode([members, [upload.digest for some in inputs.files.values() for upload in some]])
             submission = gateway.idempotent(ask, submission, told)
+            if body.stream:
+                submission = _attached(submission)
         except BaseException:
             await inputs.dismiss()
             raise
+        if body.stream:
+            try:
+                await gateway.stream(ask, submission, ImageWriter("image_edit", members).begun)
+            finally:
+                await inputs.dismiss()
+            return
         await _answer(gateway, ask, filed, body, await inputs.whole(submission))
 
     return {("POST", "/v1/images/generations"): generations, ("POST", "/v1/images/edits"): edits}
@@ -93,21 +106,30 @@ def open_endpoints(gateway: Gateway, filed: Filed) -> Mapping[tuple[str, str], A
 # ---------------------------------------------------------------- what is asked
 
 
-def _members(inputs: Inputs) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Of a form: its fields, numbers as numbers; and the images to begin with. Raises `InvalidRequest`."""
-    if "mask" in inputs.files:
-        raise InvalidRequest(field="mask", expected="none: the models of this server take no mask")
+def _members(inputs: Inputs) -> tuple[dict[str, Any], tuple[str, ...], int | None]:
+    """Of a form: its fields, numbers as numbers; its files, the images first; and which one is the mask.
+
+    Raises `InvalidRequest`.
+    """
     files = [upload.id for name in ("image", "image[]") for upload in inputs.files.get(name, ())]
     if not files:
         raise InvalidRequest(field="image", expected="at least one image")
+    masks = [upload.id for upload in inputs.files.get("mask", ())]
+    if len(masks) > 1 or "mask" in inputs.form.fields:
+        raise InvalidRequest(field="mask", expected="one file")
     members: dict[str, Any] = {}
     for name in inputs.form.fields:
         text = inputs.form.text(name) or ""
-        is_number = name in ("n", "output_compression") and text.isascii() and text.isdigit() and len(text) < 10
+        is_number = (
+            name in ("n", "output_compression", "partial_images")
+            and text.isascii()
+            and text.isdigit()
+            and len(text) < 10
+        )
         members[name] = int(text) if is_number else text
-    if members.get("stream") == "false":
-        del members["stream"]
-    return members, tuple(files)
+    if "stream" in members:
+        members["stream"] = {"true": True, "false": False}.get(str(members["stream"]).lower(), members["stream"])
+    return members, (*files, *masks), len(files) if masks else None
 
 
 def _converted(members: dict[str, Any]) -> _Body:
@@ -117,12 +139,23 @@ def _converted(members: dict[str, Any]) -> _Body:
         raise wrong.invalid(error) from None
 
 
-def _submission(ask: Ask, body: _Body, members: dict[str, Any], files: tuple[str, ...]) -> Submission:
+def _attached(submission: Submission) -> Submission:
+    """Raises `InvalidRequest` where the prompt outlives its line: what it shows on the way is not kept."""
+    if submission.mode is not Mode.ATTACHED:
+        raise InvalidRequest(field="stream", expected="false, where images come with an Idempotency-Key")
+    return submission
+
+
+def _submission(
+    ask: Ask, body: _Body, members: dict[str, Any], files: tuple[str, ...], mask: int | None = None
+) -> Submission:
     """Raises `InvalidRequest`."""
     if not body.prompt.strip():
         raise InvalidRequest(field="prompt", expected="a text")
-    if body.stream:
-        raise InvalidRequest(field="stream", expected="false: images come when they are whole")
+    if body.stream and body.response_format == "url":
+        raise InvalidRequest(field="response_format", expected="b64_json on a stream")
+    if body.partial_images and not body.stream:
+        raise InvalidRequest(field="partial_images", expected="none, unless stream is true")
     if body.response_format not in (None, "b64_json", "url"):
         raise InvalidRequest(field="response_format", expected="b64_json or url")
     if body.output_format is not None and body.output_format not in _FORMATS:
@@ -139,6 +172,8 @@ def _submission(ask: Ask, body: _Body, members: dict[str, Any], files: tuple[str
         width=width,
         height=height,
         format=_FORMATS[body.output_format] if body.output_format is not None else None,
+        mask=mask,
+        partial_images=body.partial_images or None,
         extra=extra,
     )
     return Submission(
@@ -172,12 +207,7 @@ async def _answer(gateway: Gateway, ask: Ask, filed: Filed, body: _Body, whole: 
         if (value := getattr(body, name)) is not None:
             answer[name] = value
     if usage != Usage():
-        answer["usage"] = {
-            "input_tokens": usage.input_tokens,
-            "input_tokens_details": {"image_tokens": 0, "text_tokens": usage.input_tokens},
-            "output_tokens": usage.output_tokens,
-            "total_tokens": usage.input_tokens + usage.output_tokens,
-        }
+        answer["usage"] = image_usage(usage)
     await gateway.reply(ask, encode(answer), prompt)
 
 

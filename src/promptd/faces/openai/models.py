@@ -11,6 +11,7 @@ from promptd.dialects import messages
 from promptd.faces.asgi import encode
 from promptd.faces.gateway import Ask, Gateway
 from promptd.faces.openai.table import Table, count, identifier, query
+from promptd.faces.vendors import is_anthropic
 
 _CREATED: Final = 0  # nobody knows
 _PAGE: Final = 20
@@ -19,7 +20,7 @@ _MOST: Final = 1000
 
 async def list_models(gateway: Gateway, ask: Ask) -> None:
     names = _names(gateway, ask.caller)
-    if _is_other_vendor(ask):
+    if is_anthropic(ask):
         wanted = query(ask)
         await gateway.reply(
             ask,
@@ -40,12 +41,7 @@ async def get_model(gateway: Gateway, ask: Ask) -> None:
     found = _names(gateway, ask.caller).get(name)
     if found is None:
         raise UnknownModel(f"The model {name[:200]!r} does not exist or you do not have access to it.", field="model")
-    await gateway.reply(ask, encode(messages.model_object(name) if _is_other_vendor(ask) else _view(name, found)))
-
-
-def _is_other_vendor(ask: Ask) -> bool:
-    """Whether a client of Anthropic's asks, whose API has the same path."""
-    return b"anthropic-version" in ask.headers
+    await gateway.reply(ask, encode(messages.model_object(name) if is_anthropic(ask) else _view(name, found)))
 
 
 def _names(gateway: Gateway, caller: Caller) -> dict[str, str]:

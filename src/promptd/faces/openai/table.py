@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from promptd.core.errors import InvalidRequest
 from promptd.faces import Mount
 from promptd.faces.asgi import path_params
-from promptd.faces.gateway import Ask, Gateway, Handler
+from promptd.faces.gateway import Ask, Handler
 
 Table = Mapping[tuple[str, str], Handler]  #: by method and path; a part of the path may be `{id}` or `{id:path}`
 _ITEM: Final = "{id}"
@@ -29,13 +29,13 @@ class _Methods:
         await self._apps["GET" if method == "HEAD" else method](scope, receive, send)
 
 
-def mount(gateway: Gateway, table: Table) -> Mount:
+def mount(endpoint: Callable[[Handler], ASGIApp], table: Table) -> Mount:
     """Whole paths and those that end in an id go to the fast tables, the rest become routes."""
     hot: dict[tuple[str, str], ASGIApp] = {}
     items: dict[tuple[str, str], ASGIApp] = {}
     others: dict[str, dict[str, ASGIApp]] = {}
     for (method, path), handler in table.items():
-        app = gateway.endpoint(handler)
+        app = endpoint(handler)
         methods = (method, "HEAD") if method == "GET" else (method,)
         if "{" not in path:
             hot |= dict.fromkeys([(each, path) for each in methods], app)

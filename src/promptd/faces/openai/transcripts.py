@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 
@@ -13,17 +14,36 @@ class Segment(Struct, frozen=True):
 
     start: float
     end: float
-    text: str
-    id: int = 0
+    text: str = ""
 
 
-class Transcript(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Span(Struct, frozen=True):
+    start: float
+    end: float
+
+
+class Transcript(Struct, frozen=True, kw_only=True):
     """What an engine that knows times says in its answer's value, besides the text."""
 
-    duration: float
-    segments: tuple[Segment, ...]
+    duration: float | None = None
+    segments: list[dict[str, Any]] = []
     language: str = ""
-    words: tuple[dict[str, Any], ...] = ()
+    words: list[dict[str, Any]] = []
+
+    def __post_init__(self) -> None:
+        """Raises `msgspec.ValidationError`, as all that is wrong does."""
+        msgspec.convert([*self.segments, *self.words], list[_Span])
+
+    @property
+    def spans(self) -> tuple[Segment, ...]:
+        return msgspec.convert(self.segments, tuple[Segment, ...])
+
+    @property
+    def lasted(self) -> float:
+        """Seconds of the sound; where nobody told them, until the end of its last word."""
+        if self.duration is not None:
+            return max(0.0, self.duration)
+        return max([0.0, *(float(one["end"]) for one in (*self.segments, *self.words))])
 
 
 def srt(segments: Sequence[Segment]) -> str:
