@@ -11,9 +11,14 @@ from textwrap import dedent
 import pytest
 
 from promptd import registry
+from promptd.core.configs import LoadReport
 from promptd.core.engine import Config
 from promptd.core.errors import SettingsError
-from promptd.registry import Registry, check_connections
+from promptd.core.forms import FormContext
+from promptd.core.icons import Icon
+from promptd.isolation import Isolation, Rules
+from promptd.registry import Origin, Registry, check_connections, check_plugins
+from promptd.service.callbacks import Callbacks
 from promptd.settings import load as load_settings
 
 ECHO = """
@@ -54,8 +59,9 @@ def install(site: Path) -> Install:
     return put
 
 
-def load(site: Path) -> Registry:
-    return registry.load(entry for dist in metadata.distributions(path=[str(site)]) for entry in dist.entry_points)
+def load(site: Path, isolation: Isolation | None = None) -> Registry:
+    entries = [entry for dist in metadata.distributions(path=[str(site)]) for entry in dist.entry_points]
+    return registry.load(entries, isolation)
 
 
 def test_a_strangers_engine_is_found(site: Path, install: Install) -> None:
@@ -73,6 +79,7 @@ def test_installed_entry_points_are_the_default() -> None:
 
 
 @pytest.mark.parametrize("crash", ["raise RuntimeError('boom')", "raise SystemExit(3)", "import no_such_module", "("])
+@pytest.mark.formcycle(2)
 def test_a_failing_import_leaves_the_others_usable(site: Path, install: Install, crash: str) -> None:
     install("aaa-broken", crash, echo="Echo")
     install("bbb-works", ECHO, echo="Echo")
@@ -123,8 +130,26 @@ EXECUTE = "    async def execute(self, call): ...\n"
         ("def E(): return [5]", "not a subclass"),
         ("def E(): raise ValueError('late')", "late"),
         ("E = None", "neither a class nor"),
+        (ENGINE + "    type_id = 'a'\n    execute = None\n", "execute is no method"),
+        (ENGINE + "    type_id = 'a'\n    test_connection = 5\n" + EXECUTE, "test_connection is no method"),
+        (ENGINE + "    type_id = 'a'\n    async def run(self, call): return []\n", "run must yield chunks"),
+        (ENGINE + "    type_id = 'a'\n    query_version = 0\n" + EXECUTE, "query_version is 0"),
+        (
+            "from promptd.plugins import *\nclass Q(Config):\n    text: str\n"
+            "class E(Engine[NoConfig, Q]):\n    type_id = 'a'\n" + EXECUTE,
+            "default to text",
+        ),
+        (
+            ENGINE + "    type_id = 'a'\n    @classmethod\n    def query_config_class(cls): return dict\n" + EXECUTE,
+            "config class is <class 'dict'>",
+        ),
+        (
+            ENGINE + "    type_id = 'a'\n    @classmethod\n    def connection_config_class(cls): exit(4)\n" + EXECUTE,
+            "SystemExit: 4",
+        ),
     ],
 )
+@pytest.mark.formcycle(4)
 def test_rules_of_the_plugin_class(site: Path, install: Install, source: str, reason: str) -> None:
     install("acme", source, e="E")
     install("good", ECHO, echo="Echo")
@@ -134,6 +159,7 @@ def test_rules_of_the_plugin_class(site: Path, install: Install, source: str, re
     assert reason in problem.reason
 
 
+@pytest.mark.formcycle(3)
 def test_the_config_class_is_found_through_a_subclass(site: Path, install: Install) -> None:
     install(
         "acme",
@@ -153,7 +179,35 @@ def test_the_config_class_is_found_through_a_subclass(site: Path, install: Insta
     found = load(site)
     assert sorted(found.engines) == ["acme.base", "acme.derived"]
     assert found.problems == ()
-    assert all(list(engine.config_class().model_fields) == ["url"] for engine in found.engines.values())
+    assert all(list(engine.connection_config_class().model_fields) == ["url"] for engine in found.engines.values())
+
+
+@pytest.mark.formcycle(3)
+def test_an_explicit_config_class_wins_and_queries_have_one_too(site: Path, install: Install) -> None:
+    install(
+        "acme",
+        """
+        from promptd.plugins import Config, Engine, Result
+        class A(Config):
+            a: str = "x"
+        class B(Config):
+            b: str = "x"
+        class Two(Engine[A, B]):
+            type_id = "acme.two"
+            async def execute(self, call): return Result()
+        class Own(Two):
+            type_id = "acme.own"
+            @classmethod
+            def query_config_class(cls): return A
+        def engines(): return [Two, Own]
+        """,
+        both="engines",
+    )
+    found = load(site)
+    assert found.problems == ()
+    two, own = found.engines["acme.two"], found.engines["acme.own"]
+    assert list(two.query_config_class().model_fields) == ["b"]
+    assert own.query_config_class() is own.connection_config_class() is two.connection_config_class()
 
 
 def test_one_of_several_classes_may_be_bad(site: Path, install: Install) -> None:
@@ -163,6 +217,7 @@ def test_one_of_several_classes_may_be_bad(site: Path, install: Install) -> None
     assert len(found.problems) == 1
 
 
+@pytest.mark.formcycle(1)
 def test_the_first_of_two_with_one_type_id_stays_and_built_ins_are_first(site: Path, install: Install) -> None:
     install("aaa", ECHO, echo="Echo")
     install("promptd", ECHO, echo="Echo")
@@ -181,6 +236,131 @@ def test_guards_and_faces_go_by_entry_name(site: Path, install: Install) -> None
     assert found.guards["rules"].__module__ == "promptd_plugin"
     assert list(found.faces) == ["native"]
     assert sorted(problem.entry for problem in found.problems) == ["promptd.guards:bad", "promptd.guards:rules"]
+
+
+def test_an_engine_has_an_origin(site: Path, install: Install) -> None:
+    install("promptd", ECHO.replace("acme.echo", "built.in"), echo="Echo")
+    install("Acme_Echo", ECHO, echo="Echo")
+    found = load(site, Isolation({"acme.echo": Rules(mode="thread")}))
+    assert found.origins == {
+        "built.in": Origin("promptd", "1.0", "promptd.engines:echo", ""),
+        "acme.echo": Origin("Acme_Echo", "1.0", "promptd.engines:echo", "thread"),
+    }
+
+
+@pytest.mark.parametrize("name", ["promptd", "acme-ecko"])
+def test_settings_of_a_plugin_that_is_not_there(site: Path, install: Install, name: str) -> None:
+    install("promptd", ECHO.replace("acme.echo", "built.in"), echo="Echo")
+    install("Acme_Echo", ECHO, echo="Echo")
+    install("acme-broken", "raise OSError", echo="Echo")
+    found = load(site)
+    check_plugins(["acme.echo", "acme-broken"], found)
+    with pytest.raises(SettingsError, match=f"plugins.{name}: no plugin") as raised:
+        check_plugins([name], found)
+    assert ("acme-echo" in raised.value.message) is (name == "acme-ecko")
+
+
+def test_our_own_engines_are_not_wrapped(site: Path, install: Install) -> None:
+    install("promptd", ECHO, echo="Echo")
+    engine = load(site).engines["acme.echo"]
+    assert type(engine) is sys.modules["promptd_plugin"].Echo
+
+
+def test_an_import_that_hangs_does_not_stop_the_start(site: Path, install: Install) -> None:
+    install("aaa-hangs", "import threading\nthreading.Event().wait(30)", echo="Echo")
+    install("bbb-works", ECHO, echo="Echo")
+    found = load(site, Isolation({"aaa-hangs": Rules(start_seconds=0.2)}))
+    assert list(found.engines) == ["acme.echo"]
+    (problem,) = found.problems
+    assert "not loaded within 0.2 s" in problem.reason
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("crash", "reason"),
+    [
+        ("import os; os._exit(3)", "left with status 3"),
+        ("import ctypes; ctypes.string_at(0)", "SIGSEGV"),
+        ("raise ValueError('boom')", "ValueError: boom"),
+        ("import threading; threading.Event().wait(60)", "not loaded within 3 s"),
+    ],
+)
+def test_an_import_that_takes_its_process_down_takes_down_a_trial_only(
+    site: Path, install: Install, crash: str, reason: str
+) -> None:
+    install("aaa-crash", crash, echo="Echo")
+    install("bbb-works", ECHO, echo="Echo")
+    rules = Rules(mode="process", start_seconds=3 if "wait" in crash else 30)
+    found = load(site, Isolation({"aaa-crash": rules}))
+    assert list(found.engines) == ["acme.echo"]
+    (problem,) = found.problems
+    assert reason in problem.reason
+    assert "Traceback" in problem.traceback or not crash.startswith("raise")
+
+
+TEXTED = ENGINE + "    type_id = 'acme.e'\n" + EXECUTE
+
+
+@pytest.mark.parametrize(
+    ("source", "warning"),
+    [
+        (TEXTED + "    def localizer(self): raise OSError('no texts')\n", "localizer raised OSError: no texts"),
+        (TEXTED + "    def localizer(self): exit(3)\n", "localizer raised SystemExit"),
+        (TEXTED + "    def localizer(self): return 'de'\n", "localizer() gave str"),
+        (TEXTED + "    icon = '<svg>'\n", "icon is str"),
+        (
+            TEXTED + "    def connection_form(self, context): raise OSError('no form')\n",
+            "connection_form raised OSError",
+        ),
+        (TEXTED + "    def query_form(self, context): return 5\n", "query_form raised"),
+    ],
+)
+def test_broken_texts_forms_and_icons_are_warnings(site: Path, install: Install, source: str, warning: str) -> None:
+    install("acme", source, e="E")
+    found = load(site)
+    engine = found.engines["acme.e"]
+    (problem,) = found.problems
+    assert problem.severity == "warning"
+    assert warning in problem.reason
+    assert engine.icon == Icon.NEUTRAL
+
+
+@pytest.mark.formcycle(6)
+def test_texts_that_the_default_locale_lacks_are_a_warning(site: Path, install: Install) -> None:
+    install("texted", TEXTED, e="E")  # texts are read once for each module
+    (site / "i18n").mkdir()
+    (site / "i18n" / "de.json").write_text('{"service.name": "Dienst", "service.description": "Ein Dienst"}')
+    (site / "i18n" / "en.json").write_text('{"service.name": "Service"}')
+    (site / "i18n" / "fr.json").write_text("[")
+    found = load(site)
+    assert [(problem.severity, problem.reason.partition(":")[0]) for problem in found.problems] == [
+        ("warning", "acme.e"),
+        ("warning", "acme.e"),
+    ]
+    assert "i18n/fr.json" in found.problems[0].reason
+    assert found.problems[1].reason == "acme.e: no text in 'en' for service.description"
+    localizer = found.engines["acme.e"].localizer()
+    assert localizer is not None
+    assert localizer.text("service.name", "de-AT") == "Dienst"
+
+
+@pytest.mark.formcycle(5)
+async def test_a_bare_handler_is_complete(site: Path, install: Install) -> None:
+    """Statement 5: neutral icon, keys as texts, a generated form, the default serialisers."""
+    install("acme", ECHO, echo="Echo")
+    found = load(site)
+    assert found.problems == ()
+    engine = found.engines["acme.echo"]
+    assert engine.icon == Icon.NEUTRAL
+    assert (engine.display_name_key, engine.display_description_key) == ("service.name", "service.description")
+    callbacks = Callbacks()
+    form = await callbacks.call(engine.connection_form, FormContext("acme.echo"))
+    assert form.schema["type"] == "object"
+    config = engine.connection_config_class()()
+    stored = await callbacks.call(engine.serialize_connection_config, config)
+    assert await callbacks.call(engine.deserialize_connection_config, stored, LoadReport()) == config
+    assert engine.connection_form_logic() is engine.query_form_logic() is None
+    await engine.close()
 
 
 CONFIGURED = """

@@ -1,24 +1,42 @@
-"""The front door for people who write engines: everything a plugin needs, and nothing else."""
+"""The front door for people who write engines: everything a plugin needs, and nothing else.
 
-from promptd.core.content import (
-    Document,
-    Foreign,
-    Image,
-    Part,
-    Refusal,
-    Sound,
-    Text,
-    Thinking,
-    Tool,
-    ToolCall,
-    Turn,
+`PromptServiceHandler`, `ExecuteParams`, `ExecuteResult` and `PromptSerializationError` are the contract's names
+(contracts/formcycle.md) for `Engine`, `Call`, `Result` and the error of settings that can't be written or read.
+"""
+
+from promptd.core.calls import placeholders
+from promptd.core.chat_queries import ChatQueries, ChatQuery
+from promptd.core.configs import (
+    ConfigFile,
+    LoadIssue,
+    LoadReport,
+    SerializedConfig,
+    StoredFile,
+    setting,
 )
-from promptd.core.engine import Call, CheckParams, CheckResult, Config, Engine, NoConfig, Result, Standing
+from promptd.core.connection_forms import ConnectionLogic, connection_layout, models_found
+from promptd.core.content import Document, Foreign, Image, Part, Refusal, Sound, Thinking, Tool, ToolCall, Turn
+from promptd.core.content import Text as TextPart
+from promptd.core.descriptors import MISSING, Param
+from promptd.core.engine import (
+    Call,
+    CheckLine,
+    Config,
+    ConnectionTestParams,
+    ConnectionTestResult,
+    DescribeParams,
+    Engine,
+    NoConfig,
+    Result,
+    Standing,
+)
 from promptd.core.errors import (
     AuthenticationFailed,
     Cancelled,
     ConfigIncomplete,
+    ConfigUnusable,
     ContentFiltered,
+    DescriptorFailed,
     EngineLost,
     ExecutionFailed,
     HandlerUnavailable,
@@ -29,6 +47,7 @@ from promptd.core.errors import (
     OutputTruncated,
     PermissionDenied,
     PromptExecutionError,
+    PromptSerializationError,
     QuotaExceeded,
     RateLimited,
     ResourceNotFound,
@@ -36,53 +55,125 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
-from promptd.core.model import Blob, Capability, Chunk, Native, Usage
+from promptd.core.forms import (
+    Button,
+    Condition,
+    Control,
+    Draft,
+    FieldMessage,
+    Form,
+    FormContext,
+    FormLogic,
+    FormPatch,
+    Group,
+    Horizontal,
+    Option,
+    Rule,
+    Tabs,
+    Vertical,
+    generate,
+    make_form,
+    scope_of,
+)
+from promptd.core.forms import Text as FormText
+from promptd.core.icons import Icon
+from promptd.core.localisation import Key, Localizer, Text
+from promptd.core.media_queries import MediaQueries, MediaQuery
+from promptd.core.model import Blob, Capability, Chunk, Native, Output, Request, Usage
 from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
+from promptd.core.prompt_files import PromptFile
+from promptd.dialects.errors import error_from_response
+
+PromptServiceHandler = Engine
+ExecuteParams = Call
+ExecuteResult = Result
 
 __all__ = [
+    "MISSING",
     "AuthenticationFailed",
     "Blob",
+    "Button",
     "Call",
     "Cancelled",
     "Capability",
-    "CheckParams",
-    "CheckResult",
+    "ChatQueries",
+    "ChatQuery",
+    "CheckLine",
     "Chunk",
+    "Condition",
     "Config",
+    "ConfigFile",
     "ConfigIncomplete",
+    "ConfigUnusable",
+    "ConnectionLogic",
+    "ConnectionTestParams",
+    "ConnectionTestResult",
     "ContentFiltered",
+    "Control",
+    "DescribeParams",
+    "DescriptorFailed",
     "Document",
+    "Draft",
     "Engine",
     "EngineLost",
+    "ExecuteParams",
+    "ExecuteResult",
     "ExecutionFailed",
+    "FieldMessage",
     "Foreign",
+    "Form",
+    "FormContext",
+    "FormLogic",
+    "FormPatch",
+    "FormText",
+    "Group",
     "HandlerUnavailable",
+    "Horizontal",
     "HttpClient",
     "HttpResponse",
+    "Icon",
     "Image",
     "ImageParameters",
     "InputTooLarge",
     "InvalidInput",
     "InvalidOutput",
+    "Key",
+    "LoadIssue",
+    "LoadReport",
+    "Localizer",
+    "MediaQueries",
+    "MediaQuery",
     "Native",
     "NetworkError",
     "NoConfig",
+    "Option",
+    "Output",
     "OutputTruncated",
+    "Param",
     "Parameters",
     "Part",
     "PermissionDenied",
     "PromptExecutionError",
+    "PromptFile",
+    "PromptSerializationError",
+    "PromptServiceHandler",
     "QuotaExceeded",
     "RateLimited",
     "Refusal",
+    "Request",
     "ResourceNotFound",
     "Result",
+    "Rule",
+    "SerializedConfig",
     "ServiceUnavailable",
     "Sound",
     "SpeechParameters",
     "Standing",
+    "StoredFile",
+    "Tabs",
     "Text",
+    "TextPart",
     "Thinking",
     "Timeout",
     "Timeouts",
@@ -91,4 +182,13 @@ __all__ = [
     "Turn",
     "UnsupportedInput",
     "Usage",
+    "Vertical",
+    "connection_layout",
+    "error_from_response",
+    "generate",
+    "make_form",
+    "models_found",
+    "placeholders",
+    "scope_of",
+    "setting",
 ]

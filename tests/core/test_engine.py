@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptd.core.content import ToolCall, Turn
-from promptd.core.engine import Call, CheckParams, Config, Engine, NoConfig, Result, map_error
+from promptd.core.engine import Call, Config, ConnectionTestParams, Engine, NoConfig, Result, map_error
 from promptd.core.errors import (
     ExecutionFailed,
     NetworkError,
@@ -57,7 +57,7 @@ class Bound(Mixed[Place]):
     type_id = "test.bound"
 
 
-class Bare(Engine):  # type: ignore[type-arg]
+class Bare(Engine):
     type_id = "test.bare"
 
 
@@ -72,7 +72,7 @@ class Pieces(Engine[NoConfig]):
             yield chunk
 
 
-def call_of(config: Any) -> Call[Any]:
+def call_of(config: Any) -> Call[Any, Any]:
     return Call(connection=config, connection_name="main", model="m", http=Egress(), messages=(Turn("user", "hello"),))
 
 
@@ -80,8 +80,8 @@ def call_of(config: Any) -> Call[Any]:
     ("engine", "config"),
     [(Whole, Place), (Derived, Place), (Bound, Place), (Pieces, NoConfig), (Bare, NoConfig), (Mixed, NoConfig)],
 )
-def test_the_config_class(engine: type[Engine[Any]], config: type[Config]) -> None:
-    assert engine.config_class() is config
+def test_the_config_class(engine: type[Engine[Any, Any]], config: type[Config]) -> None:
+    assert engine.connection_config_class() is config
 
 
 def test_a_config_refuses_unknown_keys_and_changes() -> None:
@@ -122,7 +122,9 @@ async def test_an_end_without_a_result_is_a_failure() -> None:
 
 async def test_defaults_of_a_small_engine() -> None:
     engine = Whole()
-    assert (await engine.check(CheckParams(connection=Place(), connection_name="main", http=Egress()))).ok
+    assert (
+        await engine.test_connection(ConnectionTestParams(connection=Place(), connection_name="main", http=Egress()))
+    ).ok
     assert engine.standing("main", Place()).state == "ready"
     await engine.start("main", Place(), Egress())
     await engine.stop("main")
@@ -158,6 +160,7 @@ class Own(RateLimited):
         (BaseExceptionGroup("g", [SystemExit(), ValueError()]), ExecutionFailed),
     ],
 )
+@pytest.mark.formcycle(37, 39)
 def test_foreign_errors_are_mapped_by_the_nearest_base(error: BaseException, kind: type[PromptExecutionError]) -> None:
     assert type(map_error(Whole(), error)) is kind
 

@@ -37,6 +37,7 @@ CONTRACT = {
 }
 
 
+@pytest.mark.formcycle(40)
 def test_the_twenty_codes() -> None:
     assert {code: (kind.retryable, kind.http_status) for code, kind in EXECUTION_CODES.items()} == CONTRACT
 
@@ -80,6 +81,7 @@ def test_a_stored_failure_is_rebuilt_by_its_code() -> None:
         assert issubclass(kind, PromptExecutionError)
 
 
+@pytest.mark.formcycle(40)
 def test_a_plugins_subclass_keeps_its_bases_code() -> None:
     class Blocked(errors.RateLimited):
         """A stranger's own."""

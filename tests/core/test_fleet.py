@@ -173,6 +173,8 @@ def test_a_spare_replica_goes_after_a_while() -> None:
     spare = loaded("a", replicas=3, least=1, most=3, busy=1, spare=NOW)
     assert plan([spare], 9, NOW + 1).again == NOW + SPARE_SECONDS
     assert targets([spare], 9, NOW + SPARE_SECONDS) == {"a": 2}
+    assert plan([spare], 9, NOW + 1, 3.0).again == NOW + 3
+    assert plan([spare], 9, NOW + 3, 3.0).targets == {"a": 2}
 
 
 def test_a_smaller_budget_is_kept_at_once() -> None:

@@ -106,6 +106,7 @@ def test_who_may_see_what(caller: Caller, members: tuple[str, ...], see: bool, r
 def test_the_catalogue_names_every_permission_of_the_wires() -> None:
     named = {
         *(f"prompt-svc:prompt:{verb}" for verb in ("create", "view", "edit", "delete", "stream")),
+        *(f"prompt-svc:{noun}:{verb}" for noun in ("template", "connection") for verb in ("view", "edit")),
         *(
             f"chat-svc:{noun}:{verb}"
             for noun in ("thread", "message")
@@ -133,6 +134,7 @@ def test_the_catalogue_names_every_permission_of_the_wires() -> None:
     assert named <= identity.ALL_PERMISSIONS
     assert {
         *(f"prompt-svc:prompt:{verb}" for verb in ("create", "view", "edit", "delete", "stream")),
+        "prompt-svc:template:view",
         *(f"file-svc:upload:{verb}" for verb in ("create", "view", "delete")),
         "model-svc:model:view",
     } == identity.USER_PERMISSIONS, "what ordinary native keys may do"

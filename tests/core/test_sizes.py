@@ -42,7 +42,7 @@ def test_everything_counts_that_a_model_reads() -> None:
 
 def test_answers_are_counted() -> None:
     assert sizes.answers(Request()) == 1
-    assert sizes.answers(Request(parameters=Parameters(extra={"n": 3}))) == 3
-    assert sizes.answers(Request(parameters=Parameters(extra={"n": 2, "best_of": 5}))) == 5
-    assert sizes.answers(Request(parameters=Parameters(extra={"n": "many"}))) == 1
-    assert sizes.answers(Request(parameters=Parameters(extra={"n": 10**9}))) == 128
+    assert sizes.answers(Request(parameters=Parameters(n=3))) == 3
+    assert sizes.answers(Request(parameters=Parameters(n=2, best_of=5))) == 5
+    assert sizes.answers(Request(parameters=Parameters(n=-1, best_of=0))) == 1
+    assert sizes.answers(Request(parameters=Parameters(n=10**9))) == 128

@@ -1,45 +1,71 @@
-"""The plugin class: an engine runs prompts against one kind of AI system (contracts/formcycle.md §1).
+"""The one plugin class: an engine runs prompts against one kind of AI system (contracts/formcycle.md §1).
 
-An author writes a pydantic config whose fields all have defaults, and *one* of `run` (chunks as they come) or `execute`
-(one result); each has a default built on the other. One instance per process serves every connection of its type: keep
-no per-call state in it, everything a call needs arrives in `Call`.
+An author writes a pydantic config whose fields all have defaults, and *one* of `execute` (one result) or `run` (chunks as
+they come); each has a default built on the other. One instance per process serves every connection of its type: keep no
+per-call state in it, everything a call needs arrives in `Call`.
 
     class Echo(Engine[EchoConfig]):
         type_id = "example.echo"
 
         async def execute(self, call: Call[EchoConfig]) -> Result:
             return Result(text=call.messages[-1].content)
+
+A *handler* has prompts of its own kind: queries, with a config class of theirs (`Engine[C, Q]`), typed inputs and outputs.
+It says what they are (`compute_query_input`, `compute_query_output`), and `execute` gets a value for each input.
+Everything else has a default: forms are made from the config classes, texts are looked up beside the module.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, get_args, get_origin
 
-from msgspec import Struct, field
-from pydantic import BaseModel, ConfigDict
-
+from promptd.core.calls import (
+    C,
+    Call,
+    CheckLine,
+    Config,
+    ConnectionTestParams,
+    ConnectionTestResult,
+    DescribeParams,
+    NoConfig,
+    Q,
+    Result,
+    Standing,
+    placeholders,
+)
 from promptd.core.chunks import join_tool_calls
-from promptd.core.content import ToolCall, Turn
+from promptd.core.configs import LoadReport, SerializedConfig
+from promptd.core.configs import load as load_config
+from promptd.core.configs import serialize as serialize_config
+from promptd.core.content import ToolCall
+from promptd.core.descriptors import Param
 from promptd.core.errors import ExecutionFailed, NetworkError, PromptExecutionError, Timeout
-from promptd.core.model import Blob, Capability, Chunk, Native, Usage
-from promptd.core.parameters import Parameters
+from promptd.core.forms import Form, FormContext, FormLogic, generate
+from promptd.core.icons import Icon
+from promptd.core.localisation import Localizer
+from promptd.core.model import Capability, Chunk, Request, Usage
 from promptd.core.ports import HttpClient
 
-
-class Config(BaseModel):
-    """Base of connection settings. Every field needs a default; secrets are `SecretStr`; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NoConfig(Config):
-    """For engines that have nothing to set."""
-
-
-C = TypeVar("C", bound=Config)
+__all__ = [
+    "C",
+    "Call",
+    "CheckLine",
+    "Config",
+    "ConnectionTestParams",
+    "ConnectionTestResult",
+    "DescribeParams",
+    "Engine",
+    "NoConfig",
+    "Q",
+    "Result",
+    "Standing",
+    "map_error",
+    "placeholders",
+]
 
 _DEFAULT_ERROR_MAP: Mapping[type[BaseException], type[PromptExecutionError]] = {
     TimeoutError: Timeout,
@@ -47,105 +73,142 @@ _DEFAULT_ERROR_MAP: Mapping[type[BaseException], type[PromptExecutionError]] = {
 }
 
 
-class Call(Struct, Generic[C], frozen=True, kw_only=True):
-    """One attempt, as an engine sees it. A caller's cancel or a deadline cancels the task that runs it."""
-
-    connection: C
-    connection_name: str
-    model: str  #: the name to ask the AI system for
-    http: HttpClient  #: the only way out; knows the egress policy
-    prompt: str = ""  #: the prompt's id, for logs and idempotency headers
-    attempt: int = 1
-    capability: Capability = Capability.CHAT
-    messages: tuple[Turn, ...] = ()
-    texts: tuple[str, ...] = ()  #: inputs of an embedding
-    files: tuple[Blob, ...] = ()  #: what came with the last message: images and audio (documents are text by now)
-    parameters: Parameters = Parameters()
-    deadline: float | None = None  #: UTC seconds
-    user_ref: str | None = None  #: opaque and stable per user, for services that take a safety identifier
-    #: the request as its client wrote it, in one of `Engine.dialects`: it goes out as it is but for the model's name, and
-    #: each chunk brings the bytes that came back (`raw`, `dialect`) …
-    native: Native | None = None
-    spelled: bool = False  #: … and, if this is set, what they say as well
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """What `execute` returns: text, tool calls, files or any JSON value."""
-
-    text: str = ""
-    tool_calls: tuple[ToolCall, ...] = ()
-    value: Any = None
-    blobs: tuple[Blob, ...] = ()
-    finish_reason: str = "stop"
-    usage: Usage = Usage()
-
-
-class CheckParams(Struct, Generic[C], frozen=True, kw_only=True):
-    """A connection test works on settings that need not be saved."""
-
-    connection: C
-    connection_name: str
-    http: HttpClient
-
-
-class CheckResult(Struct, frozen=True, kw_only=True):
-    """`message` is for the admin; `models` are the names that the service offers, where it tells them."""
-
-    ok: bool
-    message: str = ""
-    models: tuple[str, ...] = ()
-
-
-class Standing(Struct, frozen=True, kw_only=True):
-    """Whether a connection's model is at hand. `detail` holds numbers for admins (pid, port, bytes …)."""
-
-    state: Literal["ready", "starting", "stopped", "unavailable"]
-    reason: str = ""
-    context: int | None = None  #: tokens that fit, where known
-    detail: dict[str, Any] = field(default_factory=dict)
-
-
-class Engine(Generic[C]):
-    """Base class of every engine, built in or a stranger's."""
+class Engine(Generic[C, Q]):
+    """Base class of every engine, built in or a stranger's. Its methods may be `def` or `async def`, but for `run` and
+    those that describe."""
 
     api_version: ClassVar[int] = 1
     type_id: ClassVar[str]  #: `[a-z0-9]+([._-][a-z0-9]+)*`, unique; plugins use `<package>.<name>`
-    display_name: ClassVar[str] = ""
-    display_description: ClassVar[str] = ""
+    display_name_key: ClassVar[str] = "service.name"
+    display_description_key: ClassVar[str] = "service.description"
+    icon: ClassVar[Icon] = Icon.NEUTRAL
     capabilities: ClassVar[frozenset[Capability]] = frozenset({Capability.CHAT})
+    connection_version: ClassVar[int] = 1  #: of the stored form of the connection's settings
+    query_version: ClassVar[int] = 1  #: of the stored form of a query's settings
     #: foreign exceptions and what they mean; the most specific class wins, all else is `ExecutionFailed`
     error_map: ClassVar[Mapping[type[BaseException], type[PromptExecutionError]]] = {}
 
+    # ---------------------------------------------------------------- settings
+
     @classmethod
-    def config_class(cls) -> type[C]:
-        """The config model from the generic argument, also through subclasses of a concrete engine."""
-        for base in cls.__mro__:
-            for generic in getattr(base, "__orig_bases__", ()):
-                origin = get_origin(generic)
-                if inspect.isclass(origin) and issubclass(origin, Engine):
-                    (argument,) = get_args(generic)
-                    if inspect.isclass(argument) and issubclass(argument, Config):
-                        return argument  # type: ignore[return-value]
-        return NoConfig  # type: ignore[return-value]
+    def connection_config_class(cls) -> type[C]:
+        """The settings of a connection: from the generic argument, also through subclasses of a concrete engine."""
+        found: type[C] = _argument(cls, 0)
+        return found
 
-    async def check(self, params: CheckParams[C]) -> CheckResult:
+    @classmethod
+    def query_config_class(cls) -> type[Q]:
+        """The settings of a query, found as those of a connection; `NoConfig` where there are no queries."""
+        found: type[Q] = _argument(cls, 1)
+        return found
+
+    def serialize_connection_config(self, config: C) -> SerializedConfig:
+        """What is stored of `config`, secrets in the clear: the store encrypts. Raises `PromptSerializationError`."""
+        return serialize_config(config, self.connection_version)
+
+    def serialize_query_config(self, config: Q) -> SerializedConfig:
+        """As for a connection."""
+        return serialize_config(config, self.query_version)
+
+    def deserialize_connection_config(self, stored: SerializedConfig, report: LoadReport) -> C:
+        """The settings in `stored`, whatever wrote it: what fits is taken, the rest noted in `report`.
+
+        Raises `PromptSerializationError` as a last resort only: the connection can't be used then.
+        """
+        return load_config(
+            self.connection_config_class(),
+            stored,
+            report,
+            version=self.connection_version,
+            migrate=self.migrate_connection,
+        )
+
+    def deserialize_query_config(self, stored: SerializedConfig, report: LoadReport) -> Q:
+        """As for a connection."""
+        return load_config(
+            self.query_config_class(), stored, report, version=self.query_version, migrate=self.migrate_query
+        )
+
+    def migrate_connection(self, data: dict[str, Any], from_version: int) -> dict[str, Any]:
+        """Stored settings one version on; asked once for each version up to `connection_version`."""
+        return data
+
+    def migrate_query(self, data: dict[str, Any], from_version: int) -> dict[str, Any]:
+        """As for a connection."""
+        return data
+
+    # ---------------------------------------------------------------- what people see
+
+    def localizer(self) -> Localizer | None:
+        """The texts of this engine: by default `i18n/<locale>.json` beside its module."""
+        return Localizer.beside(type(self).__module__)
+
+    def connection_form(self, context: FormContext) -> Form:
+        """How a connection's settings are shown; by default made from their class."""
+        return generate(self.connection_config_class())
+
+    def query_form(self, context: FormContext) -> Form:
+        """As for a connection."""
+        return generate(self.query_config_class())
+
+    def connection_form_logic(self) -> FormLogic[C, Any] | None:
+        """What happens behind the connection's form; default: nothing."""
+        return None
+
+    def query_form_logic(self) -> FormLogic[C, Q] | None:
+        """What happens behind the query's form; default: nothing."""
+        return None
+
+    # ---------------------------------------------------------------- queries
+
+    def compute_query_input(self, params: DescribeParams[C, Q]) -> Sequence[Param]:
+        """What a query needs. Pure, without network."""
+        return ()
+
+    def compute_query_output(self, params: DescribeParams[C, Q]) -> Sequence[Param]:
+        """What a query returns. Pure, without network."""
+        return ()
+
+    def compose(self, call: Call[C, Q]) -> Request | None:
+        """What a query asks of a language model, as messages and parameters, so that it can be judged and counted before
+        it runs; `call` has no `http` yet. Its answer then becomes the query's output.
+
+        None, the default: only `execute` knows what `query` and `value` mean.
+        """
+        return None
+
+    def query_model(self, query: Q) -> str:
+        """The model that a query names, for limits, prices and the ledger; empty: the connection's name stands for it."""
+        return ""
+
+    # ---------------------------------------------------------------- running
+
+    async def test_connection(self, params: ConnectionTestParams[C]) -> ConnectionTestResult:
         """Test a connection. Raise a `PromptExecutionError` or return `ok=False`; default: nothing to test."""
-        return CheckResult(ok=True)
+        return ConnectionTestResult(ok=True)
 
-    async def run(self, call: Call[C]) -> AsyncGenerator[Chunk, None]:
+    async def run(self, call: Call[C, Q]) -> AsyncGenerator[Chunk, None]:
         """Yield `progress` chunks and at the end one `done` with finish reason and usage.
 
         Closing the generator must close the upstream connection at once. Raises `PromptExecutionError`, or anything
         that `error_map` knows. Never retries: that is execution's business.
         """
-        result = await self.execute(call)
+        # a plain function may take as long as it likes; the loop must not wait for it
+        wait = inspect.iscoroutinefunction(self.execute)
+        result = await self.execute(call) if wait else await _in_thread(self.execute, call)
         if result.text or result.tool_calls:
             yield Chunk("progress", text=result.text, tool_calls=result.tool_calls)
         yield Chunk(
-            "done", finish_reason=result.finish_reason, usage=result.usage, value=result.value, blobs=result.blobs
+            "done",
+            finish_reason=result.finish_reason,
+            usage=result.usage,
+            value=result.value,
+            blobs=result.blobs,
+            outputs=result.files or None,
+            warnings=tuple(result.warnings),
         )
 
-    async def execute(self, call: Call[C]) -> Result:
+    async def execute(self, call: Call[C, Q]) -> Result:
         """Run the prompt and return the whole result."""
         text: list[str] = []
         tool_calls: list[ToolCall] = []
@@ -158,6 +221,8 @@ class Engine(Generic[C]):
                         text="".join(text),
                         tool_calls=join_tool_calls(tool_calls),
                         value=chunk.value,
+                        files=chunk.outputs or {},
+                        warnings=chunk.warnings,
                         blobs=chunk.blobs,
                         finish_reason=chunk.finish_reason or "stop",
                         usage=chunk.usage or Usage(),
@@ -170,7 +235,7 @@ class Engine(Generic[C]):
     async def stop(self, name: str) -> None:
         """Free what `start` took. Stopping twice, or before starting, is fine."""
 
-    async def count(self, call: Call[C]) -> int | None:
+    async def count(self, call: Call[C, Q]) -> int | None:
         """Tokens of a call's input as the service itself counts them, without running it.
 
         None, the default: it does not tell. Raises as `run` does.
@@ -206,7 +271,30 @@ class Engine(Generic[C]):
         """The server is leaving: end every child and connection."""
 
 
-def map_error(engine: Engine[Any], error: BaseException) -> PromptExecutionError:
+async def _in_thread(execute: Callable[[Any], Any], call: Any) -> Result:
+    result: Result = await asyncio.to_thread(execute, call)
+    return result
+
+
+def _argument(cls: type[Engine[Any, Any]], place: int) -> Any:
+    """The config class in one place of `Engine`'s generic arguments, through any number of generic bases between."""
+    found = _arguments(cls)[place]
+    return found if inspect.isclass(found) and issubclass(found, Config) else NoConfig
+
+
+def _arguments(cls: Any) -> tuple[Any, ...]:
+    """What a subclass makes of `Engine[C, Q]`: classes, or type variables of its own."""
+    if cls is Engine:
+        return Engine.__parameters__  # type: ignore[attr-defined,no-any-return]
+    for generic in cls.__dict__.get("__orig_bases__", cls.__bases__):
+        origin = get_origin(generic) or generic
+        if inspect.isclass(origin) and issubclass(origin, Engine):
+            given = dict(zip(getattr(origin, "__parameters__", ()), get_args(generic), strict=False))
+            return tuple(given.get(argument, argument) for argument in _arguments(origin))
+    return (NoConfig, NoConfig)
+
+
+def map_error(engine: Engine[Any, Any], error: BaseException) -> PromptExecutionError:
     """The execution error that `error` means: itself, the engine's mapping by the nearest base, or `ExecutionFailed`.
 
     An exception group whose leaves all map to one class is that class (formcycle.md §6.39).

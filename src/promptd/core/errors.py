@@ -213,7 +213,10 @@ class ShuttingDown(Unavailable):
 
 
 class PromptExecutionError(PromptdError):
-    """An attempt failed. Engines raise a leaf of this branch; plugins may subclass any of them."""
+    """An attempt failed. Engines raise a leaf of this branch; plugins may subclass any of them.
+
+    `field` is the path of the value at fault (`order.items[2].price`), where one is, and `expected` says what fits.
+    """
 
     code = "execution_failed"
     http_status = 500
@@ -221,12 +224,27 @@ class PromptExecutionError(PromptdError):
     native: tuple[int, bytes] | None = None
     """Status and body of the service's own refusal, for a caller who speaks its dialect and whose request is at fault."""
 
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        field: str = "",
+        expected: str = "",
+        retry_after: float | None = None,
+        detail: str | None = None,
+    ) -> None:
+        self.field, self.expected = field, expected
+        message = message or (f"{field}: expected {expected}" if field else "")
+        super().__init__(message, retry_after=retry_after, detail=detail)
+
 
 class ExecutionFailed(PromptExecutionError):
     """Generic failure; also any exception that an engine did not map."""
 
 
 class InvalidInput(PromptExecutionError):
+    """A value is missing or against its descriptor, or the service found a fault in the values."""
+
     code = "invalid_input"
     http_status = 422
     title = "An input value is not valid"
@@ -249,6 +267,10 @@ class InvalidOutput(ExecutionFailed):
     http_status = 502
     retryable = True
     title = "The answer does not have the promised form"
+    step: Literal["", "parse", "schema"] = ""
+    """Where reading a model's answer failed: it holds no JSON, or its JSON does not fit."""
+    reason: str = ""
+    """What the parser or validator said. It may quote the answer: for the model and for the caller, never for logs."""
 
 
 class OutputTruncated(InvalidOutput):

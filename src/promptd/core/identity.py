@@ -61,8 +61,13 @@ PERMIT_VIEW: Final = "user-svc:permit:view"
 EVENT_PUBLISH: Final = "firehose-svc:event:publish"
 EVENT_STREAM: Final = "firehose-svc:event:stream"
 METRICS_VIEW: Final = "promptd:metrics:view"
+TEMPLATE_VIEW: Final = "prompt-svc:template:view"
+TEMPLATE_EDIT: Final = "prompt-svc:template:edit"
+CONNECTION_VIEW: Final = "prompt-svc:connection:view"
+CONNECTION_EDIT: Final = "prompt-svc:connection:edit"
 
 _PROMPTS: Final = frozenset({PROMPT_CREATE, PROMPT_VIEW, PROMPT_EDIT, PROMPT_DELETE, PROMPT_STREAM})
+_TEMPLATES: Final = frozenset({TEMPLATE_VIEW, TEMPLATE_EDIT, CONNECTION_VIEW, CONNECTION_EDIT})
 _THREADS: Final = frozenset({THREAD_CREATE, THREAD_VIEW, THREAD_EDIT, THREAD_DELETE, THREAD_STREAM})
 _MESSAGES: Final = frozenset({MESSAGE_CREATE, MESSAGE_VIEW, MESSAGE_EDIT, MESSAGE_DELETE, MESSAGE_STREAM})
 _UPLOADS: Final = frozenset({UPLOAD_CREATE, UPLOAD_VIEW, UPLOAD_EDIT, UPLOAD_DELETE})
@@ -88,9 +93,10 @@ _USERS: Final = frozenset(
 )
 
 #: What an ordinary key may do unless its maker says otherwise.
-USER_PERMISSIONS: Final = _PROMPTS | {UPLOAD_CREATE, UPLOAD_VIEW, UPLOAD_DELETE, MODEL_VIEW}
+USER_PERMISSIONS: Final = _PROMPTS | {UPLOAD_CREATE, UPLOAD_VIEW, UPLOAD_DELETE, MODEL_VIEW, TEMPLATE_VIEW}
 ALL_PERMISSIONS: Final = (
     _PROMPTS
+    | _TEMPLATES
     | _THREADS
     | _MESSAGES
     | _UPLOADS

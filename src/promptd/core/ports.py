@@ -254,7 +254,10 @@ class Timeouts(Struct, frozen=True):
 
 class HttpResponse(Protocol):
     status: int
-    headers: Mapping[str, str]  #: lower-case names
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """With lower-case names."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `NetworkError`, `Timeout`, `InvalidOutput` (size cap, bad encoding)."""
