@@ -45,13 +45,13 @@ def settings(server: MessagesServer, **changes: Any) -> AnthropicConfig:
     return AnthropicConfig.model_validate({"base_url": server.base_url, "api_key": KEY} | changes)
 
 
-def call(connection: AnthropicConfig, http: Egress, model: str = "echo", **fields: Any) -> Call[AnthropicConfig]:
+def call(connection: AnthropicConfig, http: Egress, model: str = "echo", **fields: Any) -> Call[AnthropicConfig, Any]:
     return Call(connection=connection, connection_name="c", model=model, http=http, **({"messages": TURNS} | fields))
 
 
 def native(
     connection: AnthropicConfig, http: Egress, model: str = "echo", *, stream: bool = False, **fields: Any
-) -> Call[AnthropicConfig]:
+) -> Call[AnthropicConfig, Any]:
     wire: dict[str, Any] = {
         "model": "alias",
         "max_tokens": 9,
@@ -62,7 +62,7 @@ def native(
     return call(connection, http, model, native=Native(DIALECT, body, stream), **fields)
 
 
-async def run(made: Call[AnthropicConfig]) -> list[Chunk]:
+async def run(made: Call[AnthropicConfig, Any]) -> list[Chunk]:
     return [chunk async for chunk in Anthropic().run(made)]
 
 

@@ -15,7 +15,9 @@ from promptd.core.model import Capability
 from promptd.core.parameters import Parameters
 from promptd.egress.client import Egress
 from promptd.engines.llamacpp import LlamaCpp, LlamaCppConfig
+from promptd.testing.sockets import serve
 from promptd.testing.upstream import Upstream
+from tests.engines.http_target_support import Endpoint
 from tests.engines.llamacpp_support import Journal, MakeCall
 
 
@@ -50,7 +52,9 @@ async def llama() -> AsyncIterator[LlamaCpp]:
 def call(egress: Egress) -> MakeCall:
     """A greedy call with the built-in model; keywords are settings of the connection or generation parameters."""
 
-    def make(text: str = "Hello!", capability: Capability = Capability.CHAT, **wishes: Any) -> Call[LlamaCppConfig]:
+    def make(
+        text: str = "Hello!", capability: Capability = Capability.CHAT, **wishes: Any
+    ) -> Call[LlamaCppConfig, Any]:
         settings = {name: wishes.pop(name) for name in list(wishes) if name in LlamaCppConfig.model_fields}
         return Call(
             connection=LlamaCppConfig.model_validate({"threads": 1, "context": 512} | settings),
@@ -78,3 +82,12 @@ async def http(upstream: Upstream) -> AsyncIterator[Egress]:
     egress = Egress([upstream.base_url])
     yield egress
     await egress.close()
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    """Somebody's own service, for `http_target`."""
+    found = Endpoint()
+    async with serve(found.handle) as url:
+        found.url = url
+        yield found

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
+from typing import Any
 
 from promptd.core.engine import Call
 from promptd.engines.llamacpp import LlamaCppConfig
 
 PATIENCE = 20.0  # seconds; only a test that fails waits that long
 
-MakeCall = Callable[..., Call[LlamaCppConfig]]
+MakeCall = Callable[..., Call[LlamaCppConfig, Any]]
 
 
 class Journal(logging.Handler):

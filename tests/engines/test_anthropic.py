@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptd.core.content import Image, Text, Thinking, Tool, ToolCall, Turn
-from promptd.core.engine import CheckParams
+from promptd.core.engine import ConnectionTestParams
 from promptd.core.errors import (
     AuthenticationFailed,
     ConfigIncomplete,
@@ -131,7 +131,7 @@ async def test_a_conversation_with_calls_is_one_that_the_service_takes(
 
 async def test_files_are_sent_as_images(connection: AnthropicConfig, http: Egress) -> None:
     blob = Blob("a.png", "image/png", b"\x89PNG\r\n\x1a\n")
-    assert told(await run(call(connection, http, files=(blob,)))).text.strip() == "hello there image"
+    assert told(await run(call(connection, http, blobs=(blob,)))).text.strip() == "hello there image"
 
 
 async def test_bytes_may_come_one_by_one(connection: AnthropicConfig, http: Egress) -> None:
@@ -173,8 +173,7 @@ async def test_a_cancelled_call_closes_the_upstream(
 ) -> None:
     task = asyncio.create_task(run(way(connection, http, model)))
     async with asyncio.timeout(5):
-        while not server.calls:
-            await asyncio.sleep(0.001)
+        await server.called()
     cancelled = asyncio.get_running_loop().time()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -229,7 +228,9 @@ async def test_tokens_are_counted_by_the_service(
 async def test_check_lists_the_models_of_all_pages(
     server: MessagesServer, connection: AnthropicConfig, http: Egress
 ) -> None:
-    result = await Anthropic().check(CheckParams(connection=connection, connection_name="c", http=http))
+    result = await Anthropic().test_connection(
+        ConnectionTestParams(connection=connection, connection_name="c", http=http)
+    )
     assert (result.ok, result.models) == (True, ("echo", "other"))
     assert [received.path for received in server.calls] == [
         "/v1/models?limit=1000",

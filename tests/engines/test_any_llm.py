@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptd.core.content import Turn
-from promptd.core.engine import Call, CheckParams
+from promptd.core.engine import Call, ConnectionTestParams
 from promptd.core.errors import (
     AuthenticationFailed,
     ConfigIncomplete,
@@ -67,7 +67,7 @@ def settings(base_url: str, **changes: Any) -> AnyLLMConfig:
     return AnyLLMConfig.model_validate(given | changes)
 
 
-def call(connection: AnyLLMConfig, http: Egress, model: str = "echo", **fields: Any) -> Call[AnyLLMConfig]:
+def call(connection: AnyLLMConfig, http: Egress, model: str = "echo", **fields: Any) -> Call[AnyLLMConfig, Any]:
     defaults: dict[str, Any] = {
         "messages": (Turn("user", "hello there"),),
         "parameters": Parameters(max_tokens=9, temperature=0.5),
@@ -207,7 +207,7 @@ async def test_nobody_is_there(engine: AnyLLM, http: Egress) -> None:
 
 @needs_library
 async def test_check_lists_the_models(engine: AnyLLM, connection: AnyLLMConfig, http: Egress) -> None:
-    result = await engine.check(CheckParams(connection=connection, connection_name="c", http=http))
+    result = await engine.test_connection(ConnectionTestParams(connection=connection, connection_name="c", http=http))
     assert (result.ok, result.models) == (True, ("echo",))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from promptd.core.content import Turn
 from promptd.core.engine import Call
@@ -152,7 +153,7 @@ def free_port() -> int:
         return port
 
 
-def make_call(upstream: Upstream, fault: str) -> Call[OpenAIConfig]:
+def make_call(upstream: Upstream, fault: str) -> Call[OpenAIConfig, Any]:
     base_url = f"http://127.0.0.1:{free_port()}/v1" if fault == "refused" else upstream.base_url
     config = OpenAIConfig.model_validate(
         {
@@ -169,7 +170,7 @@ def make_call(upstream: Upstream, fault: str) -> Call[OpenAIConfig]:
     return Call(connection=config, connection_name="upstream", model=fault, http=egress, messages=turns)
 
 
-async def collect(call: Call[OpenAIConfig], into: list[Chunk]) -> None:
+async def collect(call: Call[OpenAIConfig, Any], into: list[Chunk]) -> None:
     async with aclosing(OpenAI().run(call)) as chunks:
         async for chunk in chunks:
             into.append(chunk)  # noqa: PERF401 - what came before an error counts
@@ -205,7 +206,7 @@ async def test_a_fault_leaves_the_next_call_unharmed(upstream: Upstream, row: Ro
     egress = Egress([upstream.base_url])
     for http in (broken.http, egress) if row.fault not in ("refused", "forbidden") else (egress,):
         fine = make_call(upstream, "echo")
-        whole = Call(connection=fine.connection, connection_name="c", model="echo", http=http, messages=fine.messages)
+        whole = replace(fine, http=http)
         assert (await OpenAI().execute(whole)).text == "two words "
     await egress.close()
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from promptd.core.content import Tool, Turn
-from promptd.core.engine import CheckParams
+from promptd.core.engine import ConnectionTestParams
 from promptd.core.errors import (
     ConfigUnusable,
     HandlerUnavailable,
@@ -21,6 +21,7 @@ from promptd.core.errors import (
     ResourceNotFound,
     UnsupportedInput,
 )
+from promptd.core.localisation import Key
 from promptd.core.model import Capability
 from promptd.egress.client import Egress
 from promptd.engines.llamacpp import LlamaCpp, LlamaCppConfig
@@ -203,15 +204,16 @@ async def test_a_cancelled_call_frees_the_slot_at_once(llama: LlamaCpp, call: Ma
 
 async def test_check_loads_the_model_and_leaves_nothing(llama: LlamaCpp, egress: Egress, journal: Journal) -> None:
     config = LlamaCppConfig(threads=1, context=512)
-    result = await llama.check(CheckParams(connection=config, connection_name="draft", http=egress))
+    result = await llama.test_connection(ConnectionTestParams(connection=config, connection_name="draft", http=egress))
     assert result.ok
     assert result.models == ("demo",)
-    assert "512" in result.message
+    assert isinstance(result.message, Key)
+    assert result.message.args == {"count": 512}
     assert llama.standing("draft", config).state == "stopped"
     assert journal.count("is stopped") == 1
     missing = LlamaCppConfig(gguf="~/no/such.gguf")
     with pytest.raises(ResourceNotFound, match="gguf: there is no such model file"):
-        await llama.check(CheckParams(connection=missing, connection_name="draft", http=egress))
+        await llama.test_connection(ConnectionTestParams(connection=missing, connection_name="draft", http=egress))
 
 
 async def test_without_the_library_every_model_is_unavailable(call: MakeCall) -> None:

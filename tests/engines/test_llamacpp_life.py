@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from promptd.core.engine import CheckParams
+from promptd.core.engine import ConnectionTestParams
 from promptd.core.errors import (
     ConfigUnusable,
     EngineLost,
@@ -217,15 +217,15 @@ async def test_check_asks_the_process_that_runs(
 ) -> None:
     monkeypatch.setattr(engine, "_CHECK", 2.0)
     asked = call()
-    params = CheckParams(connection=asked.connection, connection_name="local", http=asked.http)
+    params = ConnectionTestParams(connection=asked.connection, connection_name="local", http=asked.http)
     await llama.execute(asked)
-    assert (await llama.check(params)).ok
+    assert (await llama.test_connection(params)).ok
     pid = llama.standing("local", asked.connection).detail["pid"]
     _freeze(pid)
     with pytest.raises(ServiceUnavailable, match=r"has not answered for 2 s"):
-        await llama.check(params)
+        await llama.test_connection(params)
     os.kill(pid, signal.SIGCONT)
-    assert (await llama.check(params)).ok
+    assert (await llama.test_connection(params)).ok
 
 
 async def test_a_held_back_restart_comes_by_itself(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:

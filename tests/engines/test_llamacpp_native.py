@@ -44,7 +44,7 @@ async def test_a_chat_says_the_same_passed_through_and_translated(llama: LlamaCp
     assert answer["model"] == "mine"
     reader = chat.Reader()
     assert "".join([chunk.text for chunk in reader.feed(raw(stream))]) == translated.text
-    assert len(stream) > 3
+    assert raw(stream).count(b"data: ") > 3  # how many arrive together is up to the sockets
     assert b'"usage"' not in raw(stream)
     for done in (whole[-1], stream[-1]):
         assert done.usage is not None

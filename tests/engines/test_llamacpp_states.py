@@ -73,7 +73,7 @@ class Life(RuleBasedStateMachine):
     def do(self, coroutine: Any) -> Any:
         return self.loop.run_until_complete(asyncio.wait_for(coroutine, PATIENCE))
 
-    def call(self, tokens: int, **extra: Any) -> Call[LlamaCppConfig]:
+    def call(self, tokens: int, **extra: Any) -> Call[LlamaCppConfig, Any]:
         return Call(
             connection=CONFIG,
             connection_name="local",

@@ -16,7 +16,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptd.core.content import Turn
-from promptd.core.engine import Call, CheckParams
+from promptd.core.engine import Call, ConnectionTestParams
 from promptd.core.errors import (
     HandlerUnavailable,
     InputTooLarge,
@@ -26,10 +26,12 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
+from promptd.core.localisation import resolve
 from promptd.core.model import Blob, Capability
 from promptd.core.parameters import Parameters, SpeechParameters
 from promptd.egress import Egress
-from promptd.engines.local_audio.engine import LocalAudio, LocalAudioConfig
+from promptd.engines.local_audio.config import LocalAudioConfig
+from promptd.engines.local_audio.engine import LocalAudio
 from promptd.engines.local_audio.sound import RATE, read_wav, write_wav
 from promptd.testing import media
 from promptd.testing.engines import EngineContract
@@ -46,7 +48,7 @@ needs_ears = pytest.mark.skipif(
 )
 
 
-def call(capability: Capability, text: str = SENTENCE, **fields: Any) -> Call[LocalAudioConfig]:
+def call(capability: Capability, text: str = SENTENCE, **fields: Any) -> Call[LocalAudioConfig, Any]:
     settings = {name: fields.pop(name) for name in list(fields) if name in LocalAudioConfig.model_fields}
     wishes = {name: fields.pop(name) for name in list(fields) if name in SpeechParameters.__struct_fields__}
     given: dict[str, Any] = {
@@ -93,7 +95,7 @@ class TestContract(EngineContract):
 async def test_what_is_spoken_is_understood(synthesizer: str) -> None:
     spoken = await speak(synthesizer=synthesizer)
     assert (spoken.name, spoken.media_type) == ("speech.wav", "audio/wav")
-    heard = await LocalAudio().execute(call(Capability.TRANSCRIPTION, "", files=(spoken,), language="en-US"))
+    heard = await LocalAudio().execute(call(Capability.TRANSCRIPTION, "", blobs=(spoken,), language="en-US"))
     assert set(heard.text.split()) >= WORDS
 
 
@@ -135,7 +137,7 @@ async def test_espeak_knows_languages() -> None:
 @needs_ears
 async def test_silence_is_no_text() -> None:
     silence = Blob("a.wav", "audio/x-wav", write_wav(bytes(RATE)))
-    assert (await LocalAudio().execute(call(Capability.TRANSCRIPTION, files=(silence,)))).text == ""
+    assert (await LocalAudio().execute(call(Capability.TRANSCRIPTION, blobs=(silence,)))).text == ""
 
 
 SOUND = media.sound()
@@ -152,11 +154,11 @@ SOUND = media.sound()
         (Capability.SPEECH, {"speed": 9.0}, InvalidInput, "parameters.speech.speed"),
         (Capability.SPEECH, {"speed": float("nan")}, InvalidInput, "parameters.speech.speed"),
         (Capability.TRANSCRIPTION, {}, InvalidInput, "files"),
-        (Capability.TRANSCRIPTION, {"files": (SOUND, SOUND)}, InvalidInput, "files"),
-        (Capability.TRANSCRIPTION, {"files": (media.image(),)}, UnsupportedInput, "files[0]"),
-        (Capability.TRANSCRIPTION, {"files": (SOUND,), "language": "de"}, UnsupportedInput, "parameters.speech"),
-        (Capability.TRANSCRIPTION, {"files": (Blob("a", "audio/wav", b"RIFF"),)}, InvalidInput, "files[0]"),
-        (Capability.TRANSCRIPTION, {"files": (SOUND,), "max_seconds": 0.01}, InvalidInput, "files[0]"),
+        (Capability.TRANSCRIPTION, {"blobs": (SOUND, SOUND)}, InvalidInput, "files"),
+        (Capability.TRANSCRIPTION, {"blobs": (media.image(),)}, UnsupportedInput, "files[0]"),
+        (Capability.TRANSCRIPTION, {"blobs": (SOUND,), "language": "de"}, UnsupportedInput, "parameters.speech"),
+        (Capability.TRANSCRIPTION, {"blobs": (Blob("a", "audio/wav", b"RIFF"),)}, InvalidInput, "files[0]"),
+        (Capability.TRANSCRIPTION, {"blobs": (SOUND,), "max_seconds": 0.01}, InvalidInput, "files[0]"),
         (Capability.CHAT, {}, UnsupportedInput, "capability"),
     ],
 )
@@ -186,9 +188,10 @@ async def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
     with pytest.raises(HandlerUnavailable, match=r"flite .* or eSpeak NG \(the extra `espeak`\)"):
         await speak()
     with pytest.raises(HandlerUnavailable, match="the extra `audio`"):
-        await engine.execute(call(Capability.TRANSCRIPTION, files=(SOUND,)))
-    found = await engine.check(CheckParams(connection=config, connection_name="c", http=Egress()))
+        await engine.execute(call(Capability.TRANSCRIPTION, blobs=(SOUND,)))
+    found = await engine.test_connection(ConnectionTestParams(connection=config, connection_name="c", http=Egress()))
     assert not found.ok
+    assert isinstance(found.message, str)
     assert "flite" in found.message
     assert "PocketSphinx" in found.message
     assert engine.standing("c", config).state == "unavailable"
@@ -198,9 +201,13 @@ async def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path
 @needs_ears
 async def test_check_says_who_speaks_and_who_listens() -> None:
     config = LocalAudioConfig.model_validate({})
-    found = await LocalAudio().check(CheckParams(connection=config, connection_name="c", http=Egress()))
+    found = await LocalAudio().test_connection(
+        ConnectionTestParams(connection=config, connection_name="c", http=Egress())
+    )
     assert found.ok
-    assert "flite" in found.message
+    said = [resolve(line.text, LocalAudio().localizer(), "en") for line in found.checks]
+    assert "flite" in said[0]
+    assert said[1] == "PocketSphinx listens"
     assert LocalAudio().standing("c", config).state == "ready"
 
 
@@ -284,7 +291,8 @@ import asyncio, os, sys, threading
 from promptd.core.engine import Call
 from promptd.core.model import Capability, Turn
 from promptd.egress import Egress
-from promptd.engines.local_audio.engine import LocalAudio, LocalAudioConfig
+from promptd.engines.local_audio.config import LocalAudioConfig
+from promptd.engines.local_audio.engine import LocalAudio
 
 def die():
     sys.stdin.read()

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptd.core.content import Turn
-from promptd.core.engine import Call, CheckParams
+from promptd.core.engine import Call, ConnectionTestParams
 from promptd.core.errors import AuthenticationFailed, ConfigIncomplete, InvalidOutput
 from promptd.core.model import Capability
 from promptd.core.parameters import Parameters
@@ -32,7 +32,7 @@ def settings(upstream: Upstream, **changes: Any) -> OpenAIConfig:
     return OpenAIConfig.model_validate({"base_url": upstream.base_url, "api_key": KEY} | changes)
 
 
-def call(connection: OpenAIConfig, http: Egress, model: str = "echo", **fields: Any) -> Call[OpenAIConfig]:
+def call(connection: OpenAIConfig, http: Egress, model: str = "echo", **fields: Any) -> Call[OpenAIConfig, Any]:
     defaults: dict[str, Any] = {"messages": (Turn("user", "hello there"),)}
     return Call(connection=connection, connection_name="c", model=model, http=http, **(defaults | fields))
 
@@ -122,8 +122,7 @@ async def test_a_cancelled_call_closes_the_upstream(
 ) -> None:
     task = asyncio.create_task(OpenAI().execute(call(connection, http, model)))
     async with asyncio.timeout(5):
-        while not upstream.calls:
-            await asyncio.sleep(0.001)
+        await upstream.called()
     cancelled = asyncio.get_running_loop().time()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -151,8 +150,8 @@ async def test_a_finished_call_leaves_its_connection_to_the_next(
 
 
 async def test_check_lists_the_models(upstream: Upstream, connection: OpenAIConfig, http: Egress) -> None:
-    params = CheckParams(connection=connection, connection_name="c", http=http)
-    result = await OpenAI().check(params)
+    params = ConnectionTestParams(connection=connection, connection_name="c", http=http)
+    result = await OpenAI().test_connection(params)
     assert (result.ok, result.models) == (True, ("echo", "other"))
     assert upstream.calls[0].path == "/v1/models"
 
@@ -166,9 +165,9 @@ async def test_a_message_never_shows_the_key(connection: OpenAIConfig, http: Egr
 async def test_an_address_is_needed(http: Egress) -> None:
     with pytest.raises(ConfigIncomplete, match="base_url"):
         await OpenAI().execute(call(OpenAIConfig.model_validate({}), http))
-    params = CheckParams(connection=OpenAIConfig.model_validate({}), connection_name="c", http=http)
+    params = ConnectionTestParams(connection=OpenAIConfig.model_validate({}), connection_name="c", http=http)
     with pytest.raises(ConfigIncomplete, match="base_url"):
-        await OpenAI().check(params)
+        await OpenAI().test_connection(params)
 
 
 @pytest.mark.parametrize(

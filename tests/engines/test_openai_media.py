@@ -17,6 +17,7 @@ from promptd.core.errors import (
     NetworkError,
     PromptExecutionError,
     RateLimited,
+    ServiceUnavailable,
     Timeout,
     UnsupportedInput,
 )
@@ -31,7 +32,7 @@ KEY = "sk-secret-of-the-test"
 PROMPTLY = 0.1  # seconds
 
 
-def call(upstream: Upstream, http: Egress, capability: Capability, **fields: Any) -> Call[OpenAIConfig]:
+def call(upstream: Upstream, http: Egress, capability: Capability, **fields: Any) -> Call[OpenAIConfig, Any]:
     image = {name: fields.pop(name) for name in list(fields) if name in ImageParameters.__struct_fields__}
     settings = {name: fields.pop(name) for name in list(fields) if name in OpenAIConfig.model_fields}
     config = OpenAIConfig.model_validate({"base_url": upstream.base_url, "api_key": KEY} | settings)
@@ -50,7 +51,7 @@ def call(upstream: Upstream, http: Egress, capability: Capability, **fields: Any
 async def test_images_are_parts_of_the_last_users_message(upstream: Upstream, http: Egress) -> None:
     turns = (Turn("user", "earlier"), Turn("assistant", "yes"), Turn("user", "what is it?"))
     files = (media.image("a"), Blob("b.jpg", "image/jpeg", b"\xff\xd8\xff"))
-    asked = call(upstream, http, Capability.VISION, model="echo", messages=turns, files=files)
+    asked = call(upstream, http, Capability.VISION, model="echo", messages=turns, blobs=files)
     assert (await OpenAI().execute(asked)).text == "what is it? image_url image_url "
     (received,) = upstream.calls
     assert received.path == "/v1/chat/completions"
@@ -64,7 +65,7 @@ async def test_images_are_parts_of_the_last_users_message(upstream: Upstream, ht
 
 async def test_a_sound_is_a_part_too(upstream: Upstream, http: Egress) -> None:
     files = (media.sound("x"), Blob("b.mp3", "audio/mpeg", b"ID3"))
-    asked = call(upstream, http, Capability.CHAT, model="echo", messages=(Turn("user", ""),), files=files)
+    asked = call(upstream, http, Capability.CHAT, model="echo", messages=(Turn("user", ""),), blobs=files)
     assert (await OpenAI().execute(asked)).text == "input_audio input_audio "
     parts = upstream.calls[0].body["messages"][0]["content"]
     assert [part["input_audio"]["format"] for part in parts] == ["wav", "mp3"]
@@ -74,11 +75,11 @@ async def test_a_sound_is_a_part_too(upstream: Upstream, http: Egress) -> None:
 @pytest.mark.parametrize(
     ("fields", "error", "named"),
     [
-        ({"files": (Blob("a.flac", "audio/flac", b"x"),)}, UnsupportedInput, "files[0]"),
-        ({"messages": (Turn("system", "x"),), "files": (media.image(),)}, InvalidInput, "messages"),
+        ({"blobs": (Blob("a.flac", "audio/flac", b"x"),)}, UnsupportedInput, "files[0]"),
+        ({"messages": (Turn("system", "x"),), "blobs": (media.image(),)}, InvalidInput, "messages"),
         ({"parameters": Parameters(template="<{prompt}>")}, UnsupportedInput, "parameters.template"),
         (
-            {"parameters": Parameters(template="{prompt}"), "capability": Capability.CHAT, "files": (media.image(),)},
+            {"parameters": Parameters(template="{prompt}"), "capability": Capability.CHAT, "blobs": (media.image(),)},
             UnsupportedInput,
             "files",
         ),
@@ -119,13 +120,13 @@ async def test_an_image_for_every_wish(upstream: Upstream, http: Egress) -> None
 
 async def test_an_image_from_images(upstream: Upstream, http: Egress) -> None:
     odd = Blob('a"b\r\n.png', "image/png", media.png("a"))
-    result = await OpenAI().execute(call(upstream, http, Capability.IMAGE, files=(odd,)))
+    result = await OpenAI().execute(call(upstream, http, Capability.IMAGE, blobs=(odd,)))
     (received,) = upstream.calls
     assert received.path == "/v1/images/edits"
     assert received.body["image"] == [Blob("a_b__.png", "image/png", odd.data)]
     assert (received.body["prompt"], received.body["response_format"]) == ("a cat", "b64_json")
     assert result.blobs[0].data == media.png("a cat|a_b__.png|0")
-    await OpenAI().execute(call(upstream, http, Capability.IMAGE, files=(odd, media.image("b")), batch_size=2))
+    await OpenAI().execute(call(upstream, http, Capability.IMAGE, blobs=(odd, media.image("b")), batch_size=2))
     assert len(upstream.calls[1].body["image[]"]) == 2
     assert upstream.calls[1].body["n"] == "2"
 
@@ -192,7 +193,7 @@ async def test_transcription(upstream: Upstream, http: Egress) -> None:
         upstream,
         http,
         Capability.TRANSCRIPTION,
-        files=(media.sound("hello world", "grüße.wav"),),
+        blobs=(media.sound("hello world", "grüße.wav"),),
         parameters=Parameters(
             temperature=0.5, speech=SpeechParameters(language="en"), extra={"timestamp_granularities[]": "word"}
         ),
@@ -203,7 +204,7 @@ async def test_transcription(upstream: Upstream, http: Egress) -> None:
     assert received.path == "/v1/audio/transcriptions"
     assert received.headers["content-type"].startswith("multipart/form-data; boundary=")
     (sent,) = received.body.pop("file")
-    assert (sent.media_type, sent.data) == ("audio/wav", asked.files[0].data)
+    assert (sent.media_type, sent.data) == ("audio/wav", asked.blobs[0].data)
     assert received.body == {
         "model": "maker",
         "response_format": "json",
@@ -215,7 +216,7 @@ async def test_transcription(upstream: Upstream, http: Egress) -> None:
 
 
 async def test_a_plain_transcription_is_one_too(upstream: Upstream, http: Egress) -> None:
-    asked = call(upstream, http, Capability.TRANSCRIPTION, model="bytes-only", files=(media.sound(),))
+    asked = call(upstream, http, Capability.TRANSCRIPTION, model="bytes-only", blobs=(media.sound(),))
     assert (await OpenAI().execute(asked)).text == "heard"
 
 
@@ -232,22 +233,22 @@ async def test_a_plain_transcription_is_one_too(upstream: Upstream, http: Egress
         (Capability.IMAGE, {"batch_size": 0}, InvalidInput, "parameters.image.batch_size"),
         (Capability.IMAGE, {"format": "gif"}, InvalidInput, "parameters.image.format"),
         (Capability.IMAGE, {"extra": {"model": "x"}}, InvalidInput, "parameters.image.extra.model"),
-        (Capability.IMAGE, {"files": (media.sound(),)}, UnsupportedInput, "files[0]"),
+        (Capability.IMAGE, {"blobs": (media.sound(),)}, UnsupportedInput, "files[0]"),
         (Capability.IMAGE, {"parameters": Parameters(extra={"x": object()})}, InvalidInput, "parameters"),
         (Capability.SPEECH, {"messages": (Turn("user", " "),)}, InvalidInput, "messages"),
         (Capability.SPEECH, {"parameters": spoken(format="avi")}, InvalidInput, "parameters.speech.format"),
         (Capability.TRANSCRIPTION, {}, InvalidInput, "files"),
-        (Capability.TRANSCRIPTION, {"files": (media.sound(), media.sound())}, InvalidInput, "files"),
-        (Capability.TRANSCRIPTION, {"files": (media.image(),)}, UnsupportedInput, "files[0]"),
+        (Capability.TRANSCRIPTION, {"blobs": (media.sound(), media.sound())}, InvalidInput, "files"),
+        (Capability.TRANSCRIPTION, {"blobs": (media.image(),)}, UnsupportedInput, "files[0]"),
         (
             Capability.TRANSCRIPTION,
-            {"files": (media.sound(),), "messages": (Turn("user", "\ud800"),)},
+            {"blobs": (media.sound(),), "messages": (Turn("user", "\ud800"),)},
             InvalidInput,
             "messages",
         ),
         (
             Capability.TRANSCRIPTION,
-            {"files": (media.sound(),), "parameters": Parameters(extra={'a"\r\n': 1})},
+            {"blobs": (media.sound(),), "parameters": Parameters(extra={'a"\r\n': 1})},
             InvalidInput,
             "parameters.extra",
         ),
@@ -285,15 +286,82 @@ async def test_a_fault_becomes_one_typed_error(
 ) -> None:
     files = (media.sound(),) if capability is Capability.TRANSCRIPTION else ()
     with pytest.raises(error) as raised:
-        await OpenAI().execute(call(upstream, http, capability, model=model, files=files, first_byte_timeout=0.2))
+        await OpenAI().execute(call(upstream, http, capability, model=model, blobs=files, first_byte_timeout=0.2))
     assert KEY not in f"{raised.value.message} {raised.value.detail}"
+
+
+STREAMED = {
+    Capability.IMAGE: Parameters(image=ImageParameters(partial_images=1)),
+    Capability.TRANSCRIPTION: Parameters(speech=SpeechParameters(deltas=True)),
+}
+
+
+@pytest.mark.parametrize("capability", STREAMED)
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("error-in-stream", ServiceUnavailable),
+        ("truncated-event", InvalidOutput),
+        ("garbage-event", InvalidOutput),
+        ("wrong-types", InvalidOutput),
+        ("endless-event", InvalidOutput),
+        ("cut-stream", NetworkError),
+        ("truncated-chunk", NetworkError),
+    ],
+)
+async def test_a_fault_in_a_stream_becomes_one_typed_error(
+    upstream: Upstream, http: Egress, capability: Capability, model: str, error: type[PromptExecutionError]
+) -> None:
+    files = (media.sound(),) if capability is Capability.TRANSCRIPTION else ()
+    asked = call(upstream, http, capability, model=model, blobs=files, parameters=STREAMED[capability])
+    with pytest.raises(error):
+        await OpenAI().execute(asked)
+
+
+async def test_a_stream_without_an_image_is_no_answer(upstream: Upstream, http: Egress) -> None:
+    asked = call(upstream, http, Capability.IMAGE, model="empty-stream", parameters=STREAMED[Capability.IMAGE])
+    with pytest.raises(InvalidOutput, match="no image"):
+        await OpenAI().execute(asked)
+
+
+async def test_a_transcription_in_the_events_of_a_chat_is_understood(upstream: Upstream, http: Egress) -> None:
+    parameters = STREAMED[Capability.TRANSCRIPTION]
+    asked = call(
+        upstream, http, Capability.TRANSCRIPTION, model="step-by-step", blobs=(media.sound(),), parameters=parameters
+    )
+    upstream.presence.go.set()
+    done = await OpenAI().execute(asked)
+    assert (done.text, done.usage) == ("first second", Usage(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("place", "files"), [(1, 1), (-1, 2), (0, 1), (0, 0)], ids=["beyond", "before", "alone", "without files"]
+)
+async def test_a_mask_is_one_of_the_files(upstream: Upstream, http: Egress, place: int, files: int) -> None:
+    asked = call(upstream, http, Capability.IMAGE, mask=place, blobs=(media.image(),) * files)
+    with pytest.raises(InvalidInput, match=r"^parameters\.image\.mask: "):
+        await OpenAI().execute(asked)
+    assert upstream.calls == []
+
+
+async def test_times_that_make_no_sense(upstream: Upstream, http: Egress) -> None:
+    parameters = Parameters(speech=SpeechParameters(timestamps=("segment",)))
+    asked = call(
+        upstream, http, Capability.TRANSCRIPTION, model="maker", blobs=(media.sound("hi"),), parameters=parameters
+    )
+    done = await OpenAI().execute(asked)
+    assert done.value["segments"][0]["end"] == 0.5
+    asked = call(
+        upstream, http, Capability.TRANSCRIPTION, model="odd-times", blobs=(media.sound("hi"),), parameters=parameters
+    )
+    with pytest.raises(InvalidOutput, match="times"):
+        await OpenAI().execute(asked)
 
 
 async def test_a_cancelled_call_closes_the_upstream(upstream: Upstream, http: Egress) -> None:
     task = asyncio.create_task(OpenAI().execute(call(upstream, http, Capability.IMAGE, model="slow-first-byte")))
     async with asyncio.timeout(5):
-        while not upstream.calls:
-            await asyncio.sleep(0.001)
+        await upstream.called()
     cancelled = asyncio.get_running_loop().time()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -57,7 +57,7 @@ def native(
     spelled: bool = False,
     model: str = "script",
     **settings: Any,
-) -> Call[OpenAIConfig]:
+) -> Call[OpenAIConfig, Any]:
     """A call as the face of `dialect` makes it of `body`."""
     wish = body.get("stream_options") or {}
     asked = Native(dialect, json.dumps(body).encode(), bool(body.get("stream")), bool(wish.get("include_usage")))
@@ -85,7 +85,7 @@ def request(dialect: str, text: str = "one two three", **members: Any) -> dict[s
     return {"model": "script"} | told[dialect] | members
 
 
-async def run(call: Call[OpenAIConfig]) -> list[Chunk]:
+async def run(call: Call[OpenAIConfig, Any]) -> list[Chunk]:
     async with aclosing(OpenAI().run(call)) as chunks:
         return [chunk async for chunk in chunks]
 

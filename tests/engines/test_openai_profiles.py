@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptd.core.content import Text, Thinking, Turn
-from promptd.core.engine import Call, CheckParams
+from promptd.core.engine import Call, ConnectionTestParams
 from promptd.core.errors import ConfigIncomplete, NetworkError
 from promptd.core.model import Capability
 from promptd.core.parameters import Parameters
@@ -26,7 +26,7 @@ def config(**settings: Any) -> OpenAIConfig:
 
 
 def body(profile: str, parameters: Parameters, *turns: Turn) -> dict[str, Any]:
-    call = Call(
+    call: Call[OpenAIConfig, Any] = Call(
         connection=config(profile=profile),
         connection_name="c",
         model="m",
@@ -127,7 +127,7 @@ def test_each_service_is_spoken_to_in_its_own_words() -> None:
 
 async def test_an_azure_deployment_is_called_by_its_path(upstream: Upstream, http: Egress) -> None:
     origin = upstream.base_url.removesuffix("/v1")
-    call = Call(
+    call: Call[OpenAIConfig, Any] = Call(
         connection=config(profile="azure", base_url=origin, api_key="k", api_version="2025-01-01-preview"),
         connection_name="c",
         model="echo",
@@ -143,13 +143,13 @@ async def test_an_azure_deployment_is_called_by_its_path(upstream: Upstream, htt
 
 async def test_models_are_listed_where_the_profile_says(upstream: Upstream, http: Egress) -> None:
     made = config(base_url=upstream.base_url)
-    result = await OpenAI().check(CheckParams(connection=made, connection_name="c", http=http))
+    result = await OpenAI().test_connection(ConnectionTestParams(connection=made, connection_name="c", http=http))
     assert result.models == ("echo", "other")
 
 
 async def test_the_address_that_a_profile_knows_may_be_called() -> None:
     egress = Egress()
-    call = Call(
+    call: Call[OpenAIConfig, Any] = Call(
         connection=config(profile="lmstudio", connect_timeout=0.5),
         connection_name="c",
         model="m",
@@ -164,7 +164,7 @@ async def test_the_address_that_a_profile_knows_may_be_called() -> None:
 async def test_other_callers_may_be_served_by_the_responses_api() -> None:
     async with ModelServer() as server:
         egress = Egress([server.base_url])
-        call = Call(
+        call: Call[OpenAIConfig, Any] = Call(
             connection=config(base_url=server.base_url, api_key=KEY, api="responses"),
             connection_name="c",
             model="script",

@@ -29,7 +29,7 @@ def config(**settings: Any) -> ScriptedConfig:
     return ScriptedConfig.model_validate(settings)
 
 
-def call(text: str | list[Any], connection: ScriptedConfig | None = None, **fields: Any) -> Call[ScriptedConfig]:
+def call(text: str | list[Any], connection: ScriptedConfig | None = None, **fields: Any) -> Call[ScriptedConfig, Any]:
     said = text if isinstance(text, str) else json.dumps(text)
     return Call(
         connection=connection or config(),
@@ -41,7 +41,7 @@ def call(text: str | list[Any], connection: ScriptedConfig | None = None, **fiel
     )
 
 
-async def collect(made: Call[ScriptedConfig]) -> list[Chunk]:
+async def collect(made: Call[ScriptedConfig, Any]) -> list[Chunk]:
     return [chunk async for chunk in Scripted().run(made)]
 
 
@@ -74,7 +74,7 @@ class Leaky(Config):
 class TwoEnds(Engine[NoConfig]):
     type_id = "two.ends"
 
-    async def run(self, call: Call[NoConfig]) -> AsyncGenerator[Chunk, None]:
+    async def run(self, call: Call[NoConfig, Any]) -> AsyncGenerator[Chunk, None]:
         yield Chunk("done", finish_reason="stop", usage=Usage())
         yield Chunk("done", finish_reason="stop", usage=Usage())
 
@@ -85,7 +85,7 @@ class Early(Engine[NoConfig]):
     def __init__(self, first: Chunk) -> None:
         self.first = first
 
-    async def run(self, call: Call[NoConfig]) -> AsyncGenerator[Chunk, None]:
+    async def run(self, call: Call[NoConfig, Any]) -> AsyncGenerator[Chunk, None]:
         yield self.first
         yield Chunk("done", finish_reason="stop", usage=Usage())
 
@@ -97,7 +97,7 @@ class Paper(Engine[NoConfig]):
     capabilities = frozenset({Capability.IMAGE, Capability.TRANSCRIPTION})
     kind = "text/html"
 
-    async def execute(self, call: Call[NoConfig]) -> Result:
+    async def execute(self, call: Call[NoConfig, Any]) -> Result:
         return Result(text="heard", blobs=(Blob("a.png", self.kind, b"<html>"),))
 
 
@@ -119,7 +119,7 @@ class Mixing(Engine[Leaky]):
 async def test_the_exam_can_be_failed() -> None:
     exam = EngineContract()
 
-    def make(text: str = "x", **changes: Any) -> Call[Any]:
+    def make(text: str = "x", **changes: Any) -> Call[Any, Any]:
         fields: dict[str, Any] = {"connection": Leaky(), "messages": (Turn("user", text),)}
         return Call(connection_name="c", model="m", http=Egress(), **(fields | changes))
 
@@ -273,10 +273,10 @@ async def test_a_script_makes_files_and_tells_how_far_it_is() -> None:
 async def test_what_was_spoken_is_heard_again() -> None:
     spoken = await Scripted().execute(call("grüße an alle", capability=Capability.SPEECH))
     assert (spoken.text, spoken.blobs[0].media_type) == ("", "audio/wav")
-    heard = await Scripted().execute(call("", capability=Capability.TRANSCRIPTION, files=spoken.blobs))
+    heard = await Scripted().execute(call("", capability=Capability.TRANSCRIPTION, blobs=spoken.blobs))
     assert heard.text == "grüße an alle"
     unknown = Blob("a.mp3", "audio/mpeg", b"12345")
-    heard = await Scripted().execute(call("", capability=Capability.TRANSCRIPTION, files=(*spoken.blobs, unknown)))
+    heard = await Scripted().execute(call("", capability=Capability.TRANSCRIPTION, blobs=(*spoken.blobs, unknown)))
     assert heard.text == "grüße an alle 5 bytes"
 
 
@@ -294,7 +294,7 @@ async def test_embeddings_depend_on_the_text_alone() -> None:
 
 async def test_the_journal_has_a_line_per_call_before_anything_happens(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    chunks = Scripted().run(call([{"hang": True}], config(journal=str(journal)), prompt="p1", attempt=3))
+    chunks = Scripted().run(call([{"hang": True}], config(journal=str(journal)), run_id="p1", attempt=3))
     task = asyncio.ensure_future(anext(chunks))
     done, _ = await asyncio.wait([task], timeout=0.05)
     assert not done
@@ -325,7 +325,7 @@ from promptd.testing.scripted import Scripted, ScriptedConfig
 
 async def main():
     made = Call(connection=ScriptedConfig(journal=sys.argv[1]), connection_name="c", model="m", http=Egress(),
-                prompt="p1", messages=(Turn("user", '[{"say": "half"}, {"crash": true}]'),))
+                run_id="p1", messages=(Turn("user", '[{"say": "half"}, {"crash": true}]'),))
     async for chunk in Scripted().run(made):
         print(chunk.text, flush=True)
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from promptd.core.content import Turn
-from promptd.core.engine import Call, CheckParams
+from promptd.core.engine import Call, ConnectionTestParams
 from promptd.core.errors import (
     AuthenticationFailed,
     ConfigIncomplete,
@@ -25,6 +25,7 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
+from promptd.core.localisation import resolve
 from promptd.core.model import Blob, Capability, Chunk
 from promptd.core.parameters import ImageParameters, Parameters
 from promptd.egress import Egress
@@ -66,7 +67,7 @@ def settings(server: ImageServer, **changes: Any) -> StableDiffusionConfig:
     return StableDiffusionConfig.model_validate({"base_url": server.base_url, "progress_interval": 0.005} | changes)
 
 
-def call(connection: StableDiffusionConfig, http: Egress, text: str = "a cat", **fields: Any) -> Call[Any]:
+def call(connection: StableDiffusionConfig, http: Egress, text: str = "a cat", **fields: Any) -> Call[Any, Any]:
     image = {name: fields.pop(name) for name in list(fields) if name in ImageParameters.__struct_fields__}
     parameters = Parameters(image=ImageParameters(**image) if image else None)
     given: dict[str, Any] = {
@@ -186,7 +187,7 @@ async def test_images_that_came_along_are_drawn_over(
     server: ImageServer, engine: StableDiffusion, connection: StableDiffusionConfig, http: Egress
 ) -> None:
     files = (media.image("a"), media.image("b"))
-    assert (await engine.execute(call(connection, http, files=files, denoising_strength=0.3))).blobs
+    assert (await engine.execute(call(connection, http, blobs=files, denoising_strength=0.3))).blobs
     assert server.asked[-1].path == "/sdapi/v1/img2img"
     assert [b64decode(image) for image in sent(server)["init_images"]] == [file.data for file in files]
 
@@ -233,7 +234,7 @@ async def test_a_message_shows_no_secret(server: ImageServer, engine: StableDiff
 # ------------------------------------------------------------------ progress and interrupt
 
 
-async def paused(server: ImageServer, engine: StableDiffusion, made: Call[Any]) -> tuple[Any, list[Chunk]]:
+async def paused(server: ImageServer, engine: StableDiffusion, made: Call[Any, Any]) -> tuple[Any, list[Chunk]]:
     """A run whose job is half done, and what it has said."""
     server.pause_at = 0.5
     chunks = engine.run(made)
@@ -382,7 +383,11 @@ async def test_a_server_without_progress_only_draws(engine: StableDiffusion) -> 
         http = Egress([server.base_url])
         chunks = [chunk async for chunk in engine.run(call(settings(server), http))]
         assert [chunk.kind for chunk in chunks] == ["done"]
-        assert (await check(engine, settings(server), http)) == (True, ("first", "second"), "samplers: not told")
+        assert (await check(engine, settings(server), http)) == (
+            True,
+            ("first", "second"),
+            "The server names no samplers",
+        )
         await http.close()
 
 
@@ -392,8 +397,8 @@ async def test_a_server_without_progress_only_draws(engine: StableDiffusion) -> 
 async def check(
     engine: StableDiffusion, made: StableDiffusionConfig, http: Egress
 ) -> tuple[bool, tuple[str, ...], str]:
-    result = await engine.check(CheckParams(connection=made, connection_name="c", http=http))
-    return result.ok, result.models, result.message.partition("; ")[2]
+    result = await engine.test_connection(ConnectionTestParams(connection=made, connection_name="c", http=http))
+    return result.ok, result.models, resolve(result.checks[-1].text, engine.localizer(), "en")
 
 
 async def test_check_lists_models_and_samplers(
@@ -402,7 +407,7 @@ async def test_check_lists_models_and_samplers(
     assert (await check(engine, connection, http)) == (
         True,
         ("first", "second"),
-        "samplers: Euler, Euler a, DPM++ 2M",
+        "Samplers: Euler, Euler a, DPM++ 2M",
     )
 
 
@@ -424,7 +429,7 @@ async def test_check_lists_models_and_samplers(
         ({"batch_size": 5, "rounds": 4}, InvalidInput, "parameters.image.batch_size"),
         ({"extra": {"batch_size": 50}}, InvalidInput, "parameters.image.batch_size"),
         ({"steps": 1000}, InvalidInput, "parameters.image.steps"),
-        ({"files": (Blob("a.wav", "audio/wav", b"x"),)}, UnsupportedInput, "files[0]"),
+        ({"blobs": (Blob("a.wav", "audio/wav", b"x"),)}, UnsupportedInput, "files[0]"),
     ],
 )
 async def test_bad_input_names_its_field(

@@ -7,10 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr, field_validator
 
-from promptd.core.engine import Call, CheckParams, CheckResult, Config, Engine
+from promptd.core.chat_queries import ChatQueries, ChatQuery
+from promptd.core.configs import setting
+from promptd.core.connection_forms import connection_layout, models_found
+from promptd.core.engine import Call, Config, ConnectionTestParams, ConnectionTestResult
 from promptd.core.errors import ConfigIncomplete
+from promptd.core.forms import Form, FormContext, make_form
 from promptd.core.model import Capability, Chunk
 from promptd.core.ports import Timeouts
 from promptd.dialects import messages
@@ -27,27 +31,73 @@ _MOST_BETAS: Final = 20
 class AnthropicConfig(Config):
     """Settings of a connection to a server with the Messages API."""
 
-    base_url: str = Field("https://api.anthropic.com", description="Address of the server, without the version")
-    api_key: SecretStr = Field(SecretStr(""), description="Sent as x-api-key; empty for servers without keys")
-    auth_token: SecretStr = Field(SecretStr(""), description="Sent as a bearer token, for servers that want it so")
-    version: str = Field("2023-06-01", description="Sent as anthropic-version", pattern=r"^[0-9A-Za-z._-]+$")
-    betas: tuple[str, ...] = Field((), description="Sent as anthropic-beta with every call")
-    client_betas: bool = Field(True, description="Send on the anthropic-beta of callers, too")
-    headers: dict[str, SecretStr] = Field({}, description="Further headers of every call")
-    max_tokens: int = Field(8192, gt=0, description="Bound of an answer where the caller gives none")
-    effort: Effort = Field(
+    base_url: str = setting(
+        "https://api.anthropic.com",
+        i18n="anthropic.base_url",
+        widget="url",
+        description="Address of the server, without the version",
+    )
+    api_key: SecretStr = setting(
+        SecretStr(""),
+        i18n="promptd.connection.api_key",
+        widget="api_key",
+        description="Sent as x-api-key; empty for servers without keys",
+    )
+    auth_token: SecretStr = setting(
+        SecretStr(""),
+        i18n="anthropic.auth_token",
+        widget="api_key",
+        description="Sent as a bearer token, for servers that want it so",
+    )
+    version: str = setting(
+        "2023-06-01", i18n="anthropic.version", description="Sent as anthropic-version", pattern=r"^[0-9A-Za-z._-]+$"
+    )
+    betas: tuple[str, ...] = setting((), i18n="anthropic.betas", description="Sent as anthropic-beta with every call")
+    client_betas: bool = setting(
+        True, i18n="anthropic.client_betas", description="Send on the anthropic-beta of callers, too"
+    )
+    headers: dict[str, SecretStr] = setting(
+        {}, i18n="promptd.connection.headers", description="Further headers of every call"
+    )
+    max_tokens: int = setting(
+        8192, i18n="anthropic.max_tokens", gt=0, description="Bound of an answer where the caller gives none"
+    )
+    effort: Effort = setting(
         "auto",
+        i18n="anthropic.effort",
         description="How a wish to think is told to the model: adaptive (in its word), budget (as tokens), off, or auto "
         "by the model's name",
     )
-    schemas: bool = Field(True, description="Leave JSON Schemas to the server; off for models that don't take them")
-    system_in_place: bool = Field(False, description="Leave later system messages in their place; for newer models")
-    unsigned_thinking: bool = Field(False, description="Send thoughts back that bear no signature, for other servers")
-    native: bool = Field(True, description="Pass requests of the same API on as they are")
-    connect_timeout: float = Field(10.0, gt=0, description="Seconds to reach the server")
-    first_byte_timeout: float = Field(120.0, gt=0, description="Seconds until the answer begins")
-    silence_timeout: float = Field(60.0, gt=0, description="Seconds without a byte inside an answer")
-    max_response_bytes: int = Field(MAX_BYTES, gt=0, description="Bytes of one answer, decompressed")
+    schemas: bool = setting(
+        True,
+        i18n="anthropic.schemas",
+        description="Leave JSON Schemas to the server; off for models that don't take them",
+    )
+    system_in_place: bool = setting(
+        False,
+        i18n="anthropic.system_in_place",
+        description="Leave later system messages in their place; for newer models",
+    )
+    unsigned_thinking: bool = setting(
+        False,
+        i18n="anthropic.unsigned_thinking",
+        description="Send thoughts back that bear no signature, for other servers",
+    )
+    native: bool = setting(
+        True, i18n="promptd.connection.native", description="Pass requests of the same API on as they are"
+    )
+    connect_timeout: float = setting(
+        10.0, i18n="promptd.connection.connect_timeout", gt=0, description="Seconds to reach the server"
+    )
+    first_byte_timeout: float = setting(
+        120.0, i18n="promptd.connection.first_byte_timeout", gt=0, description="Seconds until the answer begins"
+    )
+    silence_timeout: float = setting(
+        60.0, i18n="promptd.connection.silence_timeout", gt=0, description="Seconds without a byte inside an answer"
+    )
+    max_response_bytes: int = setting(
+        MAX_BYTES, i18n="promptd.connection.max_response_bytes", gt=0, description="Bytes of one answer, decompressed"
+    )
 
     @field_validator("base_url")
     @classmethod
@@ -89,18 +139,24 @@ class AnthropicConfig(Config):
         return self.base_url + path
 
 
-class Anthropic(Engine[AnthropicConfig]):
+_LAYOUT: Final = connection_layout(
+    ("base_url", "api_key"),
+    advanced=("max_tokens", "effort", "betas", "client_betas", "headers"),
+    compatibility=("auth_token", "version", "schemas", "system_in_place", "unsigned_thinking", "native"),
+    limits=("connect_timeout", "first_byte_timeout", "silence_timeout", "max_response_bytes"),
+)
+
+
+class Anthropic(ChatQueries[AnthropicConfig]):
     """Answers are always streamed from the server, so that a stalled or cancelled one is noticed at once; those to
     clients of the same API come as they were asked for."""
 
     type_id = "anthropic"
-    display_name = "Anthropic-compatible server"
-    display_description = (
-        "Anthropic's Messages API, or any server that speaks it: chat with images, documents and tools"
-    )
+    display_name_key = "anthropic.name"
+    display_description_key = "anthropic.description"
     capabilities = frozenset({Capability.CHAT, Capability.VISION, Capability.DOCUMENT})
 
-    async def run(self, call: Call[AnthropicConfig]) -> AsyncGenerator[Chunk, None]:
+    async def run(self, call: Call[AnthropicConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
         config = call.connection
         url, headers = config.address("/v1/messages"), _headers(call)
         timeouts, native = config.timeouts(), call.native
@@ -130,7 +186,7 @@ class Anthropic(Engine[AnthropicConfig]):
             async for chunk in chunks:
                 yield chunk
 
-    async def count(self, call: Call[AnthropicConfig]) -> int | None:
+    async def count(self, call: Call[AnthropicConfig, ChatQuery]) -> int | None:
         config = call.connection
         return await messages.count_tokens(
             call.http,
@@ -141,19 +197,22 @@ class Anthropic(Engine[AnthropicConfig]):
             manners=config.manners(),
         )
 
-    async def check(self, params: CheckParams[AnthropicConfig]) -> CheckResult:
+    async def test_connection(self, params: ConnectionTestParams[AnthropicConfig]) -> ConnectionTestResult:
         config = params.connection
         headers = {"anthropic-version": config.version, **config.request_headers()}
         names = await messages.list_models(
             params.http, config.address("/v1/models"), headers, timeouts=config.timeouts()
         )
-        return CheckResult(ok=True, message=f"{len(names)} models", models=names)
+        return models_found(names)
+
+    def connection_form(self, context: FormContext) -> Form:
+        return make_form(AnthropicConfig, _LAYOUT)
 
     def dialects(self, connection: AnthropicConfig) -> frozenset[str]:
         return frozenset({DIALECT}) if connection.native else frozenset()
 
 
-def _headers(call: Call[AnthropicConfig]) -> dict[str, str]:
+def _headers(call: Call[AnthropicConfig, ChatQuery]) -> dict[str, str]:
     config = call.connection
     headers = {"anthropic-version": config.version, **config.request_headers()}
     betas = (*config.betas, *_asked_betas(call.parameters.extra)) if config.client_betas else config.betas

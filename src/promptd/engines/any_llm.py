@@ -18,9 +18,13 @@ from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
-from promptd.core.engine import Call, CheckParams, CheckResult, Config, Engine
+from promptd.core.chat_queries import ChatQueries, ChatQuery
+from promptd.core.configs import setting
+from promptd.core.connection_forms import connection_layout, models_found
+from promptd.core.connection_forms import text_key as shared
+from promptd.core.engine import Call, Config, ConnectionTestParams, ConnectionTestResult
 from promptd.core.errors import (
     AuthenticationFailed,
     ConfigIncomplete,
@@ -38,6 +42,8 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
+from promptd.core.forms import Form, FormContext, make_form
+from promptd.core.localisation import Key
 from promptd.core.model import Capability, Chunk
 from promptd.dialects import chat
 from promptd.dialects.errors import error_from_response, redact
@@ -76,14 +82,36 @@ _CAUSES: Final[tuple[tuple[str, type[PromptExecutionError]], ...]] = (
 class AnyLLMConfig(Config):
     """Settings of a connection by way of the library."""
 
-    provider: str = Field("", description="The library's name for the service, e.g. bedrock", pattern=r"^[a-z0-9_]*$")
-    api_key: SecretStr = Field(SecretStr(""), description="The service's key; empty where its client finds its own")
-    base_url: str = Field("", description="Address of the service, where it is not the usual one")
-    client: dict[str, SecretStr] = Field({}, description="Further settings of the vendor's client, e.g. region_name")
-    stream_usage: bool = Field(True, description="Ask for token counts on streams; off for services that refuse it")
-    left_out: tuple[str, ...] = Field((), description="Members of requests that the service refuses, e.g. seed")
-    max_tokens_field: str = Field(
+    provider: str = setting(
+        "",
+        i18n="any_llm.provider",
+        required=True,
+        description="The library's name for the service, e.g. bedrock",
+        pattern=r"^[a-z0-9_]*$",
+    )
+    api_key: SecretStr = setting(
+        SecretStr(""),
+        i18n="promptd.connection.api_key",
+        widget="api_key",
+        description="The service's key; empty where its client finds its own",
+    )
+    base_url: str = setting(
+        "", i18n="any_llm.base_url", widget="url", description="Address of the service, where it is not the usual one"
+    )
+    client: dict[str, SecretStr] = setting(
+        {}, i18n="any_llm.client", description="Further settings of the vendor's client, e.g. region_name"
+    )
+    stream_usage: bool = setting(
+        True,
+        i18n="any_llm.stream_usage",
+        description="Ask for token counts on streams; off for services that refuse it",
+    )
+    left_out: tuple[str, ...] = setting(
+        (), i18n="any_llm.left_out", description="Members of requests that the service refuses, e.g. seed"
+    )
+    max_tokens_field: str = setting(
         "max_tokens",
+        i18n="any_llm.max_tokens_field",
         description="What the service calls the bound of an answer",
         pattern="^max_(completion_)?tokens$",
     )
@@ -93,19 +121,26 @@ class AnyLLMConfig(Config):
         return [secret for secret in given if secret]
 
 
-class AnyLLM(Engine[AnyLLMConfig]):
+_LAYOUT: Final = connection_layout(
+    ("provider", "api_key", "base_url"),
+    advanced=("client",),
+    compatibility=("stream_usage", "max_tokens_field", "left_out"),
+)
+
+
+class AnyLLM(ChatQueries[AnyLLMConfig]):
     """Chats as streams, and embeddings. Errors keep the status that the service gave."""
 
     type_id = "any_llm"
-    display_name = "Further services, by any-llm"
-    display_description = "Services that the any-llm library knows, each by its vendor's own client"
+    display_name_key = "any_llm.name"
+    display_description_key = "any_llm.description"
     capabilities = frozenset({Capability.CHAT, Capability.VISION, Capability.EMBEDDING})
 
     def __init__(self) -> None:
         self._side = _Side()
         self._clients: dict[str, tuple[AnyLLMConfig, Any]] = {}
 
-    async def run(self, call: Call[AnyLLMConfig]) -> AsyncGenerator[Chunk, None]:
+    async def run(self, call: Call[AnyLLMConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
         config = call.connection
         request = self._request(call)
         if call.capability is Capability.EMBEDDING:
@@ -129,7 +164,10 @@ class AnyLLM(Engine[AnyLLMConfig]):
             else:
                 ending.cancel()
 
-    async def check(self, params: CheckParams[AnyLLMConfig]) -> CheckResult:
+    def connection_form(self, context: FormContext) -> Form:
+        return make_form(AnyLLMConfig, _LAYOUT)
+
+    async def test_connection(self, params: ConnectionTestParams[AnyLLMConfig]) -> ConnectionTestResult:
         async def names() -> tuple[str, ...]:
             try:
                 models = await self._client(params.connection_name, params.connection).alist_models()
@@ -140,8 +178,8 @@ class AnyLLM(Engine[AnyLLMConfig]):
         try:
             models = await self._side.ask(names())
         except UnsupportedInput:
-            return CheckResult(ok=True, message="the service lists no models")
-        return CheckResult(ok=True, message=f"{len(models)} models", models=models)
+            return ConnectionTestResult(ok=True, message=Key(shared("no_models")))
+        return models_found(models)
 
     async def stop(self, name: str) -> None:
         _, client = self._clients.pop(name, (None, None))
@@ -180,7 +218,7 @@ class AnyLLM(Engine[AnyLLMConfig]):
         self._clients[name] = (config, client)
         return client
 
-    def _request(self, call: Call[AnyLLMConfig]) -> dict[str, Any]:
+    def _request(self, call: Call[AnyLLMConfig, ChatQuery]) -> dict[str, Any]:
         """The call in the words of the chat API, which the library takes as keywords."""
         config = call.connection
         named: Any = config.max_tokens_field
@@ -190,7 +228,7 @@ class AnyLLM(Engine[AnyLLMConfig]):
 
     async def _stream(
         self,
-        call: Call[AnyLLMConfig],
+        call: Call[AnyLLMConfig, ChatQuery],
         request: dict[str, Any],
         events: asyncio.Queue[bytes],
         home: asyncio.AbstractEventLoop,
@@ -213,7 +251,7 @@ class AnyLLM(Engine[AnyLLMConfig]):
         finally:
             await _close(answer)
 
-    async def _embed(self, call: Call[AnyLLMConfig], request: dict[str, Any]) -> bytes:
+    async def _embed(self, call: Call[AnyLLMConfig, ChatQuery], request: dict[str, Any]) -> bytes:
         try:
             client = self._client(call.connection_name, call.connection)
             answer = await client.aembedding(model=request["model"], inputs=request["input"])

@@ -20,9 +20,9 @@ _EXTRA: Final = ("json_schema", "response_format", "tools", "grammar")
 def require_bounded(parameters: Parameters) -> None:
     """Raises `InvalidInput` that names the schema or grammar beyond the bounds."""
     if parameters.json_schema is not None:
-        _require_schema("parameters.json_schema", parameters.json_schema)
+        require_schema("parameters.json_schema", parameters.json_schema)
     if parameters.tools:
-        _require_schema("parameters.tools", [tool.parameters for tool in parameters.tools])
+        require_schema("parameters.tools", [tool.parameters for tool in parameters.tools])
     if parameters.grammar is not None:
         _require_grammar("parameters.grammar", parameters.grammar)
     for name in _EXTRA:
@@ -30,7 +30,7 @@ def require_bounded(parameters: Parameters) -> None:
         if isinstance(value, str):
             _require_grammar(f"parameters.extra.{name}", value)
         elif value is not None:
-            _require_schema(f"parameters.extra.{name}", value)
+            require_schema(f"parameters.extra.{name}", value)
 
 
 def _require_grammar(field: str, text: str) -> None:
@@ -38,7 +38,8 @@ def _require_grammar(field: str, text: str) -> None:
         raise InvalidInput(f"{field}: expected at most {MAX_BYTES} bytes")
 
 
-def _require_schema(field: str, schema: Any) -> None:
+def require_schema(field: str, schema: Any) -> None:
+    """Raises `InvalidInput` for one beyond the bounds."""
     try:
         size = len(msgspec.json.encode(schema))
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.resources
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from pydantic import Field
-
+from promptd.core.configs import setting
+from promptd.core.connection_forms import connection_layout, control, shown
 from promptd.core.engine import Config
 from promptd.core.errors import ResourceNotFound
 
@@ -18,33 +18,78 @@ BUILTIN = "builtin"
 class LlamaCppConfig(Config):
     """One model file and how to serve it. A change takes effect with the next call; calls under way end as they began."""
 
-    gguf: str = Field(BUILTIN, min_length=1, description="path of a GGUF file; `builtin`: the demonstration model")
-    slots: int = Field(2, ge=1, le=256, description="prompts that run at the same time")
-    context: int = Field(
+    gguf: str = setting(
+        BUILTIN,
+        i18n="llamacpp.gguf",
+        required=True,
+        min_length=1,
+        description="Path of a GGUF file; `builtin`: the demonstration model",
+    )
+    slots: int = setting(2, i18n="llamacpp.slots", ge=1, le=256, description="Prompts that run at the same time")
+    context: int = setting(
         4096,
+        i18n="llamacpp.context",
         ge=0,
         le=16_777_216,
-        description="tokens per slot (in steps of 256), at most what the model was trained for; 0: all of that, shared",
+        description="Tokens per slot (in steps of 256), at most what the model was trained for; 0: all of that, shared",
     )
-    threads: int = Field(0, ge=0, le=1024, description="CPU threads; 0: llama.cpp chooses")
-    chat_template: str = Field("", description="Jinja text or a llama.cpp template's name; empty: the file's own")
-    embedding: bool = Field(False, description="serve embeddings too")
-    pooling: Literal["model", "mean", "cls", "last"] = Field(
-        "model", description="how an embedding is made of its tokens; `model`: as the file says"
+    threads: int = setting(0, i18n="llamacpp.threads", ge=0, le=1024, description="CPU threads; 0: llama.cpp chooses")
+    chat_template: str = setting(
+        "",
+        i18n="llamacpp.chat_template",
+        description="Jinja text or a llama.cpp template's name; empty: the file's own",
     )
-    gpu_layers: int = Field(-1, ge=-1, description="layers on a GPU; -1: as many as fit")
-    prompt_cache_mb: int = Field(256, ge=0, description="memory for the state of earlier prompts; 0: off")
-    idle_stop_seconds: float = Field(0, ge=0, description="unload the model after this time without a call; 0: never")
-    memory_mb: int = Field(
-        0, ge=0, description="memory that a replica takes, as `fleet.memory_mb` counts it; 0: estimated from the file"
+    embedding: bool = setting(False, i18n="llamacpp.embedding", description="Serve embeddings too")
+    pooling: Literal["model", "mean", "cls", "last"] = setting(
+        "model",
+        i18n="llamacpp.pooling",
+        description="How an embedding is made of its tokens; `model`: as the file says",
     )
-    memory_limit_mb: int = Field(
-        0, ge=0, description="resident memory of the model's process beyond which it is ended (Linux); 0: no limit"
+    gpu_layers: int = setting(-1, i18n="llamacpp.gpu_layers", ge=-1, description="Layers on a GPU; -1: as many as fit")
+    prompt_cache_mb: int = setting(
+        256, i18n="llamacpp.prompt_cache_mb", ge=0, description="Memory for the state of earlier prompts; 0: off"
     )
-    start_timeout_seconds: float = Field(120, gt=0, description="time to load the model")
-    hang_seconds: float = Field(
-        30, gt=0, description="silence of the model's process under a call after which it is ended and restarted"
+    idle_stop_seconds: float = setting(
+        0,
+        i18n="llamacpp.idle_stop_seconds",
+        ge=0,
+        description="Unload the model after this time without a call; 0: never",
     )
+    memory_mb: int = setting(
+        0,
+        i18n="llamacpp.memory_mb",
+        ge=0,
+        description="Memory that a replica takes, as `fleet.memory_mb` counts it; 0: estimated from the file",
+    )
+    memory_limit_mb: int = setting(
+        0,
+        i18n="llamacpp.memory_limit_mb",
+        ge=0,
+        description="Resident memory of the model's process beyond which it is ended (Linux); 0: no limit",
+    )
+    start_timeout_seconds: float = setting(
+        120, i18n="llamacpp.start_timeout_seconds", gt=0, description="Time to load the model"
+    )
+    hang_seconds: float = setting(
+        30,
+        i18n="llamacpp.hang_seconds",
+        gt=0,
+        description="Silence of the model's process under a call after which it is ended and restarted",
+    )
+
+
+LAYOUT: Final = connection_layout(
+    ("gguf", "context"),
+    models=False,
+    advanced=(
+        *("slots", "threads", "gpu_layers", "chat_template", "embedding"),
+        control("pooling", rule=shown("embedding", True)),
+    ),
+    limits=(
+        *("prompt_cache_mb", "memory_mb", "memory_limit_mb"),
+        *("idle_stop_seconds", "start_timeout_seconds", "hang_seconds"),
+    ),
+)
 
 
 class ModelFile(NamedTuple):

@@ -9,19 +9,26 @@ import asyncio
 import importlib.util
 import platform
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import ClassVar, Final
 
-from promptd.core.engine import Call, CheckParams, CheckResult, Engine, Standing
+from msgspec.structs import replace
+
+from promptd.core.calls import CheckLine
+from promptd.core.chat_queries import ChatQueries, ChatQuery
+from promptd.core.engine import Call, ConnectionTestParams, ConnectionTestResult, Standing
 from promptd.core.errors import EngineLost, HandlerUnavailable, NetworkError, ServiceUnavailable, UnsupportedInput
+from promptd.core.forms import Form, FormContext, make_form
+from promptd.core.localisation import Key
 from promptd.core.model import TEXT, Capability, Chunk
 from promptd.core.ports import HttpClient, Timeouts
 from promptd.dialects import chat, messages
 from promptd.dialects.passing import Decode, run_native
-from promptd.engines.llamacpp.bounds import require_bounded
-from promptd.engines.llamacpp.config import LlamaCppConfig, model_file
+from promptd.engines.llamacpp.bounds import require_bounded, require_schema
+from promptd.engines.llamacpp.config import LAYOUT, LlamaCppConfig, model_file
+from promptd.engines.llamacpp.grammar import lines_grammar
 from promptd.engines.llamacpp.memory import estimate
 from promptd.engines.llamacpp.replicas import Replicas
 from promptd.engines.llamacpp.serving import Serving
@@ -40,12 +47,12 @@ _MANNERS: Final = chat.Manners(grammar=True, top_k=True, thoughts="reasoning_con
 _CHECK = 5.0  # seconds for the answer to a question that needs no computing
 
 
-class LlamaCpp(Engine[LlamaCppConfig]):
+class LlamaCpp(ChatQueries[LlamaCppConfig]):
     """`library` is the module that the child needs; without it every model is unavailable here."""
 
     type_id = "llamacpp"
-    display_name = "llama.cpp"
-    display_description = "Models in GGUF files, run on this machine by llama.cpp."
+    display_name_key = "llamacpp.name"
+    display_description_key = "llamacpp.description"
     capabilities: ClassVar[frozenset[Capability]] = TEXT
 
     def __init__(self, library: str = "xllamacpp") -> None:
@@ -55,7 +62,7 @@ class LlamaCpp(Engine[LlamaCppConfig]):
         self._models: dict[str, Replicas] = {}
         self._replaced: list[Replicas] = []  #: their settings were changed, their last calls still run
 
-    async def check(self, params: CheckParams[LlamaCppConfig]) -> CheckResult:
+    async def test_connection(self, params: ConnectionTestParams[LlamaCppConfig]) -> ConnectionTestResult:
         """Load the model in a child of its own, unless it is loaded with the very same settings already.
 
         Raises what the first call would raise, and `ServiceUnavailable` where a loaded model does not answer.
@@ -73,12 +80,26 @@ class LlamaCpp(Engine[LlamaCppConfig]):
                 if not await child.answers(params.http, _CHECK):
                     raise ServiceUnavailable(f"the model's process has not answered for {_CHECK:g} s")
                 name = Path(model_file(params.connection.gguf).path).stem
-                return CheckResult(ok=True, message=f"{child.context} tokens of context", models=(name,))
+                context = Key("llamacpp.test.context", {"count": child.context})
+                return ConnectionTestResult(
+                    ok=True,
+                    message=context,
+                    models=(name,),
+                    checks=(CheckLine(True, Key("llamacpp.test.loaded", {"name": name})), CheckLine(True, context)),
+                    discovered={"models": [name]},
+                )
         finally:
             if trial is not None:
                 await trial.stop()
 
-    async def run(self, call: Call[LlamaCppConfig]) -> AsyncGenerator[Chunk, None]:
+    def connection_form(self, context: FormContext) -> Form:
+        return make_form(LlamaCppConfig, LAYOUT)
+
+    async def model_names(self, params: ConnectionTestParams[LlamaCppConfig]) -> Sequence[str]:
+        """Of the file alone: nobody waits for a model to be loaded just to read its name. Raises `ResourceNotFound`."""
+        return (Path(model_file(params.connection.gguf).path).stem,)
+
+    async def run(self, call: Call[LlamaCppConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
         """Start the model if it is not running, and stream its answer.
 
         Raises `HandlerUnavailable`, `ResourceNotFound`, `ConfigUnusable` where it can't be started,
@@ -89,6 +110,7 @@ class LlamaCpp(Engine[LlamaCppConfig]):
         if chat.capability_of(call) is Capability.EMBEDDING and not call.connection.embedding:
             raise UnsupportedInput("embedding: this connection serves no embeddings, its setting is off")
         require_bounded(call.parameters)
+        call = _kept_to_lines(call)
         supervisor = self._replicas(call.connection_name, call.connection).choose()
         async with supervisor.serving() as child:
             answer = _ask(call, child)
@@ -164,7 +186,17 @@ class LlamaCpp(Engine[LlamaCppConfig]):
         return self._models[name]
 
 
-def _ask(call: Call[LlamaCppConfig], child: Serving) -> AsyncGenerator[Chunk, None]:
+def _kept_to_lines(call: Call[LlamaCppConfig, ChatQuery]) -> Call[LlamaCppConfig, ChatQuery]:
+    """JSON lines are promised by nothing that llama.cpp knows a word for, but by a grammar. Raises `InvalidInput`."""
+    output, parameters = call.output, call.parameters
+    said = (parameters.grammar, parameters.json_schema, parameters.template)
+    if call.native is not None or output is None or output.kind != "jsonl" or any(one is not None for one in said):
+        return call
+    require_schema("output.schema", output.schema)
+    return replace(call, parameters=replace(parameters, grammar=lines_grammar(output.schema)))
+
+
+def _ask(call: Call[LlamaCppConfig, ChatQuery], child: Serving) -> AsyncGenerator[Chunk, None]:
     headers = {"authorization": f"Bearer {child.key}"}
     native = call.native
     if native is None:

@@ -10,14 +10,25 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from pydantic import Field
 
-from promptd.core.engine import Call, CheckParams, CheckResult, Config, Engine, Result, Standing
+from promptd.core.calls import CheckLine
+from promptd.core.chat_queries import text_inputs
+from promptd.core.descriptors import Param
+from promptd.core.engine import (
+    Call,
+    ConnectionTestParams,
+    ConnectionTestResult,
+    DescribeParams,
+    Engine,
+    Result,
+    Standing,
+)
 from promptd.core.errors import (
     EXECUTION_CODES,
     HandlerUnavailable,
@@ -27,9 +38,14 @@ from promptd.core.errors import (
     Timeout,
     UnsupportedInput,
 )
+from promptd.core.forms import Form, FormContext, make_form
+from promptd.core.localisation import Key
+from promptd.core.media_queries import AUDIO, TEXT, media_outputs, sound_input, speech_call, transcription_call
 from promptd.core.model import Blob, Capability
 from promptd.core.parameters import SpeechParameters
+from promptd.core.prompt_files import PromptFile
 from promptd.engines.local_audio.child import Orders, Report
+from promptd.engines.local_audio.config import CONNECTION, QUERY, AudioQuery, LocalAudioConfig
 
 _CHILD = "promptd.engines.local_audio.child"
 _RECOGNISER = "pocketsphinx"
@@ -45,29 +61,41 @@ _NO_SYNTHESIZER = {
 }
 
 
-class LocalAudioConfig(Config):
-    """Settings of speech and transcription on this machine."""
-
-    synthesizer: Literal["auto", "flite", "espeak-ng"] = Field(
-        "auto", description="What speaks; auto takes flite where it is installed"
-    )
-    voice: str = Field("", description="Speaks where a prompt names no voice; empty for the synthesizer's usual one")
-    max_characters: int = Field(5000, gt=0, description="Characters of a text to speak")
-    max_seconds: float = Field(120.0, gt=0, le=3600, description="Seconds of a sound to transcribe")
-    timeout: float = Field(120.0, gt=0, description="Seconds that one call may take")
-
-
-class LocalAudio(Engine[LocalAudioConfig]):
+class LocalAudio(Engine[LocalAudioConfig, AudioQuery]):
     """English by default: PocketSphinx and flite know no other language, eSpeak NG does."""
 
     type_id = "local_audio"
-    display_name = "Local audio"
-    display_description = (
-        "Speech (flite or eSpeak NG) and transcription (PocketSphinx) on this machine, without network"
-    )
+    display_name_key = "local_audio.name"
+    display_description_key = "local_audio.description"
     capabilities = frozenset({Capability.SPEECH, Capability.TRANSCRIPTION})
 
-    async def execute(self, call: Call[LocalAudioConfig]) -> Result:
+    def compute_query_input(self, params: DescribeParams[LocalAudioConfig, AudioQuery]) -> Sequence[Param]:
+        query = params.query
+        return [sound_input(*_WAV)] if query.task == "transcription" else text_inputs(query.prompt)
+
+    def compute_query_output(self, params: DescribeParams[LocalAudioConfig, AudioQuery]) -> Sequence[Param]:
+        return media_outputs(params.query.task)
+
+    def connection_form(self, context: FormContext) -> Form:
+        return make_form(LocalAudioConfig, CONNECTION)
+
+    def query_form(self, context: FormContext) -> Form:
+        return make_form(AudioQuery, QUERY)
+
+    async def execute(self, call: Call[LocalAudioConfig, AudioQuery]) -> Result:
+        if call.capability is not Capability.QUERY:
+            return await self._execute(call)
+        query = call.query
+        if query.task == "transcription":
+            result = await self._execute(await transcription_call(call, "", query.language))
+            return Result(value={TEXT: result.text})
+        speech = SpeechParameters(query.voice or None, query.speed, None, query.language or None)
+        result = await self._execute(speech_call(call, query.prompt, speech))
+        return Result(
+            value={}, files={AUDIO: [PromptFile.from_bytes(one.name, one.data, one.media_type) for one in result.blobs]}
+        )
+
+    async def _execute(self, call: Call[LocalAudioConfig, Any]) -> Result:
         if call.capability is Capability.TRANSCRIPTION:
             orders, sound = _transcription(call)
         elif call.capability is Capability.SPEECH:
@@ -79,19 +107,24 @@ class LocalAudio(Engine[LocalAudioConfig]):
             return Result(blobs=(Blob("speech.wav", "audio/wav", made),))
         return Result(text=report.text)
 
-    async def check(self, params: CheckParams[LocalAudioConfig]) -> CheckResult:
+    async def test_connection(self, params: ConnectionTestParams[LocalAudioConfig]) -> ConnectionTestResult:
         missing = _missing(params.connection)
         if missing:
-            return CheckResult(ok=False, message="; ".join(missing))
-        program = _flite(params.connection)
-        return CheckResult(ok=True, message=f"{program or 'eSpeak NG'} speaks, PocketSphinx listens")
+            return ConnectionTestResult(
+                ok=False, message="; ".join(missing), checks=tuple(CheckLine(False, text) for text in missing)
+            )
+        speaks = Key("local_audio.test.speaks", {"program": _flite(params.connection) or "eSpeak NG"})
+        listens = Key("local_audio.test.listens")
+        return ConnectionTestResult(
+            ok=True, message=Key("local_audio.test.ready"), checks=(CheckLine(True, speaks), CheckLine(True, listens))
+        )
 
     def standing(self, name: str, connection: LocalAudioConfig) -> Standing:
         missing = _missing(connection)
         return Standing(state="unavailable" if len(missing) == 2 else "ready", reason="; ".join(missing))
 
 
-def _speech(call: Call[LocalAudioConfig]) -> Orders:
+def _speech(call: Call[LocalAudioConfig, Any]) -> Orders:
     config = call.connection
     wishes = call.parameters.speech or SpeechParameters()
     text = next((turn.content for turn in reversed(call.messages) if turn.role == "user"), "")
@@ -115,14 +148,16 @@ def _speech(call: Call[LocalAudioConfig]) -> Orders:
     return Orders(speak=True, text=text, voice=voice, speed=speed, program=program)
 
 
-def _transcription(call: Call[LocalAudioConfig]) -> tuple[Orders, bytes]:
-    if len(call.files) != 1:
-        raise InvalidInput(f"files: expected one sound, found {len(call.files)} files")
-    sound = call.files[0]
+def _transcription(call: Call[LocalAudioConfig, Any]) -> tuple[Orders, bytes]:
+    if len(call.blobs) != 1:
+        raise InvalidInput(f"files: expected one sound, found {len(call.blobs)} files")
+    sound = call.blobs[0]
     if sound.media_type not in _WAV:
         raise UnsupportedInput(f"files[0]: this engine reads WAV only, not {sound.media_type}")
     if len(sound.data) > _MOST_BYTES:
         raise InputTooLarge(f"files[0]: expected at most {_MOST_BYTES} bytes")
+    if call.parameters.speech is not None and call.parameters.speech.timestamps:
+        raise UnsupportedInput("parameters.speech.timestamps: this engine tells no times")
     if call.parameters.speech is not None and not _english(call.parameters.speech.language):
         raise UnsupportedInput("parameters.speech.language: this engine understands English only")
     if importlib.util.find_spec(_RECOGNISER) is None:

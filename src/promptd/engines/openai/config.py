@@ -7,8 +7,9 @@ from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr, field_validator
 
+from promptd.core.configs import setting
 from promptd.core.engine import Config
 from promptd.core.errors import ConfigIncomplete
 from promptd.core.ports import Timeouts
@@ -25,36 +26,87 @@ _MESSAGES_VERSION: Final = "2023-06-01"
 class OpenAIConfig(Config):
     """Settings of a connection to an OpenAI-compatible server."""
 
-    profile: profiles.Name = Field(
-        "any", description="The service: its address, paths and manners, as far as no other setting says otherwise"
+    profile: profiles.Name = setting(
+        "any",
+        i18n="openai.profile",
+        on_change=True,
+        labels=profiles.LABELS,
+        description="The service: its address, paths and manners, as far as no other setting says otherwise",
     )
-    base_url: str = Field("", description="Address up to and with the version, e.g. http://127.0.0.1:8080/v1")
-    api_key: SecretStr = Field(SecretStr(""), description="Sent as a bearer token; empty for servers without keys")
-    api_version: str = Field("2024-10-21", description="Of Azure's API", pattern=r"^[0-9A-Za-z._-]+$")
-    organization: str = Field("", description="Sent as OpenAI-Organization")
-    headers: dict[str, SecretStr] = Field({}, description="Further headers of every call")
-    native: bool = Field(True, description="Pass requests of an API that the server speaks on as they are")
-    responses_api: bool | None = Field(
-        None, description="The server speaks the Responses API; unset: as its profile says"
+    base_url: str = setting(
+        "",
+        i18n="openai.base_url",
+        widget="url",
+        description="Address up to and with the version, e.g. http://127.0.0.1:8080/v1",
     )
-    messages_api: bool | None = Field(
-        None, description="The server speaks Anthropic's Messages API; unset: as its profile says"
+    api_key: SecretStr = setting(
+        SecretStr(""),
+        i18n="promptd.connection.api_key",
+        widget="api_key",
+        description="Sent as a bearer token; empty for servers without keys",
     )
-    api: Literal["chat", "responses"] = Field("chat", description="In which API it is asked by callers of other APIs")
-    stream_usage: bool | None = Field(
-        None, description="Ask for token counts on streams; off for servers that refuse it; unset: as its profile says"
+    api_version: str = setting(
+        "2024-10-21", i18n="openai.api_version", description="Of Azure's API", pattern=r"^[0-9A-Za-z._-]+$"
     )
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = Field(
-        None, description="What the server calls the bound of a chat answer; unset: as its profile says"
+    organization: str = setting("", i18n="openai.organization", description="Sent as OpenAI-Organization")
+    headers: dict[str, SecretStr] = setting(
+        {}, i18n="promptd.connection.headers", description="Further headers of every call"
     )
-    voice: str = Field("alloy", description="Speaks where a prompt names no voice; empty to leave it to the server")
-    ask_for_base64: bool = Field(
-        True, description="Ask for images in the answer itself; off for servers that refuse the field and do so anyway"
+    safety_identifier: bool = setting(
+        True,
+        i18n="openai.safety_identifier",
+        description="Tell the service a stable, opaque name of the end user; off: neither `user` nor `safety_identifier` "
+        "goes out, whoever set it",
     )
-    connect_timeout: float = Field(10.0, gt=0, description="Seconds to reach the server")
-    first_byte_timeout: float = Field(120.0, gt=0, description="Seconds until the answer begins")
-    silence_timeout: float = Field(60.0, gt=0, description="Seconds without a byte inside an answer")
-    max_response_bytes: int = Field(MAX_BYTES, gt=0, description="Bytes of one answer, decompressed")
+    native: bool = setting(
+        True,
+        i18n="promptd.connection.native",
+        description="Pass requests of an API that the server speaks on as they are",
+    )
+    responses_api: bool | None = setting(
+        None, i18n="openai.responses_api", description="The server speaks the Responses API; unset: as its profile says"
+    )
+    messages_api: bool | None = setting(
+        None,
+        i18n="openai.messages_api",
+        description="The server speaks Anthropic's Messages API; unset: as its profile says",
+    )
+    api: Literal["chat", "responses"] = setting(
+        "chat", i18n="openai.api", description="In which API it is asked by callers of other APIs"
+    )
+    stream_usage: bool | None = setting(
+        None,
+        i18n="openai.stream_usage",
+        description="Ask for token counts on streams; off for servers that refuse it; unset: as its profile says",
+    )
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] | None = setting(
+        None,
+        i18n="openai.max_tokens_field",
+        labels={"max_tokens": "max_tokens", "max_completion_tokens": "max_completion_tokens"},
+        description="What the server calls the bound of a chat answer; unset: as its profile says",
+    )
+    voice: str = setting(
+        "alloy",
+        i18n="openai.voice",
+        description="Speaks where a prompt names no voice; empty to leave it to the server",
+    )
+    ask_for_base64: bool = setting(
+        True,
+        i18n="openai.ask_for_base64",
+        description="Ask for images in the answer itself; off for servers that refuse the field and do so anyway",
+    )
+    connect_timeout: float = setting(
+        10.0, i18n="promptd.connection.connect_timeout", gt=0, description="Seconds to reach the server"
+    )
+    first_byte_timeout: float = setting(
+        120.0, i18n="promptd.connection.first_byte_timeout", gt=0, description="Seconds until the answer begins"
+    )
+    silence_timeout: float = setting(
+        60.0, i18n="promptd.connection.silence_timeout", gt=0, description="Seconds without a byte inside an answer"
+    )
+    max_response_bytes: int = setting(
+        MAX_BYTES, i18n="promptd.connection.max_response_bytes", gt=0, description="Bytes of one answer, decompressed"
+    )
 
     @field_validator("base_url")
     @classmethod

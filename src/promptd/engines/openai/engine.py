@@ -1,18 +1,25 @@
-"""`OpenAI`: prompts in, chunks out."""
+"""`Compatible`: prompts in, chunks out; `OpenAI`: the type for any server with the API."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from contextlib import aclosing
+from typing import Any, Final, Generic, TypeVar
 
-from promptd.core.engine import Call, CheckParams, CheckResult, Engine
+from promptd.core.chat_queries import ChatQueries, ChatQuery
+from promptd.core.connection_forms import models_found
+from promptd.core.engine import Call, ConnectionTestParams, ConnectionTestResult
+from promptd.core.forms import Form, FormContext, FormLogic, make_form
+from promptd.core.media_queries import MediaQueries, MediaQuery, as_outputs, media_call, output_of
 from promptd.core.model import Capability, Chunk, Native
 from promptd.core.ports import HttpClient
 from promptd.dialects import chat, messages, responses
 from promptd.dialects.chat.calls import DIALECTS
 from promptd.dialects.openai_media import MEDIA, run_media
 from promptd.dialects.passing import Decode, run_native
+from promptd.engines.openai.anonymous import anonymous
 from promptd.engines.openai.config import OpenAIConfig
+from promptd.engines.openai.forms import OpenAILogic, layout
 from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
 
 _READERS: Final[dict[str, Any]] = {
@@ -31,23 +38,26 @@ _DECODERS: Final[dict[str, Decode]] = {
 }
 
 
-class OpenAI(Engine[OpenAIConfig]):
+_FILES: Final = MEDIA | {Capability.QUERY}
+
+K = TypeVar("K", bound=OpenAIConfig)
+P = TypeVar("P", bound=ChatQuery)
+
+
+class Compatible(ChatQueries[K, P], Generic[K, P]):
     """Texts are streamed from the server, so that a stalled or cancelled one is noticed at once; those to clients of the
     same API come as they were asked for."""
 
-    type_id = "openai"
-    display_name = "OpenAI-compatible server"
-    display_description = "Any server with the OpenAI API: chat, completions, embeddings, images, speech, transcription"
-    capabilities = frozenset(Capability) - {Capability.DOCUMENT}
-
-    def dialects(self, connection: OpenAIConfig) -> frozenset[str]:
+    def dialects(self, connection: K) -> frozenset[str]:
         return connection.dialects if connection.native else frozenset()
 
-    def run(self, call: Call[OpenAIConfig]) -> AsyncGenerator[Chunk, None]:
+    def run(self, call: Call[K, P]) -> AsyncGenerator[Chunk, None]:
         config = call.connection
-        _open_door(config, call.http)
-        if call.capability in MEDIA:
-            return _media(call)
+        open_door(config, call.http)
+        if not config.safety_identifier:
+            call = anonymous(call)
+        if call.capability in _FILES:
+            return _query(call) if call.capability is Capability.QUERY else _media(call)
         if call.native is not None:
             return _passed(call, call.native)
         dialect = DIALECTS[chat.capability_of(call)]
@@ -70,22 +80,37 @@ class OpenAI(Engine[OpenAIConfig]):
             manners=config.manners,
         )
 
-    async def check(self, params: CheckParams[OpenAIConfig]) -> CheckResult:
+    async def test_connection(self, params: ConnectionTestParams[K]) -> ConnectionTestResult:
         config = params.connection
-        _open_door(config, params.http)
+        open_door(config, params.http)
         models = await chat.list_models(
             params.http, config.models_url, config.request_headers, timeouts=config.timeouts
         )
-        return CheckResult(ok=True, message=f"{len(models)} models", models=models)
+        return models_found(models)
 
 
-def _open_door(config: OpenAIConfig, http: HttpClient) -> None:
+class OpenAI(Compatible[OpenAIConfig, MediaQuery], MediaQueries[OpenAIConfig]):
+    """The type for any server that has the API, images and sounds included."""
+
+    type_id = "openai"
+    display_name_key = "openai.name"
+    display_description_key = "openai.description"
+    capabilities = frozenset(Capability) - {Capability.DOCUMENT, Capability.QUERY}
+
+    def connection_form(self, context: FormContext) -> Form:
+        return make_form(OpenAIConfig, layout("base_url", "api_key", profile_first=True, media=True))
+
+    def connection_form_logic(self) -> FormLogic[OpenAIConfig, Any]:
+        return OpenAILogic(self)
+
+
+def open_door(config: OpenAIConfig, http: HttpClient) -> None:
     """An address that the profile knows need not stand in the settings a second time."""
     if not config.base_url:
         http.allow(config.address)
 
 
-def _passed(call: Call[OpenAIConfig], native: Native) -> AsyncGenerator[Chunk, None]:
+def _passed(call: Call[Any, Any], native: Native) -> AsyncGenerator[Chunk, None]:
     config, dialect = call.connection, native.dialect
     return run_native(
         call.http,
@@ -101,9 +126,9 @@ def _passed(call: Call[OpenAIConfig], native: Native) -> AsyncGenerator[Chunk, N
     )
 
 
-async def _media(call: Call[OpenAIConfig]) -> AsyncGenerator[Chunk, None]:
+async def _media(call: Call[Any, Any]) -> AsyncGenerator[Chunk, None]:
     config = call.connection
-    for chunk in await run_media(
+    media = run_media(
         call.http,
         config.address,
         config.request_headers,
@@ -112,5 +137,15 @@ async def _media(call: Call[OpenAIConfig]) -> AsyncGenerator[Chunk, None]:
         max_bytes=config.max_response_bytes,
         voice=config.voice,
         ask_for_base64=config.ask_for_base64,
-    ):
-        yield chunk
+    )
+    async with aclosing(media) as chunks:
+        async for chunk in chunks:
+            yield chunk
+
+
+async def _query(call: Call[Any, Any]) -> AsyncGenerator[Chunk, None]:
+    """A query for an image or a sound; one for a chat was composed into one."""
+    plain = await media_call(call)
+    async with aclosing(as_outputs(_media(plain), output_of(plain.capability))) as chunks:
+        async for chunk in chunks:
+            yield chunk

@@ -22,6 +22,20 @@ Name = Literal[
     "lmstudio",
 ]
 
+#: names of services are the same in every language
+LABELS: Final[dict[str, str]] = {
+    "openai": "OpenAI",
+    "azure": "Azure OpenAI",
+    "groq": "Groq",
+    "gemini": "Google Gemini",
+    "mistral": "Mistral",
+    "deepseek": "DeepSeek",
+    "openrouter": "OpenRouter",
+    "vllm": "vLLM",
+    "ollama": "Ollama",
+    "lmstudio": "LM Studio",
+}
+
 CHAT: Final = "openai.chat"
 COMPLETIONS: Final = "openai.completions"
 EMBEDDINGS: Final = "openai.embeddings"
