@@ -43,7 +43,7 @@ _SECRET = "the-secret-of-the-exam"  # noqa: S105 - it is one
 #: what comes out, by capability; all others give text
 _FILES = {Capability.IMAGE: "image/", Capability.SPEECH: "audio/"}
 
-MakeCall = Callable[..., Call[Any]]
+MakeCall = Callable[..., Call[Any, Any]]
 
 
 class EngineContract:
@@ -69,19 +69,19 @@ class EngineContract:
 
     @pytest.fixture
     def make_call(
-        self, engine: Engine[Any], connection: Config, http: HttpClient, model: str, image: Blob, sound: Blob
+        self, engine: Engine[Any, Any], connection: Config, http: HttpClient, model: str, image: Blob, sound: Blob
     ) -> MakeCall:
         files = {Capability.VISION: (image,), Capability.TRANSCRIPTION: (sound,)}
 
-        def make(text: str = "Say hello to the world", **changes: Any) -> Call[Any]:
+        def make(text: str = "Say hello to the world", **changes: Any) -> Call[Any, Any]:
             capability = changes.setdefault("capability", usual(engine))
             fields: dict[str, Any] = {
-                "files": files.get(capability, ()),
+                "blobs": files.get(capability, ()),
                 "connection": connection,
                 "connection_name": "exam",
                 "model": self.model_for(model, capability),
                 "http": http,
-                "prompt": "prompt_exam",
+                "run_id": "prompt_exam",
                 "messages": (Turn("user", text),),
                 "parameters": Parameters(temperature=0.0, max_tokens=32, seed=1),
             }
@@ -89,18 +89,18 @@ class EngineContract:
 
         return make
 
-    def test_it_has_a_type_id(self, engine: Engine[Any]) -> None:
+    def test_it_has_a_type_id(self, engine: Engine[Any, Any]) -> None:
         assert re.fullmatch(r"[a-z0-9]+([._-][a-z0-9]+)*", engine.type_id)
         assert len(engine.type_id) <= 120
 
-    def test_every_setting_has_a_default_and_a_schema(self, engine: Engine[Any]) -> None:
-        kind = engine.config_class()
+    def test_every_setting_has_a_default_and_a_schema(self, engine: Engine[Any, Any]) -> None:
+        kind = engine.connection_config_class()
         assert issubclass(kind, Config)
         kind()
         assert kind.model_json_schema()["type"] == "object"
 
-    def test_no_secret_is_shown(self, engine: Engine[Any]) -> None:
-        kind = engine.config_class()
+    def test_no_secret_is_shown(self, engine: Engine[Any, Any]) -> None:
+        kind = engine.connection_config_class()
         values: dict[str, Any] = {}
         for name, setting in kind.model_fields.items():
             if setting.annotation is SecretStr:
@@ -114,7 +114,7 @@ class EngineContract:
             assert _SECRET not in shown
 
     @pytest.mark.asyncio
-    async def test_progress_comes_first_and_then_one_done(self, engine: Engine[Any], make_call: MakeCall) -> None:
+    async def test_progress_comes_first_and_then_one_done(self, engine: Engine[Any, Any], make_call: MakeCall) -> None:
         chunks = await _collect(engine.run(make_call()))
         assert [chunk.kind for chunk in chunks] == ["progress"] * (len(chunks) - 1) + ["done"]
         assert all(chunk.text or chunk.tool_calls or chunk.fraction is not None for chunk in chunks[:-1])
@@ -127,7 +127,7 @@ class EngineContract:
         assert min(done.usage.input_tokens, done.usage.output_tokens, done.usage.cached_tokens) >= 0
 
     @pytest.mark.asyncio
-    async def test_chunks_add_up_to_the_result(self, engine: Engine[Any], make_call: MakeCall) -> None:
+    async def test_chunks_add_up_to_the_result(self, engine: Engine[Any, Any], make_call: MakeCall) -> None:
         chunks = await _collect(engine.run(make_call()))
         result = await engine.execute(make_call())
         assert result.text == "".join(chunk.text for chunk in chunks)
@@ -136,7 +136,7 @@ class EngineContract:
         assert result.finish_reason == chunks[-1].finish_reason
 
     @pytest.mark.asyncio
-    async def test_declared_capabilities_work(self, engine: Engine[Any], make_call: MakeCall) -> None:
+    async def test_declared_capabilities_work(self, engine: Engine[Any, Any], make_call: MakeCall) -> None:
         assert engine.capabilities
         assert engine.capabilities <= set(Capability)
         for capability in sorted(engine.capabilities - {Capability.EMBEDDING}):
@@ -150,21 +150,23 @@ class EngineContract:
             _check_embeddings(result)
 
     @pytest.mark.asyncio
-    async def test_an_image_is_made_from_an_image(self, engine: Engine[Any], make_call: MakeCall, image: Blob) -> None:
+    async def test_an_image_is_made_from_an_image(
+        self, engine: Engine[Any, Any], make_call: MakeCall, image: Blob
+    ) -> None:
         if Capability.IMAGE not in engine.capabilities:
             return
-        made = await engine.execute(make_call(capability=Capability.IMAGE, files=(image,)))
+        made = await engine.execute(make_call(capability=Capability.IMAGE, blobs=(image,)))
         check_blobs(made.blobs, "image/")
 
     @pytest.mark.asyncio
-    async def test_a_transcription_needs_a_sound(self, engine: Engine[Any], make_call: MakeCall) -> None:
+    async def test_a_transcription_needs_a_sound(self, engine: Engine[Any, Any], make_call: MakeCall) -> None:
         if Capability.TRANSCRIPTION not in engine.capabilities:
             return
         with pytest.raises(PromptExecutionError, match="files"):
-            await engine.execute(make_call(capability=Capability.TRANSCRIPTION, files=()))
+            await engine.execute(make_call(capability=Capability.TRANSCRIPTION, blobs=()))
 
     @pytest.mark.asyncio
-    async def test_closing_ends_a_run_promptly(self, engine: Engine[Any], make_call: MakeCall) -> None:
+    async def test_closing_ends_a_run_promptly(self, engine: Engine[Any, Any], make_call: MakeCall) -> None:
         chunks = engine.run(make_call())
         await anext(chunks)
         async with asyncio.timeout(_PROMPTLY):
@@ -173,7 +175,7 @@ class EngineContract:
             await anext(chunks)
 
     @pytest.mark.asyncio
-    async def test_cancelling_ends_a_run_promptly(self, engine: Engine[Any], make_call: MakeCall) -> None:
+    async def test_cancelling_ends_a_run_promptly(self, engine: Engine[Any, Any], make_call: MakeCall) -> None:
         begun = asyncio.Event()
 
         async def work() -> None:
@@ -188,7 +190,9 @@ class EngineContract:
                 await task
 
     @pytest.mark.asyncio
-    async def test_failures_are_typed(self, engine: Engine[Any], make_call: MakeCall, broken: Config | None) -> None:
+    async def test_failures_are_typed(
+        self, engine: Engine[Any, Any], make_call: MakeCall, broken: Config | None
+    ) -> None:
         for foreign, meaning in engine.error_map.items():
             assert issubclass(foreign, BaseException)
             assert issubclass(meaning, PromptExecutionError)
@@ -200,19 +204,19 @@ class EngineContract:
         assert type(mapped) is not ExecutionFailed, f"nobody mapped {raised.value!r}"
 
     @pytest.mark.asyncio
-    async def test_runs_at_the_same_time_do_not_mix(self, engine: Engine[Any], make_call: MakeCall) -> None:
+    async def test_runs_at_the_same_time_do_not_mix(self, engine: Engine[Any, Any], make_call: MakeCall) -> None:
         texts = [f"Repeat the word number {number} please" for number in range(8)]
         alone = [_given(await engine.execute(make_call(text))) for text in texts]
         together = await asyncio.gather(*[engine.execute(make_call(text)) for text in texts])
         assert [_given(result) for result in together] == alone
 
     @pytest.mark.asyncio
-    async def test_stopping_what_never_started_is_fine(self, engine: Engine[Any]) -> None:
+    async def test_stopping_what_never_started_is_fine(self, engine: Engine[Any, Any]) -> None:
         await engine.stop("no-such-connection")
         await engine.stop("no-such-connection")
 
 
-def usual(engine: Engine[Any]) -> Capability:
+def usual(engine: Engine[Any, Any]) -> Capability:
     """What an engine is asked for where it does not matter: text, if it makes any."""
     return next(capability for capability in Capability if capability in engine.capabilities)
 

@@ -1,4 +1,5 @@
-"""How `Upstream` makes images and sounds and hears them: models `maker` (as documented), `bytes-only` and `links-only`."""
+"""How `Upstream` makes images and sounds and hears them: models `maker` (as documented) and some that are not
+as documented."""
 
 from __future__ import annotations
 
@@ -51,16 +52,47 @@ async def _speak(wire: Wire, body: dict[str, Any]) -> None:
 async def _hear(wire: Wire, body: dict[str, Any]) -> None:
     (sound,) = body["file"]
     heard = media.comment_of(sound.data) or f"{len(sound.data)} bytes"
-    wire.whole(200, {"text": heard, "usage": USAGE})
+    if body.get("stream") == "true":
+        wire.stream()
+        for word in heard.split():
+            wire.event({"type": "transcript.text.delta", "delta": f"{word} "})
+        wire.event({"type": "transcript.text.done", "text": f"{heard} ", "usage": USAGE})
+        wire.end()
+    elif body["response_format"] == "verbose_json":
+        wire.whole(200, _timed(heard, body.get("timestamp_granularities[]", "segment")))
+    else:
+        wire.whole(200, {"text": heard, "usage": USAGE})
+
+
+def _timed(heard: str, granularity: str) -> dict[str, Any]:
+    """Half a second for each word. A form's field of which only the last value is known is enough here."""
+    words = [{"word": word, "start": n / 2, "end": (n + 1) / 2} for n, word in enumerate(heard.split())]
+    end = len(words) / 2
+    segment = {"id": 0, "seek": 0, "start": 0.0, "end": end, "text": heard, "tokens": [1], "avg_logprob": -0.5}
+    times = {"words": words} if granularity == "word" else {"segments": [segment]}
+    return {"task": "transcribe", "language": "english", "duration": str(end), "text": heard, **times}
 
 
 async def _hear_plainly(wire: Wire, body: dict[str, Any]) -> None:
     wire.whole(200, b"heard", content_type="text/plain; charset=utf-8")
 
 
+async def _hear_oddly(wire: Wire, body: dict[str, Any]) -> None:
+    wire.whole(200, {"text": "heard", "segments": [{"start": "soon", "text": "heard"}]})
+
+
 async def _draw(wire: Wire, body: dict[str, Any]) -> None:
     if body.get("response_format") != "b64_json":
         await _link(wire, body)
+        return
+    if body.get("stream") in (True, "true"):
+        kind = "image_edit" if "image" in body else "image_generation"
+        wire.stream()
+        for index in range(int(body["partial_images"])):
+            unfinished = b64encode(media.png(f"partial {index}")).decode()
+            wire.event({"type": f"{kind}.partial_image", "b64_json": unfinished, "partial_image_index": index})
+        wire.event({"type": f"{kind}.completed", "usage": USAGE, **_images(body)[0]})
+        wire.end()
         return
     wire.whole(200, {"created": 1, "data": _images(body), "usage": USAGE})
 
@@ -78,7 +110,7 @@ async def _link(wire: Wire, body: dict[str, Any]) -> None:
 
 def _images(body: dict[str, Any]) -> list[dict[str, str]]:
     width, height = map(int, body.get("size", "8x8").split("x"))
-    given = "|".join(blob.name for blob in body.get("image", []) + body.get("image[]", []))
+    given = "|".join(blob.name for name in ("image", "image[]", "mask") for blob in body.get(name, []))
     return [
         {"b64_json": b64encode(media.png(f"{body['prompt']}|{given}|{number}", width, height)).decode()}
         for number in range(int(body.get("n", 1)))
@@ -94,5 +126,6 @@ MAKERS: dict[str, dict[str, Fault]] = {
         "/images/edits": _draw,
     },
     "bytes-only": {"/images/generations": _draw_bytes, "/audio/transcriptions": _hear_plainly},
+    "odd-times": {"/audio/transcriptions": _hear_oddly},
     "links-only": {"/images/generations": _link},
 }

@@ -42,7 +42,7 @@ class MessagesServer(Upstream):
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         data = await wire.reader.readexactly(int(headers.get("content-length", "0")))
         body = json.loads(data) if data else {}
-        self.calls.append(Received(method, target, headers, body))
+        self.note(Received(method, target, headers, body))
         if headers.get("x-api-key") != KEY and headers.get("authorization") != f"Bearer {KEY}":
             refuse(wire, 401, "authentication_error", f"invalid x-api-key {headers.get('x-api-key', '')}")
         elif "anthropic-version" not in headers:

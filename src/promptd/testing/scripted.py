@@ -20,8 +20,9 @@ import msgspec
 from msgspec import Struct
 from pydantic import Field, JsonValue, field_validator
 
+from promptd.core.chat_queries import ChatQueries, ChatQuery
 from promptd.core.content import ToolCall
-from promptd.core.engine import Call, Config, Engine
+from promptd.core.engine import Call, Config
 from promptd.core.errors import EXECUTION_CODES, InvalidInput
 from promptd.core.model import Blob, Capability, Chunk, Usage
 from promptd.core.parameters import ImageParameters
@@ -150,13 +151,13 @@ class ScriptedConfig(Config):
         return value
 
 
-class Scripted(Engine[ScriptedConfig]):
+class Scripted(ChatQueries[ScriptedConfig]):
     type_id = "scripted"
-    display_name = "Scripted"
-    display_description = "Answers, errors, delays and crashes on script, for tests"
-    capabilities = frozenset(Capability)
+    display_name_key = "scripted.name"
+    display_description_key = "scripted.description"
+    capabilities = frozenset(Capability) - {Capability.QUERY}
 
-    async def run(self, call: Call[ScriptedConfig]) -> AsyncGenerator[Chunk, None]:
+    async def run(self, call: Call[ScriptedConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
         config = call.connection
         text = call.texts[0] if call.texts else asked_text(call)
         if config.journal:
@@ -194,11 +195,11 @@ class Scripted(Engine[ScriptedConfig]):
         yield Chunk("done", finish_reason=reason, usage=Usage(len(text.split()), said), blobs=tuple(blobs))
 
 
-def asked_text(call: Call[Any]) -> str:
+def asked_text(call: Call[Any, Any]) -> str:
     return next((turn.content for turn in reversed(call.messages) if turn.role == "user"), "")
 
 
-def _unscripted(call: Call[Any], text: str, pieces: int) -> _Step:
+def _unscripted(call: Call[Any, Any], text: str, pieces: int) -> _Step:
     """What a prompt without a script gets."""
     if call.capability is Capability.IMAGE:
         asked = call.parameters.image or ImageParameters()
@@ -206,9 +207,9 @@ def _unscripted(call: Call[Any], text: str, pieces: int) -> _Step:
     if call.capability is Capability.SPEECH:
         return Speech(text)
     if call.capability is Capability.TRANSCRIPTION:
-        if not call.files:
+        if not call.blobs:
             raise InvalidInput("files: expected a sound")
-        text = " ".join(media.comment_of(blob.data) or f"{len(blob.data)} bytes" for blob in call.files)
+        text = " ".join(media.comment_of(blob.data) or f"{len(blob.data)} bytes" for blob in call.blobs)
     elif call.parameters.template:
         text = call.parameters.template.replace("{prompt}", text)
     return Say(text, pieces)
@@ -287,10 +288,10 @@ def _is_there(path: str) -> bool:
     return Path(path).exists()
 
 
-def _note(journal: Path, call: Call[Any], text: str) -> None:
+def _note(journal: Path, call: Call[Any, Any], text: str) -> None:
     """Blocks the loop on purpose: nothing of the call may happen before its line is on disk."""
     line = {
-        "prompt": call.prompt,
+        "prompt": call.run_id,
         "attempt": call.attempt,
         "model": call.model,
         "text": text,

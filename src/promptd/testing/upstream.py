@@ -25,6 +25,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.calls: list[Received] = []
+        self._called = asyncio.Event()
         self.connections = 0
         self.presence = Presence()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -44,6 +45,16 @@ class Upstream:
             writer.transport.abort()
         await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
+
+    def note(self, received: Received) -> None:
+        self.calls.append(received)
+        self._called.set()
+
+    async def called(self, count: int = 1) -> None:
+        """Wait until so many requests have come."""
+        while len(self.calls) < count:
+            self._called.clear()
+            await self._called.wait()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -69,7 +80,7 @@ class Upstream:
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
         data = await wire.reader.readexactly(int(headers.get("content-length", "0")))
         body = read_form(headers, data) if is_form(headers) else json.loads(data) if data else {}
-        self.calls.append(Received(method, path, headers, body))
+        self.note(Received(method, path, headers, body))
         if path.endswith("/models"):
             wire.whole(200, {"data": [{"id": "echo"}, {"id": "other"}]})
         elif path.endswith("/embeddings"):
