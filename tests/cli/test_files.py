@@ -15,6 +15,8 @@ from promptd.testing import media
 from tests.cli.support import SECONDS, Connection, FakeServer, Result, command, environment, frame, start
 from tests.e2e.harness import running
 
+pytestmark = pytest.mark.e2e
+
 CONFIG: dict[str, Any] = {
     "connections": {"stage": {"engine": "scripted", "slots": 2}},
     "models": {"demo": {"connection": "stage"}, "plain": {"connection": "stage", "capabilities": ["chat"]}},

@@ -21,6 +21,8 @@ from promptd.home import HomeLock
 from promptd.stores.sqlite import database
 from tests.cli.support import COMMAND, command, environment
 
+pytestmark = pytest.mark.e2e
+
 ROOT = Path(__file__).parents[2]
 HEAVY = {"cryptography", "msgspec", "prometheus_client", "promptd.app", "promptd.settings", "promptd.stores", "pydantic"} | {
     *("pyreqwest", "rich", "sqlite3", "ssl", "starlette", "uvicorn", "uvloop", "yaml", "http.client", "xllamacpp", "asyncio"),

@@ -143,11 +143,12 @@ def _stream(
             attached.take_back(client)
         raise
     except KeyboardInterrupt:
-        _cancel(client, reader.prompt_id)
+        cancel(client, reader.prompt_id)
         return Exit.INTERRUPTED
 
 
-def _cancel(client: Client, prompt_id: str | None) -> None:
+def cancel(client: Client, prompt_id: str | None) -> None:
+    """After Ctrl-C. What came of it is told on standard error."""
     from promptd.cli.client import Refused, at
 
     if prompt_id is None:

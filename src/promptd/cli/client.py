@@ -47,8 +47,10 @@ class Unreachable(CliError):
 class Refused(CliError):
     """The server answered with a problem document (RFC 9457)."""
 
-    def __init__(self, status: int, message: str, *, code: str = "", retry_after: float | None = None) -> None:
-        self.status, self.code, self.retry_after = status, code, retry_after
+    def __init__(
+        self, status: int, message: str, *, code: str = "", field: str = "", retry_after: float | None = None
+    ) -> None:
+        self.status, self.code, self.field, self.retry_after = status, code, field, retry_after
         # a guard's no is about the text, not about the command line
         super().__init__(message, Exit.FAILED if code == "content_refused" else _EXITS.get(status, Exit.FAILED))
 
@@ -247,6 +249,7 @@ class Client:
             response.status,
             f"{named} ({code})" if code else named,
             code=code,
+            field=field,
             retry_after=float(after) if after.isascii() and after.isdigit() else None,
         )
 

@@ -1,4 +1,4 @@
-"""`promptd config`, `plugins` and `version`: what this installation is and how it is set up."""
+"""`promptd config` and `version`: what this installation is and how it is set up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from promptd.cli.options import json_option, settings_options, with_client
-from promptd.cli.output import clean, complain, print_json, print_table
+from promptd.cli.output import clean, complain, print_json
 
 if TYPE_CHECKING:
     from promptd.cli.client import Client
@@ -36,7 +36,8 @@ def check(as_json: bool, config: Path | None, home: Path | None) -> None:
     from promptd.settings import load
 
     settings = load(home, config)
-    plugins = registry.load()
+    plugins = registry.load(isolation=registry.isolation(settings))
+    registry.check_plugins(settings.plugins, plugins)
     parts = make(settings, plugins, Egress())
     _check_machine(settings)
     shown: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
@@ -118,43 +119,6 @@ def _require_folder(folder: Path, key: str) -> None:
         raise SettingsError(f"{key}: there is no folder {folder}", key=key)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise SettingsError(f"{key}: the folder {folder} can't be written", key=key)
-
-
-@click.command()
-@json_option
-def plugins(as_json: bool) -> None:
-    """List installed engines, guards and faces.
-
-    Those that can't be used are named on standard error, with the reason.
-    """
-    from promptd import registry
-
-    found = registry.load()
-    items: list[dict[str, Any]] = [
-        {
-            "kind": "engine",
-            "name": engine.type_id,
-            "title": engine.display_name,
-            "capabilities": sorted(engine.capabilities),
-            "source": type(engine).__module__,
-        }
-        for engine in found.engines.values()
-    ]
-    for kind, things in (("guard", found.guards), ("face", found.faces)):
-        items += [
-            {"kind": kind, "name": name, "title": "", "capabilities": [], "source": thing.__module__}
-            for name, thing in things.items()
-        ]
-    if as_json:
-        problems = [{"plugin": it.plugin, "entry": it.entry, "reason": it.reason} for it in found.problems]
-        print_json({"items": items, "problems": problems})
-        return
-    print_table(
-        ("kind", "name", "capabilities", "source", "title"),
-        ((it["kind"], it["name"], it["capabilities"], it["source"], it["title"]) for it in items),
-    )
-    for problem in found.problems:
-        complain(f"{problem.plugin}, {problem.entry}: {problem.reason}", warning=True)
 
 
 @click.command()

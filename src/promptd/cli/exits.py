@@ -26,7 +26,7 @@ MEANINGS: Final = {
     Exit.USAGE: "The command line, a setting or a value in the request is wrong. Nothing was done.",
     Exit.UNREACHABLE: "The server can't be reached, or it went away and did not come back in time.",
     Exit.DENIED: "The key is missing, wrong or lacks a permission.",
-    Exit.NOT_FOUND: "There is no such prompt, file, model, connection or key.",
+    Exit.NOT_FOUND: "There is no such prompt, template, chain, file, model, connection or key.",
     Exit.PROMPT_FAILED: "The prompt was accepted, but ended without an answer: abandoned or canceled.",
     Exit.BUSY: "The server can't take it now (a limit, a full queue, a restart): try again later.",
     Exit.INTERRUPTED: "Ctrl-C, or no answer to a question.",

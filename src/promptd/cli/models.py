@@ -10,6 +10,7 @@ from promptd.cli.exits import Exit
 from promptd.cli.options import json_option, with_client
 from promptd.cli.output import complain, one_line, print_json, print_table
 from promptd.cli.pull import pull
+from promptd.cli.stored import COMMANDS as STORED
 
 if TYPE_CHECKING:
     from promptd.cli.client import Client
@@ -159,7 +160,11 @@ def _change(client: Client, name: str, verb: str, *, as_json: bool) -> None:
 
 @click.group()
 def connections() -> None:
-    """List and test the connections to AI systems."""
+    """List and test the connections to AI systems, and save some."""
+
+
+for _command in STORED:
+    connections.add_command(_command)
 
 
 @connections.command("list")
@@ -173,10 +178,10 @@ def list_connections(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    print_table(
-        ("name", "engine", "busy", "slots", "models"),
-        ((item["name"], item["engine"], item["busy"], item["slots"], item["models"]) for item in found["items"]),
-    )
+    columns = ["name", "engine", "busy", "slots", "models"]
+    if any("state" in item for item in found["items"]):
+        columns.append("state")
+    print_table(columns, ([item.get(column, "") for column in columns] for item in found["items"]))
     if found["waiting"]:
         waiting = found["waiting"]
         click.echo("1 prompt is waiting" if waiting == 1 else f"{waiting} prompts are waiting", err=True)

@@ -40,14 +40,17 @@ class Reader:
         self._away_since: float | None = None
         self._tries = 0
 
-    def submit(self, body: bytes, *, prompt_id: str | None, idempotency_key: str | None) -> Iterator[Event]:
+    def submit(
+        self, body: bytes, *, prompt_id: str | None, idempotency_key: str | None, path: str | None = None
+    ) -> Iterator[Event]:
         """Submit and follow. `body` must hold `prompt_id` as its id, unless an idempotency key makes it repeatable.
 
         Raises `Refused`, `Unreachable`.
         """
         self.prompt_id = prompt_id
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return self._events(lambda: self._client.stream("POST", at("prompts"), body=body, headers=headers))
+        target = path or at("prompts")
+        return self._events(lambda: self._client.stream("POST", target, body=body, headers=headers))
 
     def follow(self, prompt_id: str) -> Iterator[Event]:
         """Follow a prompt that exists. Raises `Refused`, `Unreachable`."""

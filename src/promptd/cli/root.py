@@ -12,17 +12,22 @@ import click
 
 from promptd import __version__
 from promptd.cli.ask import ask
+from promptd.cli.call import call
+from promptd.cli.chains import chains
 from promptd.cli.completion import completion
-from promptd.cli.config import config, plugins, version
+from promptd.cli.config import config, version
 from promptd.cli.exits import CliError, Exit
 from promptd.cli.files import files
 from promptd.cli.keys import keys
 from promptd.cli.models import connections, models
 from promptd.cli.output import complain
+from promptd.cli.plugins import plugins
 from promptd.cli.prompts import prompts
 from promptd.cli.serve import serve
 from promptd.cli.store import backup, migrate, restore
+from promptd.cli.templates import templates
 from promptd.cli.usage import usage
+from promptd.cli.vault import vault
 from promptd.core.errors import PromptdError, SettingsError
 
 NAME: Final = "promptd"
@@ -35,8 +40,8 @@ def root() -> None:
 
 
 for _command in (
-    *(serve, ask, prompts, files, models, connections, keys, usage),
-    *(migrate, backup, restore, config, plugins, completion, version),
+    *(serve, ask, prompts, files, templates, call, chains, models, connections, keys, usage),
+    *(migrate, backup, restore, vault, config, plugins, completion, version),
 ):
     root.add_command(_command)
 
