@@ -56,10 +56,10 @@ class Local(Scripted):
         self.closed = False
 
     @classmethod
-    def config_class(cls) -> type[ScriptedConfig]:
+    def connection_config_class(cls) -> type[ScriptedConfig]:
         return LocalConfig
 
-    async def run(self, call: Call[ScriptedConfig]) -> AsyncGenerator[Chunk, None]:
+    async def run(self, call: Call[ScriptedConfig, Any]) -> AsyncGenerator[Chunk, None]:
         self.held[call.connection_name] = call.connection
         async for chunk in super().run(call):
             yield chunk

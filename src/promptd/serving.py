@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import ipaddress
 import logging
 import os
 import resource
@@ -22,6 +23,7 @@ from promptd.app import House, build
 from promptd.core.errors import ConfigUnusable, SettingsError
 from promptd.faces.onebackend.health import Health
 from promptd.faces.protocol import Protocol
+from promptd.faces.websocket import OPTIONS
 from promptd.settings import Settings
 
 _log = logging.getLogger("promptd")
@@ -53,19 +55,21 @@ async def serve(
     # from the very start: its default would end the process
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
     try:
-        listener = _listen(settings.server.host, settings.server.port, "server.port")
+        listeners = [_listen(settings.server.host, settings.server.port, "server.port")]
+        more = enumerate(settings.compat.trustgraph.ports)
+        listeners += [_listen(settings.server.host, port, f"compat.trustgraph.ports[{n}]") for n, port in more]
         health, port = None, settings.compat.onebackend.health_port
         if port is not None:
             health = _listen(settings.server.host, port, "compat.onebackend.health_port")
         async with build(settings, read=read) as house:
-            await _serve(house, listener, health, hangup, started)
+            await _serve(house, listeners, health, hangup, started)
     finally:
         lock.release()
 
 
 async def _serve(
     house: House,
-    listener: socket.socket,
+    listeners: list[socket.socket],
     health: socket.socket | None,
     hangup: asyncio.Event,
     started: Callable[[], None] | None,
@@ -75,7 +79,6 @@ async def _serve(
         uvicorn.Config(
             house.front,
             http=Protocol,
-            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -88,6 +91,7 @@ async def _serve(
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             backlog=_BACKLOG,
+            **OPTIONS,
         )
     )
     stop, hurry = asyncio.Event(), asyncio.Event()
@@ -98,12 +102,12 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    serving = asyncio.create_task(server.serve(sockets=listeners), name="http")
     beside = _health_server(house) if health is not None else None
     probing = asyncio.create_task(beside.serve(sockets=[health]), name="health") if beside and health else None
     reloading = asyncio.create_task(_reload_on(hangup, house), name="reload")
     preparing = asyncio.create_task(_prepare(house), name="signing key")
-    _announce(house, listener)
+    _announce(house, listeners[0])
     gc.freeze()  # what lives as long as the server needs no looking through
     gc.set_threshold(*_GARBAGE)
     if started is not None:
@@ -135,10 +139,23 @@ def _announce(house: House, listener: socket.socket) -> None:
         house.settings.home,
         extra={"action": "listening", "port": port},
     )
+    if house.settings.compat.trustgraph.open and not _is_loopback(host):
+        _log.warning(
+            "TrustGraph's services are open to everybody who reaches %s (compat.trustgraph.open)",
+            host,
+            extra={"action": "open_face"},
+        )
     if house.first_password is not None:
         # not into the log: it is shown here, once
         sys.stderr.write(f"The first user is 1backend; its password is {house.first_password}\n")
         sys.stderr.flush()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name; of others than this one nobody knows
+        return host == "localhost"
 
 
 def _health_server(house: House) -> _Uvicorn:

@@ -49,7 +49,7 @@ def installed() -> registry.Registry:
 
 @asynccontextmanager
 async def run_server(
-    home: Path, *, engines: Mapping[str, Engine[Any]] = MappingProxyType({}), **sections: Any
+    home: Path, *, engines: Mapping[str, Engine[Any, Any]] = MappingProxyType({}), **sections: Any
 ) -> AsyncIterator[Server]:
     """Start a server; settings sections come as keyword arguments. There are the scripted engine and `engines`."""
     settings = Settings.model_validate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BASE = "/promptd/v1"
 OPERATIONS = table()
+_NUMBERS = count()
 
 
 class Row(NamedTuple):
@@ -28,9 +30,13 @@ class Row(NamedTuple):
     body: Any = None
 
 
+FORMS = f"{BASE}/plugins/{{type}}/forms"
 PUBLIC = Row(200, 200, 200)
 FORBIDDEN_URL = "http://127.0.0.1:9/x"  # egress refuses to call it
 RULE = {"rules": [{"status": "canceled", "older_than_seconds": 1e9}], "dry_run": True}
+WORDS = {"messages": [{"source": "hello"}]}
+FIRST = {"versions": [{"version": 1}]}
+CHAIN = {"actions": [{"name": "a", "template": "greet"}]}
 ROWS = {
     ("POST", f"{BASE}/prompts"): Row(202, 202, 202, body={"prompt": "x"}),
     ("GET", f"{BASE}/prompts"): Row(200, 200, 200),
@@ -59,6 +65,58 @@ ROWS = {
     ("GET", f"{BASE}/catalogue"): Row(200, 200, 200),
     ("GET", f"{BASE}/connections"): Row(403, 403, 200),
     ("POST", f"{BASE}/connections/{{name}}/check"): Row(403, 403, 200, "lab"),
+    ("POST", f"{BASE}/connections"): Row(403, 403, 422, body={"name": "new", "engine": "none"}),
+    ("POST", f"{BASE}/connections/test"): Row(403, 403, 200, body={"engine": "scripted"}),
+    ("GET", f"{BASE}/connections/{{id}}"): Row(403, 403, 200, "stored"),
+    ("PUT", f"{BASE}/connections/{{id}}"): Row(403, 403, 409, "stored", body={"changed_at": "2026-01-01T00:00:00Z"}),
+    ("DELETE", f"{BASE}/connections/{{id}}"): Row(403, 403, 204, "stored"),
+    ("POST", f"{BASE}/connections/{{id}}/test"): Row(403, 403, 200, "stored"),
+    ("POST", f"{BASE}/connections/{{id}}/restore"): Row(
+        403, 403, 409, "stored", body={"changed_at": "2026-01-01T00:00:00Z"}
+    ),
+    ("GET", f"{BASE}/connections/{{id}}/export"): Row(403, 403, 200, "stored"),
+    ("POST", f"{BASE}/vault/rotate"): Row(403, 403, 200),
+    ("GET", f"{BASE}/plugins"): Row(200, 200, 200),
+    ("GET", f"{FORMS}/connection"): Row(403, 403, 200, "scripted"),
+    ("POST", f"{FORMS}/connection/options"): Row(403, 403, 200, "scripted", body={"source": "models"}),
+    ("POST", f"{FORMS}/connection/change"): Row(403, 403, 200, "scripted", body={"path": "x"}),
+    ("POST", f"{FORMS}/connection/validate"): Row(403, 403, 200, "scripted", body={}),
+    ("POST", f"{FORMS}/connection/action"): Row(403, 403, 200, "scripted", body={"action": "x"}),
+    ("GET", f"{FORMS}/query"): Row(403, 403, 422, "scripted"),  # no connection is chosen
+    ("POST", f"{FORMS}/query/options"): Row(403, 403, 200, "scripted", body={"source": "models", "connection": "lab"}),
+    ("POST", f"{FORMS}/query/change"): Row(403, 403, 200, "scripted", body={"path": "x", "connection": "lab"}),
+    ("POST", f"{FORMS}/query/validate"): Row(403, 403, 200, "scripted", body={"connection": "lab"}),
+    ("POST", f"{FORMS}/query/action"): Row(403, 403, 200, "scripted", body={"action": "x", "connection": "lab"}),
+    ("GET", f"{BASE}/templates"): Row(200, 200, 200),
+    ("GET", f"{BASE}/templates/openapi.json"): Row(200, 200, 200),
+    ("GET", f"{BASE}/templates/{{name}}"): Row(200, 200, 200, "template"),
+    ("DELETE", f"{BASE}/templates/{{name}}"): Row(403, 403, 204, "template"),
+    ("POST", f"{BASE}/templates/{{name}}/versions"): Row(403, 403, 201, "template", body=WORDS),
+    ("POST", f"{BASE}/templates/{{name}}/versions/check"): Row(403, 403, 200, "template", body=WORDS),
+    ("POST", f"{BASE}/templates/{{name}}/versions/test"): Row(403, 403, 200, "template", body=WORDS),
+    ("GET", f"{BASE}/templates/{{name}}/versions"): Row(200, 200, 200, "template"),
+    ("GET", f"{BASE}/templates/{{name}}/version"): Row(200, 200, 200, "template"),
+    ("GET", f"{BASE}/templates/{{name}}/diff"): Row(200, 200, 200, "template"),
+    ("PUT", f"{BASE}/templates/{{name}}/labels/{{label}}"): Row(403, 403, 200, "template", body=FIRST),
+    ("DELETE", f"{BASE}/templates/{{name}}/labels/{{label}}"): Row(403, 403, 200, "template"),
+    ("POST", f"{BASE}/templates/{{name}}/labels/{{label}}/rollback"): Row(403, 403, 200, "template"),
+    ("PUT", f"{BASE}/templates/{{name}}/guards"): Row(403, 403, 200, "template", body={"labels": []}),
+    ("POST", f"{BASE}/templates/{{name}}/test"): Row(200, 200, 200, "template"),
+    ("GET", f"{BASE}/templates/{{name}}/reference"): Row(200, 200, 200, "template"),
+    ("GET", f"{BASE}/templates/{{name}}/function"): Row(200, 200, 200, "template"),
+    ("POST", f"{BASE}/templates/{{name}}/run"): Row(200, 200, 200, "template", body={}),
+    ("GET", f"{BASE}/partials"): Row(200, 200, 200),
+    ("PUT", f"{BASE}/partials/{{name}}"): Row(403, 403, 200, "partial", body={"source": "x"}),
+    ("DELETE", f"{BASE}/partials/{{name}}"): Row(403, 403, 204, "partial"),
+    ("GET", f"{BASE}/terms"): Row(200, 200, 200),
+    ("PUT", f"{BASE}/terms"): Row(403, 403, 200, body={"values": {}}),
+    ("GET", f"{BASE}/chains"): Row(200, 200, 200),
+    ("GET", f"{BASE}/chains/{{name}}"): Row(200, 200, 200, "chain"),
+    ("PUT", f"{BASE}/chains/{{name}}"): Row(403, 403, 200, "chain", body=CHAIN),
+    ("DELETE", f"{BASE}/chains/{{name}}"): Row(403, 403, 204, "chain"),
+    ("POST", f"{BASE}/chains/{{name}}/run"): Row(202, 202, 202, "chain", body={}),
+    ("GET", f"{BASE}/chain-runs/{{id}}"): Row(404, 200, 404, "run"),
+    ("POST", f"{BASE}/chain-runs/{{id}}/cancel"): Row(404, 409, 404, "run"),
     ("POST", f"{BASE}/downloads"): Row(403, 403, 202, body={"url": FORBIDDEN_URL}),
     ("GET", f"{BASE}/downloads"): Row(403, 403, 200),
     ("GET", f"{BASE}/downloads/{{id}}"): Row(403, 403, 200, "download"),
@@ -97,14 +155,26 @@ async def made(server: Server, target: str) -> str:
         return str((await server.http.post(f"{BASE}/files", raw=b"secret")).json["id"])
     if target == "download":
         return (await server.house.walk.downloads.start(FORBIDDEN_URL)).id
+    if target == "stored":
+        body = {"name": f"stored-{next(_NUMBERS)}", "engine": "scripted"}
+        return str((await server.admin.post(f"{BASE}/connections", body)).json["id"])
+    if target == "template":
+        assert (await server.admin.post(f"{BASE}/templates/hello/versions", {**WORDS, "label": "live"})).status == 201
+    if target in ("chain", "run"):
+        assert (await server.admin.post(f"{BASE}/templates/greet/versions", WORDS)).status == 201
+        assert (await server.admin.call("PUT", f"{BASE}/chains/greeting", CHAIN)).status == 200
+    if target == "run":
+        return str((await server.http.post(f"{BASE}/chains/greeting/run?wait=10", {})).json["id"])
+    if target == "partial":
+        assert (await server.admin.call("PUT", f"{BASE}/partials/manner", {"source": "x"})).status == 200
     if target == "key":
         return (await server.house.walk.keys.store(name="x", user="ada"))[0].id
-    return target
+    return {"template": "hello", "chain": "greeting", "partial": "manner"}.get(target, target)
 
 
 async def status(server: Server, operation: Operation, row: Row, http: Http) -> int:
     target = await made(server, row.target)
-    path = filled(operation.path, {"id": target, "name": target})
+    path = filled(operation.path, {"id": target, "name": target, "type": target, "label": "live"})
     return await http.status(operation.method, path, row.body)
 
 
@@ -141,8 +211,9 @@ async def test_the_permission_is_what_the_table_says(shared: Server, operation: 
     without = await shared.client("ada", permissions=USER_PERMISSIONS - {permission})
     alone = await shared.client("ada", permissions=frozenset({permission}))
     assert await status(shared, operation, row, without) == 403
-    # nothing beyond it is needed, but for a thread, which must be seen to be followed
-    seen = {"prompt-svc:prompt:view"} if operation.path.endswith("threads/{id}/events") else set()
+    # nothing beyond it is needed, but for a thread, which must be seen to be followed, and for a result that is waited for
+    waited = operation.path.endswith(("threads/{id}/events", "templates/{name}/run"))
+    seen = {"prompt-svc:prompt:view"} if waited else set()
     if seen:
         alone = await shared.client("ada", permissions=frozenset({permission, *seen}))
     assert await status(shared, operation, row, alone) == (row.admin if row.user == 403 else row.user)

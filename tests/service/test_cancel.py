@@ -62,6 +62,7 @@ async def test_cancel_before_the_first_text(house: House) -> None:
     assert (attempt.outcome, attempt.first_token) == (Outcome.CANCELED, None)
 
 
+@pytest.mark.formcycle(38)
 async def test_cancel_in_mid_stream(house: House) -> None:
     house.engine.plans["hello"] = (hold(asyncio.Event(), before=["half ", "way"]),)
     prompt = await house.submit("hello", thread="t")

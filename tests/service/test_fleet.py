@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from promptd.core.engine import Call, CheckParams, CheckResult, Config, NoConfig, Standing
+from promptd.core.engine import Call, Config, ConnectionTestParams, ConnectionTestResult, NoConfig, Standing
 from promptd.core.errors import ConfigUnusable, ServiceUnavailable
 from promptd.core.fleet import GROW_SECONDS, LINGER_SECONDS, SPARE_SECONDS, TURN_PROMPTS, TURN_SECONDS, Local
 from promptd.core.lifecycle import Status
@@ -57,9 +57,9 @@ class Heavy(Puppet):
         async for chunk in super().run(call):
             yield chunk
 
-    async def check(self, params: CheckParams[NoConfig]) -> CheckResult:
+    async def test_connection(self, params: ConnectionTestParams[NoConfig]) -> ConnectionTestResult:
         self._take(params.connection_name, 1)
-        return CheckResult(ok=True)
+        return ConnectionTestResult(ok=True)
 
     async def start(self, name: str, connection: NoConfig, http: HttpClient) -> None:
         self._take(name, 1)

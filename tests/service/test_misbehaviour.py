@@ -72,6 +72,7 @@ class Odd(BaseException):
         (chunks(*[Chunk("progress", text="ü" * 100)] * 6, END), "invalid_output"),
     ],
 )
+@pytest.mark.formcycle(37, 38)
 async def test_it_ends_its_own_attempt_only(build: Build, plan: Plan, code: str | None) -> None:
     house = await build(slots=1, rules=Rules(max_answer_bytes=1000))
     house.engine.plans["bad"] = (plan,)

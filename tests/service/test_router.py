@@ -58,7 +58,7 @@ HTTP = Egress()  # nobody calls
 NAMES = ("a", "b", "c", "d", "e")
 
 
-def connection(name: str, engine: Engine[Any] = ENGINE, **fields: Any) -> Connection:
+def connection(name: str, engine: Engine[Any, Any] = ENGINE, **fields: Any) -> Connection:
     return Connection(name=name, engine=engine, config=NoConfig(), http=HTTP, **fields)
 
 

@@ -80,6 +80,7 @@ async def test_a_failed_attempt_is_tried_again_with_growing_pauses(house: House,
     assert house.worker.waiting == 0
 
 
+@pytest.mark.formcycle(42)
 async def test_retry_after_is_honoured(house: House, clock: Clock) -> None:
     house.engine.plans["hello"] = (fail(RateLimited(retry_after=60)), say("at last"))
     prompt = await house.submit("hello")
@@ -108,6 +109,7 @@ async def test_what_is_not_retryable_is_not_tried_again(house: House) -> None:
     assert done.error.code == "authentication_failed"
 
 
+@pytest.mark.formcycle(41)
 async def test_a_running_prompt_ends_at_its_deadline(house: House, clock: Clock) -> None:
     house.engine.plans["hello"] = (hold(asyncio.Event(), before=["half"]),)
     prompt = await house.submit("hello", deadline=clock() + 5)

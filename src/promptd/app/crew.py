@@ -69,7 +69,7 @@ async def known_models(
         engine = plugins.engines.get(model.engine)
         if engine is None:
             return None
-        config = engine.config_class().model_validate({"gguf": str(file), "slots": _SLOTS})
+        config = engine.connection_config_class().model_validate({"gguf": str(file), "slots": _SLOTS})
         return Connection(name=model.id, engine=engine, config=config, http=http, slots=_SLOTS)
 
     models = KnownModels(catalogue=known, records=records, contents=contents, connections=connections, connect=connect)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from msgspec import Struct
 
 from promptd import __version__, registry
-from promptd.app import crew
+from promptd.app import crew, library
 from promptd.app.accounts import accounts
 from promptd.app.parts import Parts, make
 from promptd.app.reload import Reload
@@ -30,6 +30,7 @@ from promptd.limits.persistent import PersistentLimits
 from promptd.service.attached import Attached
 from promptd.service.attachments import Attachments
 from promptd.service.batches import Batches
+from promptd.service.chains import Chains
 from promptd.service.clock import Ids
 from promptd.service.connections import Connections
 from promptd.service.contents import Contents
@@ -39,6 +40,7 @@ from promptd.service.filed import Filed
 from promptd.service.fleet import Fleet
 from promptd.service.forgetting import Forgetting
 from promptd.service.intake import Intake
+from promptd.service.items import Items
 from promptd.service.lanes import bound
 from promptd.service.metrics import Metrics
 from promptd.service.moderation import Moderation
@@ -99,7 +101,8 @@ async def build(
     `read` gives the settings anew for a reload; by default they stay as they are. Raises `SettingsError` for what can't
     be enforced and `StoreUnavailable` for a file that can't be used.
     """
-    plugins = plugins or registry.load()
+    plugins = plugins or registry.load(isolation=registry.isolation(settings))
+    registry.check_plugins(settings.plugins, plugins)
     for problem in plugins.problems:
         _log.warning("%s (%s): %s", problem.plugin, problem.entry, problem.reason, extra={"action": "plugin_problem"})
     egress = Egress()
@@ -128,11 +131,14 @@ async def build(
             yield house
         finally:
             await house.walk.batches.close()
+            await house.walk.chains.close()
+            await house.walk.stored.close()
             await house.walk.models.close()
             await house.walk.downloads.close()
             await house.reload.close()
             await house.upkeep.stop()
             await house.drain(0)
+            await house.walk.stored.close()
             await house.fleet.close()
             await house.limits.flush(time.time())
             house.passwords.close()
@@ -156,7 +162,9 @@ async def _furnish(
     contents = Contents(FolderFiles(settings.home / "files"), records)
     uploads = Uploads(contents=contents, records=records, clock=clock, ids=ids)
     models = await crew.known_models(settings, plugins, records, contents, connections, egress)
-    connections.configure(*models.served(parts.connections, parts.routes, parts.default_model))
+    shelf = await library.make(settings, plugins, records, contents, uploads, connections, parts.origins, clock, ids)
+    given = shelf.stored.served(parts.connections)
+    connections.configure(*models.served(given, parts.routes, parts.default_model))
     connections.priced = parts.priced
     attachments = Attachments(uploads=uploads, read_document=Documents().text_of, readable=readable)
     router = Router(connections=connections, clock=clock, entropy=os.urandom)
@@ -247,25 +255,48 @@ async def _furnish(
         ids=ids,
         folder=settings.home / "batches",
     )
+    attached = Attached(
+        bus=bus,
+        intake=intake,
+        execution=execution,
+        worker=worker,
+        router=router,
+        ledger=behind,
+        clock=clock,
+        entropy=os.urandom,
+        metrics=metrics,
+    )
+    trials = library.join(shelf, settings, execution, attached, worker, uploads, people.callers)
+    chains = Chains(
+        records=records,
+        functions=shelf.functions,
+        queries=shelf.queries,
+        intake=intake,
+        prompts=prompts,
+        streams=streams,
+        callers=people.callers,
+        clock=clock,
+        ids=ids,
+    )
+    shelf.templates.in_use = chains.users_of
     walk = Walk(
         intake=intake,
-        attached=Attached(
-            bus=bus,
-            intake=intake,
-            execution=execution,
-            worker=worker,
-            router=router,
-            ledger=behind,
-            clock=clock,
-            entropy=os.urandom,
-            metrics=metrics,
-        ),
+        attached=attached,
+        chains=chains,
+        stored=shelf.stored,
+        forms=shelf.forms,
+        installed=shelf.installed,
+        rotation=shelf.rotation,
+        templates=shelf.templates,
+        functions=shelf.functions,
+        trials=trials,
         prompts=prompts,
         threads=Threads(records=records, events=events, clock=clock, ids=ids),
         uploads=uploads,
         downloads=downloads,
         models=models,
         rules=rules,
+        items=Items(records=records, clock=clock),
         events=events,
         ids=ids,
         streams=streams,
@@ -306,6 +337,7 @@ async def _furnish(
         parts=parts,
         connections=connections,
         models=models,
+        stored=shelf.stored,
         fleet=fleet,
         worker=worker,
         execution=execution,
@@ -316,7 +348,7 @@ async def _furnish(
         upkeep=upkeep,
         metrics=metrics,
     )
-    models.changed = reload.renew
+    models.changed = shelf.stored.changed = reload.renew
     closing = asyncio.Event()
     options = _options(settings, database, worker, metrics, reload, closing)
     mounts: list[Mount] = [face(walk, options) for face in plugins.faces.values()]
@@ -325,6 +357,7 @@ async def _furnish(
     await downloads.resume()
     await contents.sweep()
     await batches.start()
+    await chains.start()
     fleet.start()
     worker.start(suspects=True)
     upkeep.start()
@@ -373,6 +406,9 @@ def _options(
         reload=reload,
         given={
             "onebackend": settings.compat.onebackend.model_dump()
-            | {"server_host": settings.server.host, "max_upload_bytes": settings.files.max_upload_bytes}
+            | {"server_host": settings.server.host, "max_upload_bytes": settings.files.max_upload_bytes},
+            "trustgraph": settings.compat.trustgraph.model_dump(exclude={"tokens", "ports"})
+            | {"tokens": [token.get_secret_value() for token in settings.compat.trustgraph.tokens]},
+            "mcp": settings.mcp.model_dump(),
         },
     )

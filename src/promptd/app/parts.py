@@ -112,7 +112,9 @@ def _fleet(settings: Settings, connections: Mapping[str, Connection]) -> FleetRu
         shares[name] = Share(pinned=given.pinned, least=replicas.min, most=replicas.max)
     budget = settings.fleet.memory_mb
     return FleetRules(
-        budget=budget * _MEGABYTE if budget is not None else int(machine.memory() * _FOR_MODELS), shares=shares
+        budget=budget * _MEGABYTE if budget is not None else int(machine.memory() * _FOR_MODELS),
+        shares=shares,
+        spare_seconds=settings.fleet.spare_seconds,
     )
 
 

@@ -59,7 +59,7 @@ class Prices:
     def __init__(self, now: float) -> None:
         self._now = datetime.fromtimestamp(now, UTC)
 
-    def of(self, engine: Engine[Any], config: Config, upstream: str) -> Price | None:
+    def of(self, engine: Engine[Any, Any], config: Config, upstream: str) -> Price | None:
         """`FREE` for what runs on this machine; None where nobody knows."""
         provider = _said(config, "provider") or _said(config, "profile") or engine.type_id
         address = _said(config, "base_url")

@@ -25,6 +25,7 @@ from promptd.service.intake import Intake
 from promptd.service.lanes import bound
 from promptd.service.metrics import Metrics
 from promptd.service.moderation import Moderation
+from promptd.service.stored_connections import StoredConnections
 from promptd.service.upkeep import Upkeep
 from promptd.service.worker import Worker
 from promptd.settings import Settings, compare
@@ -45,6 +46,7 @@ class Reload:
         parts: Parts,
         connections: Connections,
         models: KnownModels,
+        stored: StoredConnections,
         fleet: Fleet,
         worker: Worker,
         execution: Execution,
@@ -58,6 +60,7 @@ class Reload:
         self.settings = settings
         self._read, self._plugins, self._egress, self._parts = read, plugins, egress, parts
         self._connections, self._models, self._worker, self._execution = connections, models, worker, execution
+        self._stored = stored
         self._charges, self._moderation = charges, moderation
         self._forgetting = forgetting
         self._intake, self._upkeep, self._metrics, self._fleet = intake, upkeep, metrics, fleet
@@ -126,7 +129,8 @@ class Reload:
     def _serve(self, parts: Parts) -> tuple[Connection, ...]:
         """Give lanes to every connection that there is now; those that are gone or changed are returned."""
         self._connections.priced = parts.priced
-        gone = self._connections.configure(*self._models.served(parts.connections, parts.routes, parts.default_model))
+        given = self._stored.served(parts.connections)
+        gone = self._connections.configure(*self._models.served(given, parts.routes, parts.default_model))
         self._worker.set_lanes({connection.name: connection.slots for connection in self._connections})
         bound(self._worker.lane, self._connections)
         self._fleet.configure(parts.fleet)

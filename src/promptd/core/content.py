@@ -69,6 +69,7 @@ class Foreign(Struct, frozen=True, omit_defaults=True, tag="foreign"):
 
     dialect: str
     value: dict[str, Any]
+    place: int | None = None  #: of a tool, among all that its caller offered
 
 
 Part = Text | Image | Sound | Document | Thinking | Refusal | Foreign

@@ -18,7 +18,7 @@ TURN_SECONDS: Final = 30.0
 TURN_PROMPTS: Final = 64
 LINGER_SECONDS: Final = 0.5  # without work for so long, it is idle; a swap takes longer than that
 GROW_SECONDS: Final = 2.0  # a backlog lasts so long before it gets another replica
-SPARE_SECONDS: Final = 30.0  # a replica that nobody needs is kept so long
+SPARE_SECONDS: Final = 30.0  # a replica that nobody needs is kept so long, unless the settings say otherwise
 
 
 class Local(Struct, frozen=True, kw_only=True):
@@ -119,14 +119,17 @@ def unfit(lanes: Iterable[Local], budget: int) -> dict[str, int]:
     return found
 
 
-def plan(lanes: Sequence[Local], budget: int, now: float) -> Plan:
-    """Decide who has memory. Never gives more than `budget` bytes, nor takes anything from below a pinned minimum."""
+def plan(lanes: Sequence[Local], budget: int, now: float, spare_seconds: float = SPARE_SECONDS) -> Plan:
+    """Decide who has memory. Never gives more than `budget` bytes, nor takes anything from below a pinned minimum.
+
+    A replica that nobody needs is kept for `spare_seconds`.
+    """
     draft = _Draft(lanes, budget, now)
     blocked = draft.load()
     draft.make_room(blocked)
     if blocked is None:
         draft.grow()
-    draft.shrink()
+    draft.shrink(spare_seconds)
     times = [time for time in draft.times if time > now]
     return Plan(targets=draft.targets, held=frozenset(draft.held), again=min(times, default=None))
 
@@ -203,11 +206,11 @@ class _Draft:
             elif lane.size > self.free + self.leaving:
                 self._evict_idle(lane.size)
 
-    def shrink(self) -> None:
-        """Fewer replicas where some have had nothing to do."""
+    def shrink(self, seconds: float) -> None:
+        """Fewer replicas where some have had nothing to do for so long."""
         for lane in self.lanes:
             if self._loaded(lane) and lane.spare is not None and lane.target > lane.least:
-                due = lane.spare + SPARE_SECONDS
+                due = lane.spare + seconds
                 if due > self.now:
                     self.times.append(due)
                 else:

@@ -28,6 +28,7 @@ class Capability(StrEnum):
     IMAGE = "image"  #: text, and an image where there is one, in; image files out
     SPEECH = "speech"  #: text in, an audio file out
     TRANSCRIPTION = "transcription"  #: an audio file in, its text out
+    QUERY = "query"  #: values and files in and out, of a kind that only its engine understands
 
 
 #: What any engine for language models may do.
@@ -37,6 +38,24 @@ TEXT: Final = frozenset({Capability.CHAT, Capability.COMPLETION, Capability.EMBE
 class Mode(StrEnum):
     ATTACHED = "attached"  #: lives with the caller's connection; its row follows the answer
     QUEUED = "queued"  #: on disk before the receipt
+
+
+class Output(Struct, frozen=True, omit_defaults=True):
+    """The form that an answer must have; its `Answer.value` is then what was read out of the text."""
+
+    kind: Literal["text", "json", "jsonl"] = "text"
+    schema: dict[str, Any] | None = None  #: JSON Schema of the value; with `jsonl` of one item
+    repair: int = 1  #: how often a model that missed the form is shown its error and asked again
+    name: str = ""  #: of the output of a query that holds all of it; empty: its members are the outputs
+
+
+class Use(Struct, frozen=True, omit_defaults=True):
+    """Which version of which template a prompt was made from, by which label, and for whom it was worded."""
+
+    template: str
+    number: int
+    label: str = ""
+    locale: str = "en"
 
 
 class Request(Struct, frozen=True, omit_defaults=True):
@@ -53,6 +72,11 @@ class Request(Struct, frozen=True, omit_defaults=True):
     unchecked: bool = (
         False  #: its caller judges the form of the answer itself: what is no `json_schema` comes all the same
     )
+    template: Use | None = None  #: what it was made from
+    output: Output | None = None  #: the form that the answer must have
+    connection: str | None = None  #: asked by its name instead of one that serves the model
+    value: dict[str, Any] | None = None  #: of a query that only its engine understands: a value per input …
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: … and ids of uploads per input that is a file
 
 
 class Native(Struct, frozen=True):
@@ -62,6 +86,7 @@ class Native(Struct, frozen=True):
     body: bytes
     stream: bool = False
     usage: bool = True  #: the client asked for token counts on its stream
+    model: str | None = None  #: as its face read it; None: look into the body
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
@@ -88,6 +113,8 @@ class Answer(Struct, frozen=True, omit_defaults=True):
     refusal: str = ""
     logprobs: Any = None  #: per token, as OpenAI's chat API writes them
     stop_sequence: str | None = None  #: the one of `Parameters.stop` that ended it
+    outputs: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: ids of uploads per output that is a file
+    warnings: tuple[str, ...] = ()  #: what was not quite as declared
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
@@ -132,7 +159,8 @@ class Prompt(Struct, frozen=True, kw_only=True):
     runs: int = 0  #: attempts started, lost ones included; the lease of the running one
     failures: int = 0  #: attempts that failed since the last (re)submission
     rescues: int = 0  #: runs lost with their worker
-    due: float | None = None  #: when the retry may start, while `errored`
+    #: when the retry may start, while `errored`; of an abandoned one, when its service says that it may be asked again
+    due: float | None = None
     updated: float = 0.0
     started: float | None = None  #: start of the latest attempt
     finished: float | None = None
@@ -233,7 +261,8 @@ class Chunk(Struct, frozen=True, omit_defaults=True):
     usage: Usage | None = None
     finish_reason: str | None = None
     value: Any = None
-    blobs: tuple[Blob, ...] = ()  #: files that the engine made; on its `done` only, never on the bus
+    #: files that the engine made, on its `done`; a `progress` may show unfinished ones. Never on the bus
+    blobs: tuple[Blob, ...] = ()
     files: tuple[str, ...] = ()  #: their ids, once execution stored them
     code: str | None = None
     message: str | None = None
@@ -247,6 +276,8 @@ class Chunk(Struct, frozen=True, omit_defaults=True):
     refusal: str = ""
     logprobs: Any = None  #: of the text of this chunk: a list, as OpenAI's chat API writes it
     stop_sequence: str | None = None  #: on `done`
+    outputs: Mapping[str, Any] | None = None  #: files of a handler, as `Result.files`; on its `done` only
+    warnings: tuple[str, ...] = ()  #: on `done`
 
 
 class Caller(Struct, frozen=True):

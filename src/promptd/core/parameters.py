@@ -27,6 +27,8 @@ class ImageParameters(Struct, frozen=True, omit_defaults=True):
     restore_faces: bool | None = None
     scheduler: str | None = None
     format: str | None = None  #: `png`, `jpg` or `webp`
+    mask: int | None = None  #: which of the prompt's files says where to draw: there it is transparent, or white
+    partial_images: int | None = None  #: unfinished images that a stream shows on the way
     extra: dict[str, Any] = field(default_factory=dict)  #: fields that only the engine knows
 
 
@@ -37,6 +39,8 @@ class SpeechParameters(Struct, frozen=True, omit_defaults=True):
     speed: float | None = None  #: 1 is the voice's own
     format: str | None = None  #: `wav`, `mp3`, `flac`, `opus` …
     language: str | None = None  #: of a transcription's audio: ISO 639-1
+    timestamps: tuple[str, ...] = ()  #: times that come with a transcription: of each `segment`, of each `word`
+    deltas: bool = False  #: a transcription is told as it is heard, where the service can do that
 
 
 class Parameters(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -68,6 +72,8 @@ class Parameters(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     logprobs: bool | None = None  #: tell the probability of each token …
     top_logprobs: int | None = None  #: … and of so many others in its place
     user: str | None = None  #: the end user, as the caller calls them
+    n: int = 1  #: choices; more than one only where the request goes on as its caller wrote it
+    best_of: int | None = None  #: answers that the service makes, to give the best of them; of raw texts only
 
     @property
     def wordless(self) -> bool:

@@ -38,11 +38,11 @@ def request_turns(request: Request, body: bytes = b"") -> tuple[Turn, ...]:
     `body` is the request as it came, where a service may get that: it may tell of tools what has no place in a request.
     """
     parameters = request.parameters
-    wordless = parameters.wordless and not request.texts and not request.metadata
+    wordless = parameters.wordless and not request.texts and not request.metadata and not request.value
     if wordless and all(map(_is_simple, request.messages)):
         return request.messages  # most calls: nothing to take apart
     spoken = [turn for message in request.messages for turn in _spoken(message)]
-    written = [*request.texts, *_written(parameters), _lines(request.metadata)]
+    written = [*request.texts, *_written(parameters), _lines(request.metadata), _lines(request.value or ())]
     if body and (parameters.tools or parameters.foreign_tools):
         written.append(_lines(_offered(body).tools))
     return (*spoken, *(Turn("user", text) for text in written if text))

@@ -26,9 +26,9 @@ async def raise_for_status(response: HttpResponse, *, secrets: Iterable[str] = (
     raise error_from_response(response.status, response.headers, body, now=time.time(), secrets=secrets)
 
 
-async def encoded(call: Call[Any], encode: Callable[[], bytes]) -> bytes:
+async def encoded(call: Call[Any, Any], encode: Callable[[], bytes]) -> bytes:
     """The request's body. Pictures and documents are megabytes, which must not hold up the loop."""
-    large = bool(call.files) or any(turn.parts for turn in call.messages)
+    large = bool(call.blobs) or any(turn.parts for turn in call.messages)
     return await asyncio.to_thread(encode) if large else encode()
 
 

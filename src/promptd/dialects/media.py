@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from typing import Final
+from typing import Any, Final
 
-from promptd.core.errors import InvalidOutput
+from promptd.core.calls import Call
+from promptd.core.errors import InvalidInput, InvalidOutput, UnsupportedInput
 from promptd.core.model import Blob
 
 EXTENSIONS: Final = {
@@ -24,8 +25,9 @@ EXTENSIONS: Final = {
     "audio/pcm": "pcm",
 }
 
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
 _BEGINNINGS: Final = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (_PNG, "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"fLaC", "audio/flac"),
     (b"OggS", "audio/ogg"),
@@ -62,6 +64,30 @@ def decode_images(texts: list[str]) -> tuple[Blob, ...]:
             raise InvalidOutput(f"image {number} of the service's answer is neither PNG, JPEG nor WebP")
         blobs.append(Blob(f"image-{number}.{EXTENSIONS[media_type]}", media_type, data))
     return tuple(blobs)
+
+
+def masked(call: Call[Any, Any]) -> tuple[tuple[Blob, ...], Blob | None]:
+    """The images to begin with, and the mask. Raises `InvalidInput`, `UnsupportedInput` with the field's name."""
+    asked = call.parameters.image
+    place = None if asked is None else asked.mask
+    for index, blob in enumerate(call.blobs):
+        if not blob.media_type.startswith("image/"):
+            raise UnsupportedInput(f"files[{index}]: an image model can't read {blob.media_type}")
+    if place is None:
+        return call.blobs, None
+    if not 0 <= place < len(call.blobs):
+        raise InvalidInput(f"parameters.image.mask: expected the place of one of {len(call.blobs)} files")
+    if len(call.blobs) == 1:
+        raise InvalidInput("parameters.image.mask: expected an image besides, to which it belongs")
+    return (*call.blobs[:place], *call.blobs[place + 1 :]), call.blobs[place]
+
+
+def is_transparent(blob: Blob) -> bool:
+    """Whether a PNG has an alpha channel, or a transparent colour."""
+    data = blob.data
+    if not data.startswith(_PNG) or len(data) < 26:
+        return False
+    return data[25] in (4, 6) or b"tRNS" in data[: data.find(b"IDAT")]
 
 
 def data_uri(blob: Blob) -> str:

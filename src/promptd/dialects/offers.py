@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from promptd.core.content import Foreign, Tool
+from promptd.core.errors import UnsupportedInput
 from promptd.core.parameters import Parameters
 
 
 def is_custom(tool: Tool) -> bool:
     """Whether the model writes any text to it, and no JSON. Its `format` has the flat form of the Responses API."""
     return tool.extra.get("type") == "custom"
+
+
+def refused(foreign: Foreign, place: int) -> UnsupportedInput:
+    """Why another service's tool is not offered; named as its caller wrote it, else by its `place` among the foreign."""
+    kind = str(foreign.value.get("type", "tool"))[:80]
+    named = f"parameters.foreign_tools[{place}]" if foreign.place is None else f"tools[{foreign.place}]"
+    return UnsupportedInput(f"{named}: {kind} of {foreign.dialect} does not run here")
 
 
 def allowed(parameters: Parameters) -> tuple[tuple[Tool, ...], tuple[Foreign, ...]]:

@@ -18,7 +18,7 @@ from promptd.core.errors import InvalidInput, InvalidOutput, PromptExecutionErro
 from promptd.core.model import Blob
 from promptd.core.parameters import ImageParameters
 from promptd.dialects.errors import error_from_response
-from promptd.dialects.media import decode_images
+from promptd.dialects.media import decode_images, is_transparent, masked
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Bounds(Struct, frozen=True):
 
 
 def encode_request(
-    call: Call[Any], task: str, *, defaults: Mapping[str, Any], checkpoint: str, bounds: Bounds
+    call: Call[Any, Any], task: str, *, defaults: Mapping[str, Any], checkpoint: str, bounds: Bounds
 ) -> tuple[str, bytes]:
     """Path and body; image to image where files came along. `task` is the name that the server knows the job by.
 
@@ -67,6 +67,8 @@ def encode_request(
     Raises `InvalidInput`, `UnsupportedInput` with the field's name.
     """
     asked = call.parameters.image or ImageParameters()
+    if asked.partial_images:
+        raise UnsupportedInput("parameters.image.partial_images: this service shows no unfinished images")
     _check_extra(asked.extra, bounds)
     settings = _settings(asked, checkpoint)
     body: dict[str, Any] = dict(defaults)
@@ -85,9 +87,16 @@ def encode_request(
         body["override_settings"] = settings
     body |= {"prompt": _prompt(call), "force_task_id": task, "send_images": True}
     path = TXT2IMG
-    if call.files:
+    if call.blobs:
         path = IMG2IMG
-        body["init_images"] = [_init_image(index, blob) for index, blob in enumerate(call.files)]
+        images, mask = masked(call)
+        body["init_images"] = [b64encode(blob.data).decode() for blob in images]
+        if mask is not None:
+            body["mask"] = b64encode(mask.data).decode()
+            # these servers draw where a mask is opaque, or white; what is transparent is meant to be drawn
+            body.setdefault("inpainting_mask_invert", int(is_transparent(mask)))
+    elif asked.mask is not None:
+        raise InvalidInput("parameters.image.mask: expected the place of one of the prompt's files")
     _check_bounds(body, bounds)
     try:
         return path, msgspec.json.encode(body)
@@ -95,7 +104,7 @@ def encode_request(
         raise InvalidInput(f"parameters.image.extra: not JSON: {error}") from error
 
 
-def _prompt(call: Call[Any]) -> str:
+def _prompt(call: Call[Any, Any]) -> str:
     """An empty one is fine: the model draws what it likes."""
     text = next((turn.content for turn in reversed(call.messages) if turn.role == "user"), "")
     template = call.parameters.template
@@ -122,12 +131,6 @@ def _check_extra(extra: Mapping[str, Any], bounds: Bounds) -> None:
         value = extra.get(name)
         if isinstance(value, str) and value.lstrip().lower().startswith(("http:", "https:")):
             raise InvalidInput(f"parameters.image.extra.{name}: expected an image in base64, not an address")
-
-
-def _init_image(index: int, blob: Blob) -> str:
-    if not blob.media_type.startswith("image/"):
-        raise UnsupportedInput(f"files[{index}]: an image model can't read {blob.media_type}")
-    return b64encode(blob.data).decode()
 
 
 def _check_bounds(body: Mapping[str, Any], bounds: Bounds) -> None:

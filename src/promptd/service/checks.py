@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from promptd.core.content import Turn
-from promptd.core.errors import InvalidRequest
+from promptd.core.descriptors import Param, check_params
+from promptd.core.errors import DescriptorFailed, InvalidRequest
 from promptd.core.model import Capability, Submission
 from promptd.core.output import check_schema, encode_schema
 from promptd.core.parameters import Parameters
@@ -29,8 +30,22 @@ def check_id(identifier: str, field: str) -> None:
         raise InvalidRequest(field=field, expected="an id that a path can name, not `.` or `..`")
 
 
+def check_declared(params: Sequence[Param], where: str = "inputs") -> tuple[Param, ...]:
+    """Parameters that a caller declares; what is wrong with them is the caller's fault, not an engine's.
+
+    Raises `InvalidRequest` that names the path.
+    """
+    try:
+        return check_params(params, where=where)
+    except DescriptorFailed as error:
+        raise InvalidRequest(error.message, field=error.field, expected=error.expected) from None
+
+
 def _says_something(turns: Sequence[Turn]) -> bool:
-    return any(turn.content or turn.parts or turn.tool_calls for turn in turns)
+    for turn in turns:  # noqa: SIM110 - a generator costs more than the loop, and every prompt comes along here
+        if turn.content or turn.parts or turn.tool_calls:
+            return True
+    return False
 
 
 def _check_content(submission: Submission) -> None:
@@ -44,7 +59,7 @@ def _check_content(submission: Submission) -> None:
     elif capability is Capability.TRANSCRIPTION:
         if not request.files:
             raise InvalidRequest(field="files", expected="a sound")
-    elif capability is not Capability.IMAGE and not _says_something(request.messages):
+    elif capability not in (Capability.IMAGE, Capability.QUERY) and not _says_something(request.messages):
         raise InvalidRequest(field="messages", expected="at least one message with text")
 
 

@@ -10,15 +10,18 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from promptd.core.choice import STAR, Wildcards
-from promptd.core.engine import CheckParams, CheckResult, Engine, Standing, map_error
+from promptd.core.engine import Engine, Standing
 from promptd.core.errors import InvalidRequest, NotFound, PromptExecutionError
 from promptd.core.health import Cooldown
 from promptd.core.model import Capability, Model
 from promptd.core.ports import HttpClient
 from promptd.core.routing import Leg, Route, resolve
+from promptd.service.callbacks import Callbacks
+from promptd.service.connection_tests import Tested, judged
 
 _STATES: Final = ("ready", "starting", "stopped", "unavailable")
 _GONE: Final = Standing(state="unavailable", reason="its connection is not configured")
+_CHECK_SECONDS: Final = 600.0  # a local model may have to be loaded first
 _MOST_FILLED: Final = 1024  # models that callers named by a pattern and that are remembered
 
 
@@ -26,7 +29,7 @@ class Connection(Struct, frozen=True, kw_only=True):
     """One lane: at most `slots` prompts run on it at a time."""
 
     name: str
-    engine: Engine[Any]
+    engine: Engine[Any, Any]
     config: Any
     http: HttpClient
     slots: int = 4
@@ -46,11 +49,12 @@ class Connections:
         self, connections: Mapping[str, Connection], routes: Mapping[str, Route], default_model: str | None
     ) -> None:
         self._connections: dict[str, Connection] = {}
+        self._callbacks = Callbacks()
         self.version = 0  #: another one whenever `configure` was called
         #: what a leg costs that a caller filled a pattern for; the composition root knows prices
         self.priced: Callable[[Leg], Leg] = lambda leg: leg
         #: every one that was ever used, because what runs on it outlives its connection
-        self._engines: dict[int, Engine[Any]] = {}
+        self._engines: dict[int, Engine[Any, Any]] = {}
         #: why a model that is known but not served can't be asked; the composition root says who knows
         self.absent: Callable[[str], InvalidRequest | None] = lambda model: None
         #: what a local model needs to be started or tested; the fleet's, which needs its connections first
@@ -68,6 +72,7 @@ class Connections:
         self._routes = {name: route for name, route in routes.items() if STAR not in name}
         self._wildcards = Wildcards(routes)
         self._filled: dict[str, Route] = {}
+        self._direct: dict[tuple[str, str], Route] = {}
         self._able: dict[
             tuple[int, Capability], tuple[Route, bool]
         ] = {}  #: the route is kept, so that its id stays its own
@@ -104,6 +109,22 @@ class Connections:
     def route(self, model: str) -> Route | None:
         """Where a name leads: by itself, by another one that it stands for, or by a pattern."""
         return self._routes.get(model) or self._filled.get(model) or self._fill(model)
+
+    def direct(self, connection: str, upstream: str) -> Route | None:
+        """The way to a connection that is asked by its name, for a model that need not be configured; its own name stands
+        for one that is not named."""
+        if connection not in self._connections:
+            return None
+        known = self._direct.get((connection, upstream))
+        if known is not None:
+            return known
+        if len(self._direct) >= _MOST_FILLED:
+            self._direct.clear()
+        leg = self.priced(Leg(model=upstream or connection, connection=connection, upstream=upstream))
+        route = self._direct[connection, upstream] = Route(
+            model=leg.model, connection=connection, upstream=upstream, price=leg.price, legs=(leg,), pattern=connection
+        )
+        return route
 
     def _fill(self, model: str) -> Route | None:
         route = self._wildcards.find(model, self.priced)
@@ -177,24 +198,22 @@ class Connections:
             context=route.context or best.context,
         )
 
-    async def check(self, name: str) -> CheckResult:
+    async def check(self, name: str, locale: str = "en") -> Tested:
         """Test a connection, once there is memory for it; a failure is a result, not an exception."""
         try:
             async with self.memory_for(name):
-                return await self._check(self._require(name))
+                connection = self._require(name)
+                return await judged(
+                    self._callbacks,
+                    connection.engine,
+                    connection.config,
+                    http=connection.http,
+                    name=name,
+                    locale=locale,
+                    seconds=_CHECK_SECONDS,
+                )
         except PromptExecutionError as error:
-            return CheckResult(ok=False, message=error.message)
-
-    async def _check(self, connection: Connection) -> CheckResult:
-        name = connection.name
-        params: CheckParams[Any] = CheckParams(connection=connection.config, connection_name=name, http=connection.http)
-        try:
-            return await connection.engine.check(params)
-        except PromptExecutionError:
-            raise
-        except Exception as error:  # a stranger's engine may raise anything; the admin gets an unspecific message
-            mapped = map_error(connection.engine, error)
-            return CheckResult(ok=False, message=mapped.message)
+            return Tested(ok=False, message=error.message)
 
     async def close(self) -> None:
         for engine in self._engines.values():

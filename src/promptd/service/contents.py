@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, TypeVar
@@ -28,6 +29,8 @@ class Contents:
 
     def __init__(self, files: Files, records: Records) -> None:
         self._files, self._records = files, records
+        #: what records of other kinds name: files of settings; the composition root says who knows
+        self.named_besides: list[Callable[[], Awaitable[AbstractSet[str]]]] = []
         self._door = asyncio.Lock()
         self._keepers = 0
         self._nobody_keeps = asyncio.Event()
@@ -52,6 +55,35 @@ class Contents:
                 return await unbroken(record(digest))
         except Exception:
             await self._discard(digest)
+            raise
+
+    async def keep_all(
+        self,
+        streams: Mapping[str, AsyncIterator[bytes]],
+        record: Callable[[Mapping[str, tuple[str, int]]], Awaitable[R]],
+    ) -> R:
+        """Like `keep`, for several streams that belong to one record: it is told the digest and size of each.
+
+        Nothing is deleted meanwhile, so they must not be slow ones.
+        """
+        saved: dict[str, tuple[str, int]] = {}
+        try:
+            async with self._keeping():
+                for name, chunks in streams.items():
+                    size = 0
+
+                    async def counted(chunks: AsyncIterator[bytes] = chunks) -> AsyncIterator[bytes]:
+                        nonlocal size
+                        async for chunk in chunks:
+                            size += len(chunk)
+                            yield chunk
+
+                    digest = await self._files.save(counted())
+                    saved[name] = (digest, size)
+                return await unbroken(record(saved))
+        except Exception:
+            for digest, _ in saved.values():
+                await self._discard(digest)
             raise
 
     async def adopt(self, path: Path, digest: str, record: Callable[[str], Awaitable[R]]) -> R:
@@ -105,6 +137,8 @@ class Contents:
                     after = page.after
                     if after is None:
                         break
+            for besides in self.named_besides if found else ():
+                found -= await besides()
             for digest in found:
                 await self._files.delete(digest)
         return len(found)
@@ -113,6 +147,9 @@ class Contents:
         query = Query(filters=(Filter("digest", "eq", digest),), limit=1)
         for kind in _KINDS:
             if (await self._records.find(kind, query)).items:
+                return True
+        for besides in self.named_besides:
+            if digest in await besides():
                 return True
         return False
 

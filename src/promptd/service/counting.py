@@ -13,6 +13,7 @@ from promptd.core.errors import HandlerUnavailable, ResourceNotFound, Unsupporte
 from promptd.core.model import Request, Submission
 from promptd.service.connections import Connection, Connections
 from promptd.service.intake import Intake
+from promptd.service.redaction import withhold
 
 
 class Counted(Struct, frozen=True):
@@ -41,7 +42,7 @@ async def count_input(intake: Intake, connections: Connections, submission: Subm
 
 async def _count(connection: Connection, submission: Submission, model: str) -> int | None:
     native = submission.native
-    call: Call[Any] = Call(
+    call: Call[Any, Any] = Call(
         connection=connection.config,
         connection_name=connection.name,
         model=model,
@@ -54,7 +55,9 @@ async def _count(connection: Connection, submission: Submission, model: str) -> 
     try:
         return await connection.engine.count(call)
     except Exception as error:  # a stranger's engine may raise anything
-        raise map_error(connection.engine, error) from error
+        mapped = map_error(connection.engine, error)
+        withhold(mapped, connection.config)
+        raise mapped from error
 
 
 def _about(request: Request) -> int:

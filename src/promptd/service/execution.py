@@ -2,6 +2,7 @@
 
 prepare   history and the engine's call
 stream    run the engine, number its chunks, publish them
+fulfil    read the form out of the answer that a template promises
 judge     does the answer keep what was promised?
 settle    one transaction, and word to the readers (settling.py)
 """
@@ -9,8 +10,9 @@ settle    one transaction, and word to the readers (settling.py)
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from time import monotonic
 from typing import Any
 
 from msgspec import Struct
@@ -42,6 +44,10 @@ from promptd.service.runs import Run
 from promptd.service.settling import Settling
 
 _LARGE_ANSWER = 65_536  # characters; a larger one is checked in a thread
+
+
+Equip = Callable[[Run, Call[Any, Any]], Awaitable[Call[Any, Any]]]
+Fulfil = Callable[[Run, Call[Any, Any], Answer], Awaitable[tuple[Answer, Sequence[Chunk]]]]
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -77,6 +83,9 @@ class Execution:
         self._attachments, self._events, self._router = attachments, events, router
         self._connections, self._input_guard, self._output_guard = connections, input_guard, output_guard
         self._clock, self._ids, self._rules = clock, ids, rules
+        #: what prompts of templates need beside; the composition root says who does it
+        self.equip: Equip = _plain
+        self.fulfilment: Fulfil = _unpromised
         self.settling = Settling(
             queue=queue,
             bus=bus,
@@ -133,11 +142,12 @@ class Execution:
         call, guard = await self.prepare(run), self._output_guard
         answer = await self._stream(run, call, hold=guard is not None)
         try:
+            answer, told = await self.fulfil(run, call, answer)
             if guard is not None:
                 await self.judge(answer, guard)
-                for chunk in run.chunks:
-                    self._bus.publish(run.prompt.id, chunk)
-            await self._check_form(run, answer)
+                told = run.chunks
+            for chunk in told:
+                self._bus.publish(run.prompt.id, chunk)
         except BaseException:  # a cancel too: nobody will ever name these files
             await self._attachments.discard(run.prompt.user, answer.files)
             raise
@@ -145,7 +155,7 @@ class Execution:
 
     # ---------------------------------------------------------------- steps
 
-    async def prepare(self, run: Run, native: Native | None = None, *, spelled: bool = False) -> Call[Any]:
+    async def prepare(self, run: Run, native: Native | None = None, *, spelled: bool = False) -> Call[Any, Any]:
         """The engine's call. `native` goes along where the connection's service speaks its dialect."""
         prompt, connection = run.prompt, run.connection
         if connection is None:
@@ -161,29 +171,31 @@ class Execution:
             inputs = await self._attachments.load(prompt.request.files, prompt.capability, turns)
             turns, blobs = inputs.messages, inputs.blobs
             await self._inspect(inputs.texts)
-        if native is None and prompt.request.parameters.extra.get("n", 1) != 1:
-            raise UnsupportedInput("n: only one choice can be made here")
+        if native is None and prompt.request.parameters.n != 1:
+            raise UnsupportedInput("parameters.n: only one choice can be made here")
         if native is None and any(turn.parts for turn in turns):
             able = self._takes_documents(prompt, connection)
             turns, texts = await self._attachments.spell_out(turns, documents=able)
             await self._inspect(texts)
-        return Call(
+        call: Call[Any, Any] = Call(
             connection=connection.config,
             connection_name=connection.name,
             model=run.upstream,
             http=connection.http,
-            prompt=prompt.id,
+            run_id=prompt.id,
             attempt=prompt.runs,
             capability=prompt.capability,
             messages=turns,
             texts=prompt.request.texts,
-            files=blobs,
+            blobs=blobs,
             parameters=prompt.request.parameters,
-            deadline=prompt.deadline,
-            user_ref=prompt.user,
+            output=prompt.request.output,
+            deadline=None if prompt.deadline is None else monotonic() + prompt.deadline - self._clock(),
+            end_user_ref=prompt.user,
             native=native,
             spelled=spelled,
         )
+        return call if prompt.request.value is None else await self.equip(run, call)
 
     async def _inspect(self, texts: Sequence[str]) -> None:
         """What stands in documents is read only now. Raises `ContentFiltered` where the guard refuses it."""
@@ -226,7 +238,7 @@ class Execution:
             if message.prompt in answered
         ]
 
-    async def _stream(self, run: Run, call: Call[Any], *, hold: bool) -> Answer:
+    async def _stream(self, run: Run, call: Call[Any, Any], *, hold: bool) -> Answer:
         """Run the engine. `hold` keeps its text back until somebody has judged it."""
         connection, prompt = run.connection, run.prompt
         if connection is None:
@@ -269,6 +281,7 @@ class Execution:
 
     async def gathered(self, run: Run, end: Chunk, *, keep: bool) -> Answer:
         """The answer of the run's chunks and its engine's `done`; its files are stored where they are to be kept."""
+        run.end = end
         run.usage = usage = bounded(end.usage)
         if not keep and not run.chunks:
             # nobody can ask for a message that is not kept
@@ -304,6 +317,17 @@ class Execution:
         if not verdict.allowed:
             raise ContentFiltered(f"the answer was refused by a guard: {verdict.reason}", stage="output")
 
+    async def fulfil(self, run: Run, call: Call[Any, Any], answer: Answer) -> tuple[Answer, Sequence[Chunk]]:
+        """The answer in the form that was promised, and what readers must be told because it was said anew.
+
+        Raises `InvalidOutput`.
+        """
+        request = run.prompt.request
+        if request.output is not None or request.value is not None:
+            return await self.fulfilment(run, call, answer)
+        await self._check_form(run, answer)
+        return answer, ()
+
     async def _check_form(self, run: Run, answer: Answer) -> None:
         schema = run.prompt.request.parameters.json_schema
         if schema is not None and not answer.tool_calls and not run.prompt.request.unchecked:
@@ -311,6 +335,16 @@ class Execution:
                 await asyncio.to_thread(check_json, answer, schema)
             else:
                 check_json(answer, schema)
+
+
+async def _plain(run: Run, call: Call[Any, Any]) -> Call[Any, Any]:
+    """Until the composition root says who knows templates."""
+    return call
+
+
+async def _unpromised(run: Run, call: Call[Any, Any], answer: Answer) -> tuple[Answer, Sequence[Chunk]]:
+    """Until the composition root says who knows templates."""
+    return answer, ()
 
 
 def _is_silent(message: Message) -> bool:

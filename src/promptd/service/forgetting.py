@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from promptd.core.chain import ChainRun
 from promptd.core.filters import Filter, Query
 from promptd.core.model import Key
 from promptd.core.ports import Ledger, Records
@@ -24,9 +25,28 @@ class Forgetting:
 
     async def run(self, now: float) -> int:
         """Remove the texts whose time is over; of how many prompts. Raises `StoreUnavailable`."""
-        gone = await self._ledger.forget(self.age, await self._ages(), now=now)
+        ages = await self._ages()
+        gone = await self._ledger.forget(self.age, ages, now=now)
+        gone += await self._forget_runs(ages, now)
         if gone:
             _log.info("removed the texts of %d prompts", gone, extra={"action": "texts_removed", "count": gone})
+        return gone
+
+    async def _forget_runs(self, ages: dict[str, float], now: float) -> int:
+        """Runs of chains hold texts of their prompts too."""
+        gone = 0
+        query = Query(limit=200)
+        while self.age is not None or ages:
+            page = await self._records.find(ChainRun, query)
+            for run in page.items:
+                age = ages.get(run.key, self.age)
+                if age is None or run.finished is None or run.finished + age > now or run.silent:
+                    continue
+                await self._records.put(run.silenced())
+                gone += 1
+            if page.after is None:
+                break
+            query = replace(query, after=page.after)
         return gone
 
     async def _ages(self) -> dict[str, float]:

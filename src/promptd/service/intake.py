@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, NamedTuple, cast
+from typing import Final, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,6 +28,7 @@ from promptd.core.policy import Charge, Metric
 from promptd.core.ports import Added, Guard, Idempotency, Limits, Queue, Records, Reservation
 from promptd.core.routing import Leg, Route
 from promptd.core.texts import request_turns
+from promptd.service.admitting import idempotency_of, messages_of
 from promptd.service.attachments import Attachments
 from promptd.service.charges import Charges
 from promptd.service.checks import check_parameters, check_submission
@@ -40,11 +41,9 @@ from promptd.service.runs import Run
 from promptd.service.spelling import shows_images
 from promptd.service.worker import Worker
 
-_DAY = 86400.0
-
-
 # in Python 3.11 to name an enum's member costs as much as a call, and every prompt comes along here
 _CHAT: Final = Capability.CHAT
+_QUERY: Final = Capability.QUERY
 _CHATS: Final = (Capability.VISION, Capability.DOCUMENT)  #: images or none: the files will tell
 _ATTACHED: Final = Mode.ATTACHED
 _RUNNING: Final = Status.RUNNING
@@ -56,7 +55,7 @@ class IntakeRules(Struct, frozen=True, kw_only=True):
     keep_attached: bool = False  #: store question and answer of those who do not say what they want
 
 
-class Admitted(NamedTuple):
+class Admitted(Struct, frozen=True):
     """An attached prompt that may run, where its model leads, and the legs to try in turn."""
 
     prompt: Prompt
@@ -104,7 +103,7 @@ class Intake:
         now = self._clock()
         try:
             prompt, _, _, thread, charges = await self._decide(submission, now)
-            idempotency = self._idempotency(submission, now)
+            idempotency = idempotency_of(submission, now)
             receipt: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
             # A task of its own, which is the run's too: a caller that leaves while the row is written must not leave a
             # running row without a run behind, nor a reservation without a prompt.
@@ -152,7 +151,7 @@ class Intake:
         try:
             self._refuse_work()
             if caller.models and caller.key != prompt.key:
-                identity.require_model(caller, prompt.model)
+                identity.require_model(caller, prompt.request.connection or prompt.model)
             metrics: tuple[Metric, ...] | None = ("requests",) if prompt.id in self._reservations else None
             charges = self._charges.of_admission(
                 caller,
@@ -201,14 +200,17 @@ class Intake:
         self._refuse_work()
         if submission.capability in _CHATS:
             submission = replace(submission, capability=Capability.CHAT)
-        route = self._connections.resolve(submission.model)
+        pinned = submission.request.connection
+        route = self._connections.resolve(submission.model) if pinned is None else self._pinned(submission, pinned)
         model = route.model
         if caller.models:
-            identity.require_model(caller, submission.model or model)
+            # at a connection a model's name is the service's own word, and says nothing of the model that we call so
+            identity.require_model(caller, pinned or submission.model or model)
         route, arm = self._router.arm(route, caller.user, submission.affinity)
         check_submission(submission, now)
         needed = await self._check_capability(submission, route)
-        await check_parameters(submission.request.parameters)
+        if not submission.request.parameters.wordless:
+            await check_parameters(submission.request.parameters)
         if self._guard is not None:
             await self._inspect(submission)
         thread = await self._thread(submission, now) if submission.thread is not None else None
@@ -220,6 +222,8 @@ class Intake:
             headers=submission.headers,
             thread=thread is not None,
         )
+        if submission.parent in self._reservations:  # it waits for this one, which may have its seat meanwhile
+            charges = [charge for charge in charges if charge.policy.metric != "concurrency"]
         legs = self._router.plan(route, user=caller.user, affinity=submission.affinity, capability=needed)
         return self._prompt(submission, model, arm, legs[0], now), route, legs, thread, charges
 
@@ -303,6 +307,15 @@ class Intake:
         wish = submission.keep if submission.keep is not None else rule
         return self._rules.keep_attached if wish is None else wish
 
+    def _pinned(self, submission: Submission, connection: str) -> Route:
+        """The route to a connection that is asked by its name. Raises `InvalidRequest`."""
+        route = self._connections.direct(connection, submission.model or "")
+        if route is None:
+            raise InvalidRequest(
+                f"there is no connection {connection[:200]!r}", field="connection", expected="a connection's name"
+            )
+        return route
+
     def _refuse_work(self) -> None:
         """Raises `ShuttingDown`, and `Overloaded` where too many wait already."""
         if self._worker.draining:
@@ -313,6 +326,8 @@ class Intake:
     async def _check_capability(self, submission: Submission, route: Route) -> Capability:
         """What is asked of the model, files included. Raises `InvalidRequest` where it can't do that."""
         needed, files = submission.capability, submission.request.files
+        if needed is _QUERY:
+            return needed
         if files:
             needed = await self._attachments.check(files, needed)
         if needed is _CHAT and shows_images(submission.request.messages):
@@ -377,31 +392,5 @@ class Intake:
         )
 
     def _messages(self, prompt: Prompt) -> tuple[Message, ...]:
-        """The turns as messages of the thread; the last one has the prompt's id and files."""
         route = self._connections.route(prompt.model)
-        engine = self._connections.engine_of(route) if route is not None else ""
-        last = len(prompt.request.messages) - 1
-        return tuple(
-            Message(
-                id=prompt.id if index == last else self._ids.make("msg"),
-                thread=cast(str, prompt.thread),
-                prompt=prompt.id,
-                role=turn.role,
-                created=prompt.created,
-                text=turn.content,
-                tool_calls=turn.tool_calls,
-                tool_call_id=turn.tool_call_id,
-                user=prompt.user,  # of the caller's assistant turns too: only an answer has none
-                files=prompt.request.files if index == last else (),
-                model=prompt.model,
-                engine=engine,
-            )
-            for index, turn in enumerate(prompt.request.messages)
-        )
-
-    def _idempotency(self, submission: Submission, now: float) -> Idempotency | None:
-        if submission.idempotency_key is None:
-            return None
-        if not 1 <= len(submission.idempotency_key) <= 255:
-            raise InvalidRequest(field="Idempotency-Key", expected="1 to 255 characters")
-        return Idempotency(submission.idempotency_key, submission.fingerprint, now + _DAY)
+        return messages_of(prompt, self._connections.engine_of(route) if route is not None else "", self._ids)

@@ -118,6 +118,9 @@ class Router:
 
     def route(self, prompt: Prompt) -> Route | None:
         """Where the model of a stored prompt leads now, on its side of a split."""
+        pinned = prompt.request.connection
+        if pinned is not None:
+            return self._connections.direct(pinned, "" if prompt.model == pinned else prompt.model)
         route = self._connections.route(prompt.model)
         if route is None or not prompt.arm:
             return route

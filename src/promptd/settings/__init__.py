@@ -4,6 +4,7 @@ from promptd.settings.changes import LIVE, Changes, compare
 from promptd.settings.explain import explain, suggestion
 from promptd.settings.load import load
 from promptd.settings.model import Settings
+from promptd.settings.plugins import PluginSettings
 from promptd.settings.sections import (
     GuardSettings,
     HistorySettings,
@@ -32,6 +33,7 @@ __all__ = [
     "LogSettings",
     "ModelSettings",
     "PatternSettings",
+    "PluginSettings",
     "PriceSettings",
     "QueueSettings",
     "RetentionSettings",

@@ -22,7 +22,10 @@ PREFIX: Final = "PROMPTD_"
 #: Variables with the prefix that are no settings: where to look, and what the command line uses.
 RESERVED: Final = frozenset({"PROMPTD_HOME", "PROMPTD_CONFIG", "PROMPTD_KEY", "PROMPTD_URL"})
 #: Variables with a name of their own.
-ALIASES: Final[Mapping[str, Place]] = {"PROMPTD_ADMIN_KEY": ("keys", "admin_key")}
+ALIASES: Final[Mapping[str, Place]] = {
+    "PROMPTD_ADMIN_KEY": ("keys", "admin_key"),
+    "PROMPTD_VAULT_KEY": ("vault", "key"),
+}
 
 _REFERENCE: Final = re.compile(r"\$(?:\$(?=\{)|\{([^{}]*)\})")
 

@@ -11,7 +11,9 @@ from pydantic import (
 )
 
 from promptd.core.errors import SettingsError
-from promptd.settings.forms import AnyPath, ModelName, Name, Section
+from promptd.settings.forms import AnyPath, ModelName, Name, Section, Text
+from promptd.settings.mcp import McpSettings
+from promptd.settings.plugins import PluginSettings
 from promptd.settings.sections import (
     CompatSettings,
     DownloadsSettings,
@@ -30,6 +32,7 @@ from promptd.settings.sections import (
     TokensSettings,
 )
 from promptd.settings.sources import ConnectionSettings, FleetSettings, ModelSettings
+from promptd.settings.stored import StoredConnectionsSettings, VaultSettings
 
 
 def _default_models(data: dict[str, Any]) -> dict[str, ModelSettings]:
@@ -56,11 +59,16 @@ class Settings(Section):
         default_factory=_default_models,
         description="Default: `demo`, served by `builtin`.",
     )
+    plugins: dict[Text, PluginSettings] = Field(
+        {}, description="Rules for installed plugins, by the name of their distribution."
+    )
     default_model: str = Field(
         default_factory=lambda data: next((name for name in data["models"] if "*" not in name), ""),
         description="Model of a prompt that names none. Default: the first of `models` that is no pattern.",
     )
     fleet: FleetSettings = Field(FleetSettings(), description="")
+    stored_connections: StoredConnectionsSettings = Field(StoredConnectionsSettings(), description="")
+    vault: VaultSettings = Field(VaultSettings(), description="")
     limits: tuple[LimitSettings, ...] = Field((), description="")
     guard: GuardSettings = Field(GuardSettings(), description="")
     retention: RetentionSettings = Field(RetentionSettings(), description="")
@@ -70,6 +78,7 @@ class Settings(Section):
     files: FilesSettings = Field(FilesSettings(), description="")
     downloads: DownloadsSettings = Field(DownloadsSettings(), description="")
     compat: CompatSettings = Field(CompatSettings(), description="")
+    mcp: McpSettings = Field(McpSettings(), description="")
 
     @property
     def store_path(self) -> Path:

@@ -259,6 +259,12 @@ class LogSettings(Section):
     json_lines: bool = Field(False, alias="json", description="Write one JSON object per line.")
 
 
+def _filled(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value():
+        raise ValueError("at least one character")
+    return secret
+
+
 def _long(secret: SecretStr) -> SecretStr:
     if len(secret.get_secret_value()) < 16:
         raise ValueError("at least 16 characters")
@@ -337,7 +343,31 @@ class OneBackendSettings(Section):
     )
 
 
+class TrustGraphSettings(Section):
+    """TrustGraph's services under `/api/v1`. Native keys are taken always."""
+
+    open: bool = Field(
+        False, description="Let callers without a good token use them too. Only for a network that you trust."
+    )
+    open_config: bool = Field(
+        False, description="Such callers may change prompts and configuration, too. Only together with `open`."
+    )
+    tokens: tuple[Annotated[SecretStr, AfterValidator(_filled)], ...] = Field(
+        (), description="Tokens that are taken besides native keys, for prompts and configuration."
+    )
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
+        (), description="More ports, for clients with a fixed one: 8088, or 8888 from TrustGraph 2.8.6 on."
+    )
+
+    @model_validator(mode="after")
+    def _opens(self) -> TrustGraphSettings:
+        if self.open_config and not self.open:
+            raise ValueError("`open_config` only together with `open`")
+        return self
+
+
 class CompatSettings(Section):
     """Faces of other systems."""
 
     onebackend: OneBackendSettings = Field(OneBackendSettings(), description="")
+    trustgraph: TrustGraphSettings = Field(TrustGraphSettings(), description="")

@@ -40,6 +40,7 @@ class FleetSettings(Section):
         description="Megabytes (10⁶) that local models may take together, as their connections' `memory_mb` or the "
         "estimate says. Default: 80 % of what this machine, or this container, has.",
     )
+    spare_seconds: Seconds = Field(30.0, description="A replica that nobody needs is kept for so long.")
 
 
 class CooldownSettings(Section):

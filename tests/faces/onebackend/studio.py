@@ -96,7 +96,7 @@ async def studio(home: Path, **sections: Any) -> AsyncIterator[Studio]:
                 "maker": {"connection": "far", "capabilities": ["image", "speech", "transcription"]},
             },
         } | sections
-        engines: dict[str, Engine[Any]] = {
+        engines: dict[str, Engine[Any, Any]] = {
             "stable_diffusion": StableDiffusion(),
             "openai": OpenAI(),
             "local_audio": LocalAudio(),

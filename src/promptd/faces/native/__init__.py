@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
+
 from promptd.faces import FaceOptions, Mount
 from promptd.faces.asgi import encode
 from promptd.faces.native import openapi
@@ -12,6 +14,12 @@ from promptd.faces.sse import Readers
 from promptd.service.walk import Walk
 
 _ITEM = f"{BASE}/prompts/"
+
+
+@cache
+def _document(open_metrics: bool, version: str) -> bytes:
+    """The OpenAPI document. Making it takes longer than the rest of a start, and few ask for it."""
+    return encode(openapi.document(table(open_metrics=open_metrics), version))
 
 
 def face(walk: Walk, options: FaceOptions) -> Mount:
@@ -28,7 +36,7 @@ def face(walk: Walk, options: FaceOptions) -> Mount:
             callers=walk.callers,
         ),
         frames=Frames(),
-        document=encode(openapi.document(operations, options.version)),
+        document=partial(_document, options.open_metrics, options.version),
     )
     paths: dict[str, dict[str, Endpoint]] = {}
     for operation in operations:

@@ -20,7 +20,10 @@ _GROUPS: Final = {
     "prompts": "The durable unit of work: submit, look up, follow, cancel, retry, delete.",
     "files": "What prompts come with and what engines make. Whoever may look files up and knows an id may read that file.",
     "threads": "Conversations: prompts of a thread run one after the other.",
+    "templates": "Stored prompts with typed inputs and outputs, their versions and labels, and calling them.",
+    "chains": "Runs of templates whose outputs feed each other's inputs.",
     "models": "Names that prompts ask for, and the connections that serve them.",
+    "connections": "Types of service that plugins bring, their forms, and connections that are saved at run time.",
     "keys": "Who may do what.",
     "server": "Health, metrics and this document.",
 }

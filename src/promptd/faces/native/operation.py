@@ -55,7 +55,7 @@ class Desk(Struct, frozen=True, kw_only=True):
     options: FaceOptions
     readers: Readers
     frames: Frames
-    document: bytes  #: the OpenAPI document
+    document: Callable[[], bytes]  #: the OpenAPI document
 
 
 class Call(Struct, Generic[Q, B], frozen=True):

@@ -15,7 +15,20 @@ from promptd.core.identity import (
     PROMPT_VIEW,
 )
 from promptd.faces import Reloaded
-from promptd.faces.native import catalogue, downloads, files, keys, prompts, server, usage
+from promptd.faces.native import (
+    catalogue,
+    chains,
+    downloads,
+    files,
+    forms,
+    keys,
+    plugins,
+    prompts,
+    server,
+    stored_connections,
+    template_routes,
+    usage,
+)
 from promptd.faces.native.operation import Operation
 from promptd.faces.native.requests import (
     EventsQuery,
@@ -55,8 +68,13 @@ def table(*, open_metrics: bool = False) -> tuple[Operation, ...]:
         *_PROMPTS,
         *usage.operations(BASE),
         *files.operations(BASE),
+        *template_routes.operations(BASE),
+        *chains.operations(BASE),
         *_THREADS,
         *_MODELS,
+        *plugins.operations(BASE),
+        *forms.operations(BASE),
+        *stored_connections.operations(BASE),
         *catalogue.operations(BASE),
         *downloads.operations(BASE),
         *_KEYS,

@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from promptd.core.errors import Conflict, InvalidRequest, NotFound, SettingsError
 from promptd.core.model import Model
 from promptd.faces.asgi import JSON, Headers
+from promptd.faces.native.locales import accepted
 from promptd.faces.native.operation import Call, Desk, Handler, Reply, filled, json_reply
 from promptd.faces.native.requests import NewTicket, NoQuery
 from promptd.faces.native.show import (
@@ -22,6 +23,7 @@ from promptd.faces.native.show import (
     ticket_view,
 )
 from promptd.faces.native.views import ConnectionList, ConnectionView, ModelList, StatusView
+from promptd.service.known_connections import Known
 
 _STREAM = re.compile(
     r"(/promptd/v1/(?:prompts|threads)/)([^/?#]+)(/events)"
@@ -77,21 +79,35 @@ def _shown(desk: Desk, name: str) -> Reply:
 async def list_connections(desk: Desk, call: Call[NoQuery, None]) -> Reply:
     walk = desk.walk
     load = walk.worker.load()
-    views = [
-        ConnectionView(
-            connection.name,
-            connection.engine.type_id,
-            *load[connection.name],
-            tuple(model.name for model in walk.connections.status(connection.name)),
-            tuple(leg_view(item) for item in walk.router.health(connection.name)),
+    stored = {known.record.name: known for known in walk.stored.list()}
+    views: list[ConnectionView] = []
+    for connection in walk.connections:
+        known = stored.get(connection.name)
+        own = known is not None and known.lane is not None and known.lane.config is connection.config
+        views.append(
+            ConnectionView(
+                connection.name,
+                connection.engine.type_id,
+                *load[connection.name],
+                tuple(model.name for model in walk.connections.status(connection.name)),
+                tuple(leg_view(item) for item in walk.router.health(connection.name)),
+                *(_stored_facts(stored.pop(connection.name)) if own else ()),
+            )
         )
-        for connection in walk.connections
+    views += [
+        ConnectionView(known.record.name, known.record.engine, known.record.slots, 0, (), (), *_stored_facts(known))
+        for known in stored.values()
     ]
     return json_reply(200, ConnectionList(tuple(views), walk.worker.waiting))
 
 
+def _stored_facts(known: Known) -> tuple[str, str, str]:
+    return known.record.id, known.state, known.record.description
+
+
 async def check_connection(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    return json_reply(200, check_view(await desk.walk.connections.check(call.params["name"])))
+    locale = accepted(call.headers.get(b"accept-language", b"").decode("latin-1"))
+    return json_reply(200, check_view(await desk.walk.connections.check(call.params["name"], locale)))
 
 
 # ---------------------------------------------------------------- who may
@@ -136,7 +152,7 @@ async def get_metrics(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 
 
 async def get_openapi(desk: Desk, call: Call[NoQuery, None]) -> Reply:
-    return Reply(200, desk.document, [JSON])
+    return Reply(200, desk.document(), [JSON])
 
 
 def page(name: str, media_type: str) -> Handler:

@@ -7,10 +7,10 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from promptd.core.content import ToolCall
-from promptd.core.engine import CheckResult
 from promptd.core.filters import Page
 from promptd.core.lifecycle import Status
-from promptd.core.model import Answer, Attempt, Caller, Message, Model, Prompt, Score, Thread, Usage
+from promptd.core.localisation import resolve
+from promptd.core.model import Answer, Attempt, Caller, Message, Model, Prompt, Score, Thread, Usage, Use
 from promptd.faces.native.views import (
     AnswerView,
     AttemptView,
@@ -30,7 +30,9 @@ from promptd.faces.native.views import (
     TicketView,
     ToolCallView,
     UsageView,
+    UseView,
 )
+from promptd.service.connection_tests import Tested
 from promptd.service.router import LegHealth
 from promptd.service.tickets import Ticket
 
@@ -82,6 +84,8 @@ def _answer(answer: Answer) -> AnswerView:
         file_views(answer.files),
         answer.finish_reason,
         usage_view(answer.usage),
+        {name: file_views(files) for name, files in answer.outputs.items()} if answer.outputs else {},
+        answer.warnings,
     )
 
 
@@ -118,7 +122,12 @@ def prompt_view(prompt: Prompt) -> PromptView:
         prompt.arm,
         prompt.cost,
         tuple(map(_score, prompt.scores)) if prompt.scores else (),
+        None if request.template is None else use_view(request.template),
     )
+
+
+def use_view(use: Use) -> UseView:
+    return UseView(use.template, use.number, use.label)
 
 
 def _score(score: Score) -> ScoreView:
@@ -189,8 +198,8 @@ def caller_view(caller: Caller) -> CallerView:
     return CallerView(caller.user, caller.key, caller.team, caller.admin, tuple(sorted(caller.permissions)))
 
 
-def check_view(result: CheckResult) -> CheckView:
-    return CheckView(result.ok, result.message, result.models)
+def check_view(result: Tested) -> CheckView:
+    return CheckView(result.ok, resolve(result.message, None, "en"), result.models)
 
 
 def prompt_page(page: Page[Prompt]) -> PromptPage:

@@ -40,8 +40,9 @@ class FileView(Struct, frozen=True):
 
 
 class AnswerView(Struct, frozen=True):
-    """The result of a completed prompt. `value` holds what is not text, such as embeddings; `files` are those that the
-    engine made."""
+    """The result of a completed prompt. `value` holds what is not text, such as embeddings or the object that a template
+    promises; `files` are those that the engine made, `outputs` those of a query by name. `warnings` say what was not quite as
+    declared."""
 
     message_id: str
     text: str
@@ -50,6 +51,16 @@ class AnswerView(Struct, frozen=True):
     files: tuple[FileView, ...]
     finish_reason: str
     usage: UsageView
+    outputs: dict[str, tuple[FileView, ...]]
+    warnings: tuple[str, ...]
+
+
+class UseView(Struct, frozen=True):
+    """The version of a template, and the label that led there; empty where the version itself was named."""
+
+    name: str
+    version: int
+    label: str
 
 
 class FailureView(Struct, frozen=True):
@@ -81,7 +92,8 @@ class ScoreView(Struct, frozen=True):
 class PromptView(Struct, frozen=True):
     """The durable unit of work. `attempts` counts all that were started, `failures` those that failed, `rescues` those
     that were lost with their worker. `arm` is the side of a traffic split that it was put on. `cost` is that of all attempts
-    so far, in billionths of the price's currency, and null where the price of one is not known."""
+    so far, in billionths of the price's currency, and null where the price of one is not known. `template` is what it was made
+    from."""
 
     id: str
     status: Status
@@ -113,6 +125,7 @@ class PromptView(Struct, frozen=True):
     arm: str
     cost: int | None
     scores: tuple[ScoreView, ...]
+    template: UseView | None
 
 
 class AttemptView(Struct, frozen=True):
@@ -183,7 +196,7 @@ class LegView(Struct, frozen=True, omit_defaults=True):
 
 class ConnectionView(Struct, frozen=True, omit_defaults=True):
     """An engine with its settings: at most `slots` prompts run on it at once, `busy` do now. `health` has the models that
-    failed there lately."""
+    failed there lately. Stored ones have an `id`; where `state` is neither `clean` nor `adjusted`, they are not served."""
 
     name: str
     engine: str
@@ -191,6 +204,9 @@ class ConnectionView(Struct, frozen=True, omit_defaults=True):
     busy: int
     models: tuple[str, ...]
     health: tuple[LegView, ...] = ()
+    id: str = ""
+    state: str = ""
+    description: str = ""
 
 
 class CheckView(Struct, frozen=True):

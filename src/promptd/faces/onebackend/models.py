@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from promptd.core import identity
 from promptd.core.catalogue import CatalogueModel
 from promptd.core.errors import Conflict, NotFound
+from promptd.core.localisation import Key, resolve
 from promptd.core.model import Model
 from promptd.faces.onebackend import types
 from promptd.faces.onebackend.show import PLATFORMS
@@ -158,7 +159,7 @@ def _platform(walk: Walk, name: str, model: Model) -> Mapping[str, Any]:
     capabilities = engine.capabilities if engine is not None else frozenset(model.capabilities)
     return {
         "id": name,
-        "name": (engine.display_name if engine is not None else "") or name,
+        "name": resolve(Key(engine.display_name_key), engine.localizer(), "en") if engine is not None else name,
         "architectures": {"default": {"container": {"port": 0, "imageTemplate": "", "envars": None}}},
         "types": [kind for kind, capability in types.TYPES.items() if capability in capabilities],
     }
