@@ -38,6 +38,7 @@ check: $(DEV) ## format, lint, types, imports, generated docs, known vulnerabili
 	$(BIN)/mypy --explicit-package-bases $(TYPED)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/cog -I docs --check $(GENERATED)
+	$(BIN)/python scripts/conformance.py --check
 	$(BIN)/python scripts/audit.py requirements/run.txt
 
 bench: $(DEV) ## measure; never part of the tests
@@ -47,6 +48,7 @@ bench: $(DEV) ## measure; never part of the tests
 
 docs: $(DEV) ## write the generated parts of the docs anew
 	$(BIN)/cog -I docs -r $(GENERATED)
+	$(BIN)/python scripts/conformance.py
 
 pins: ## resolve requirements/*.txt anew (needs pip-compile on the PATH)
 	CUSTOM_COMPILE_COMMAND="make pins" pip-compile -q --upgrade $(COMPILE) -o requirements/run.txt pyproject.toml

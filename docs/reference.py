@@ -17,6 +17,7 @@ from promptd import registry
 from promptd.core import errors as tree
 from promptd.core.engine import Engine
 from promptd.core.lifecycle import FINAL, TRANSITIONS, Move, Status
+from promptd.core.localisation import Key, resolve
 from promptd.settings import ConnectionSettings, Settings
 
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -49,14 +50,19 @@ def configuration() -> str:
         out += ["", f"## `{title}`", "", text, "", *_table(_rows(section))]
         if section is ConnectionSettings:
             for engine in _built_in():
-                text = f"Keys of the engine `{engine.type_id}`. {engine.display_description}".strip()
+                text = f"Keys of the engine `{engine.type_id}`. {_text(engine.display_description_key, engine)}".strip()
                 out += ["", f"### `{title}` with `engine: {engine.type_id}`", "", text, ""]
-                out += _table((key, field) for key, field in _rows(engine.config_class()) if key != "slots")
+                out += _table((key, field) for key, field in _rows(engine.connection_config_class()) if key != "slots")
     top = ["## Top level", "", *_table(single)]
     return "\n".join([*top, *out]).rstrip()
 
 
-def _built_in() -> list[Engine[Any]]:
+def _text(key: str, engine: Engine[Any, Any]) -> str:
+    found = resolve(Key(key), engine.localizer(), "en")
+    return found if found.endswith(".") else f"{found}."
+
+
+def _built_in() -> list[Engine[Any, Any]]:
     found = registry.load().engines.values()
     return sorted(
         (engine for engine in found if type(engine).__module__.startswith("promptd.engines.")),
