@@ -17,6 +17,8 @@ from tests.faces.client import as_script, problem
 from tests.faces.conftest import Server
 from tests.faces.test_openapi import answer_schema, fits
 
+pytestmark = pytest.mark.e2e
+
 USAGE = "/promptd/v1/usage"
 
 
