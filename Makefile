@@ -22,13 +22,14 @@ setup: $(RUN) ## make .venv with .venv/bin/promptd
 run: $(RUN) ## set up and serve on 127.0.0.1:11337
 	$(BIN)/promptd serve
 
-test: $(DEV) ## all tests but e2e, on two workers
-	$(BIN)/python -m pytest -n 2 --ignore tests/e2e -m "not e2e"
+test: $(DEV) ## all tests but slow ones and e2e, on two workers
+	$(BIN)/python -m pytest -n 2 --ignore tests/e2e -m "not e2e and not slow"
 
 extras: $(ANY)/.stamp ## tests of the extra any-llm, in an environment of its own
 	$(ANY)/bin/python -m pytest tests/engines/test_any_llm.py -k "not without_the_library"
 
-e2e: $(DEV) ## real processes, real clients, kill -9
+e2e: $(DEV) ## slow tests; real processes, real clients, kill -9
+	$(BIN)/python -m pytest -n 2 -m "slow and not e2e" tests
 	$(BIN)/python -m pytest -m e2e tests
 
 check: $(DEV) ## format, lint, types, imports, generated docs, known vulnerabilities

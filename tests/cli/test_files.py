@@ -15,7 +15,7 @@ from promptd.testing import media
 from tests.cli.support import SECONDS, Connection, FakeServer, Result, command, environment, frame, start
 from tests.e2e.harness import running
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 CONFIG: dict[str, Any] = {
     "connections": {"stage": {"engine": "scripted", "slots": 2}},

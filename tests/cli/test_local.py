@@ -21,7 +21,7 @@ from promptd.home import HomeLock
 from promptd.stores.sqlite import database
 from tests.cli.support import COMMAND, command, environment
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"cryptography", "msgspec", "prometheus_client", "promptd.app", "promptd.settings", "promptd.stores", "pydantic"} | {

@@ -32,7 +32,7 @@ from tests.faces.conftest import run_server
 from tests.faces.mcp.conftest import save
 from tests.service.templates.lab import Post
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 async def test_a_text_and_an_object(lab: Lab) -> None:

@@ -14,7 +14,7 @@ from promptd.client import AsyncPrompts, AsyncStream, AsyncTemplate, Client, Don
 from promptd.client.synchronous import Prompts, Stream, SyncTemplate
 from tests.client.conftest import Lab
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 async def test_everything_works_without_a_loop(lab: Lab) -> None:

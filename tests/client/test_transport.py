@@ -21,7 +21,7 @@ from promptd.core.errors import EXECUTION_CODES, BudgetSpent, PromptExecutionErr
 from promptd.faces.asgi import encode, problem_of
 from tests.client.conftest import answer, telling
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 RUN = msgspec.json.encode({"id": "p", "template": {"name": "t", "version": 1}, "text": "hi", "value": None})
 

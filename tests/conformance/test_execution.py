@@ -16,7 +16,7 @@ from tests.conformance.lab import BASE, Lab, digest, opened
 from tests.faces.client import problem
 from tests.service.house import Clock, House, fail
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 #: formcycle.md §5: code, HTTP status, whether it is worth another try
 ERRORS = {

@@ -12,7 +12,7 @@ from tests.conformance.lab import BASE, CONNECTION, MODELS, Lab, opened
 from tests.faces.client import problem
 from tests.faces.conftest import Server, run_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 OTHER: dict[str, Any] = {"connections": {"lab": {"engine": "scripted"}}, "models": {"demo": {"connection": "lab"}}}
 

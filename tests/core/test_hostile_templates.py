@@ -21,7 +21,7 @@ from promptd.core.errors import InputTooLarge, InvalidInput, InvalidRequest, Pro
 from promptd.core.metering import Limits
 from promptd.core.rendering import DEFAULT_LIMITS, Dialect, check, render
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 SECONDS = 0.2
 BYTES = 50_000_000

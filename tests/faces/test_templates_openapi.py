@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.faces.client import Http
 from tests.faces.conftest import ADMIN, Server, run_server
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 BASE = "/promptd/v1/templates"
 CHECKS = [

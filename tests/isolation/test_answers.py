@@ -13,7 +13,7 @@ from promptd.core.errors import InvalidOutput
 from promptd.core.model import Chunk
 from tests.isolation.conftest import Install, MakeCall
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 async def _collect(engine: Engine[Any, Any], call: Call[Any, Any]) -> list[Chunk]:

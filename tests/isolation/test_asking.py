@@ -30,7 +30,7 @@ from promptd.service.callbacks import Callbacks
 from tests.isolation.conftest import Install, MakeCall
 from tests.isolation.origin import Origin
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 DESCRIBED = """
 from promptd.core.configs import ConfigFile, SerializedConfig

@@ -13,7 +13,7 @@ from promptd.core.errors import AuthenticationFailed, ExecutionFailed, InvalidIn
 from promptd.isolation.redaction import RedactingLog, Redactor
 from tests.isolation.conftest import Install, MakeCall
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 class Inner(Config):

@@ -18,7 +18,7 @@ from promptd.core.model import Chunk
 from tests.isolation.conftest import Install, MakeCall
 from tests.isolation.origin import Origin
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 def _module(engine: Engine[Any, Any]) -> Any:

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.conformance import PAGE, STATEMENTS, faults, page
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = [number for part in STATEMENTS.values() for number in part]

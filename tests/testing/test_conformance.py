@@ -17,7 +17,7 @@ from promptd.plugins import Engine
 from promptd.testing import NotConforming, Reply, Samples, assert_conforms, conformance_tests
 from tests.testing.handlers import BROKEN, SAMPLES, Shop
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 FAULTS = [(statement, kind) for statement, kinds in BROKEN.items() for kind in kinds]
 #: they run models on this machine, or speak through a library: no service's answer can be played to them

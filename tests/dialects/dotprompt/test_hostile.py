@@ -13,7 +13,7 @@ from promptd.core.content import Turn
 from promptd.core.errors import InputTooLarge, InvalidInput, InvalidRequest, PromptdError
 from promptd.dialects.dotprompt import check, read_prompt_file, render, render_text
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 HUNDRED: dict[str, Any] = {"x": list(range(100))}
 NESTED: Any = []

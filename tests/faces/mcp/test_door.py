@@ -15,7 +15,7 @@ from promptd.faces.asgi import encode
 from tests.faces.client import Http, Response
 from tests.faces.mcp.conftest import Mcp, ServeMcp, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 TAKES = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
 HELLO = {

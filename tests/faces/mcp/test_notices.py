@@ -10,7 +10,7 @@ from mcp_types import PromptListChangedNotification, ToolListChangedNotification
 
 from tests.faces.mcp.conftest import NEW, Mcp
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 
 async def test_a_session_is_told(mcp: Mcp) -> None:

@@ -7,7 +7,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.faces.mcp.conftest import NEW, OLD, Mcp, save
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 both = pytest.mark.parametrize("mode", [OLD, NEW])
 MESSAGES = [

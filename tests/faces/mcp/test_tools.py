@@ -10,7 +10,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.faces.mcp.conftest import NEW, OLD, Mcp, save, until
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
 NUMBER = {"name": "number", "kind": "integer", "minimum": 1, "description": "how many"}

@@ -22,7 +22,7 @@ from tests.faces.client import Http, Response, problem
 from tests.faces.conftest import Serve, Server, installed
 from tests.service.connection_lab import KEY, LONGER, Bare, Brittle, Logic, Printer, PrinterConfig, Scanner
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 BASE = "/promptd/v1"
 ALL = f"{BASE}/connections"

@@ -17,7 +17,7 @@ from tests.faces.client import as_script, problem
 from tests.faces.conftest import Server
 from tests.faces.test_openapi import answer_schema, fits
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.slow
 
 USAGE = "/promptd/v1/usage"
 

@@ -12,7 +12,7 @@ from promptd.faces.trustgraph import configuration
 from promptd.service import items
 from tests.faces.trustgraph.conftest import ServeTrustGraph, TrustGraph
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
 
 async def config(tg: TrustGraph, operation: str, **members: Any) -> Any:

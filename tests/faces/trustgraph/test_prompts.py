@@ -15,7 +15,7 @@ from promptd.core.model import Prompt
 from tests.faces.trustgraph.conftest import ServeTrustGraph, TrustGraph, ended
 from tests.faces.trustgraph.test_config import config, item
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
 PATH = "/api/v1/flow/default/service/prompt"
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

@@ -12,7 +12,7 @@ from promptd.core.lifecycle import Status
 from tests.faces.client import Response
 from tests.faces.trustgraph.conftest import TOKEN, ServeTrustGraph, TrustGraph, ended, script
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
 COMPLETION = [
     "/api/v1/text-completion",

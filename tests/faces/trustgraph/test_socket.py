@@ -10,7 +10,7 @@ import pytest
 
 from tests.faces.trustgraph.conftest import TrustGraph, script
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
 
 async def test_a_completion_is_one_complete_message(tg: TrustGraph) -> None:

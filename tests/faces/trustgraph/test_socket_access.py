@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from promptd.faces.trustgraph import socket as face_socket
 from tests.faces.trustgraph.conftest import TOKEN, ServeTrustGraph, TrustGraph
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
 
 async def test_a_wrong_token_in_the_url_is_refused_at_the_door(

@@ -12,7 +12,7 @@ from promptd.core.lifecycle import Status
 from promptd.faces.trustgraph import socket as face_socket
 from tests.faces.trustgraph.conftest import PATIENCE, TrustGraph, busy, ended, script
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
 
 async def test_one_stuck_call_of_200_holds_up_nobody(tg: TrustGraph) -> None:

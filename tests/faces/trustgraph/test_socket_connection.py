@@ -14,7 +14,7 @@ from promptd.faces.protocol import Protocol
 from promptd.faces.websocket import WebSocketProtocol
 from tests.faces.trustgraph.conftest import PATIENCE, ServeTrustGraph, TrustGraph, ended, script
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
 
 async def test_large_frames_are_taken_of_those_who_are_known(tg: TrustGraph) -> None:
