@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -345,7 +345,8 @@ async def test_a_process_that_sends_more_than_was_asked_for_is_ended(plugin: Ins
     engine = plugin(HOSTILE, mode="process")
     config = engine.connection_config_class()()
     async with aclosing(engine.run(make_call(engine))) as chunks:
-        await anext(chunks)
+        with suppress(InvalidOutput):  # of the two kinds of pieces that come, one is no chunk
+            await anext(chunks)
         async with asyncio.timeout(10):
             while engine.standing("main", config).detail:  # nobody reads, and the process is ended for it
                 await asyncio.sleep(0.05)
