@@ -17,6 +17,8 @@ from promptd.core.errors import InvalidInput, InvalidOutput, OutputTruncated
 from promptd.core.extraction import Extracted, OutputKind, extract, repair_messages, strict_compatible
 from tests.core.descriptors.lists import JSON, LEAVES
 
+pytestmark = pytest.mark.slow
+
 CONTAINERS = st.lists(JSON, max_size=3) | st.dictionaries(st.text("abc", max_size=3), JSON, max_size=3)
 PROSE = st.text("abc,.:;'!? \n0123456789()äß", max_size=30)
 LETTER: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}

@@ -22,6 +22,8 @@ from promptd.service.redaction import RedactedLog, plain, redacted, spellings
 from promptd.testing.upstream import Upstream
 from tests.service.connection_lab import KEY, LONGER, Lab, PrinterConfig, opened
 
+pytestmark = pytest.mark.slow
+
 Params = ConnectionTestParams[Any]
 
 

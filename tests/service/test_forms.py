@@ -33,6 +33,8 @@ from promptd.core.localisation import Key
 from promptd.service.forms import ShownForm, Subject, Written
 from tests.service.connection_lab import KEY, Lab, Logic, PrinterConfig, QueryConfig, opened
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:

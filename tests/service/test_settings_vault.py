@@ -24,6 +24,8 @@ from promptd.service.version_settings import VersionSettings
 from promptd.vault import AesGcmVault, KeyFile, KeyText, fresh, written
 from tests.service.connection_lab import KEY, Lab, Printer, PrinterConfig, Proxy, QueryConfig, opened, printer
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123_456, tzinfo=UTC)
 
 

@@ -30,6 +30,8 @@ from promptd.service.known_connections import Known
 from tests.service.connection_lab import KEY, Lab, Printer, opened, printer
 from tests.service.house import ADMIN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:

@@ -10,6 +10,8 @@ from promptd.core.configs import ConfigFile, FilePlan, LoadReport, StoredFile, l
 from promptd.core.errors import PromptSerializationError
 from tests.core.configs.models import THEN, Settings, file, full
 
+pytestmark = pytest.mark.slow
+
 
 def closed(name: str, moment: datetime = THEN, media_type: str = "text/plain") -> StoredFile:
     """A file that must not be opened."""

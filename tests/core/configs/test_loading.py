@@ -16,6 +16,8 @@ from promptd.core.errors import PromptSerializationError
 from promptd.core.localisation import Key, resolve
 from tests.core.configs.models import Auth, Basic, Plain, Server, Settings, full
 
+pytestmark = pytest.mark.slow
+
 SECRET = "sk-very-secret"
 
 

@@ -14,6 +14,8 @@ from promptd.core.configs import LoadReport, SerializedConfig, load, serialize
 from promptd.core.configs.paths import spell
 from tests.core.configs.models import Settings, configs, full
 
+pytestmark = pytest.mark.slow
+
 Leaves = list[tuple[tuple[str | int, ...], Any]]
 
 

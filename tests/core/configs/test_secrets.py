@@ -23,6 +23,8 @@ from promptd.core.configs import (
 )
 from tests.core.configs.models import Basic, Plain, Server, Settings, configs, full
 
+pytestmark = pytest.mark.slow
+
 SECRETS = ('key "1"', "pass", "token", "ka", "kb", "hx")
 
 

@@ -11,6 +11,8 @@ from promptd.core.configs import LoadReport, SerializedConfig, load, required_em
 from promptd.core.configs.paths import exists, get, parse, spell
 from tests.core.configs.models import Auth, Plain, Settings
 
+pytestmark = pytest.mark.slow
+
 
 class Lists(Plain):
     logins: list[Auth] = setting(default_factory=list, required=True)

@@ -14,6 +14,8 @@ from promptd.core.descriptors import Checked, Param, check_params, check_value
 from promptd.core.errors import InvalidInput, InvalidOutput
 from promptd.core.prompt_files import PromptFile
 
+pytestmark = pytest.mark.slow
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 PDF = b"%PDF-1.7\n1 0 obj\n"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"

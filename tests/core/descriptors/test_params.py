@@ -23,6 +23,8 @@ from promptd.core.errors import DescriptorFailed
 from promptd.core.localisation import Key
 from tests.core.descriptors.lists import lists
 
+pytestmark = pytest.mark.slow
+
 
 @given(lists())
 def test_what_makes_sense_is_taken_and_stored(params: list[Param]) -> None:

@@ -16,6 +16,8 @@ from promptd.core.errors import InputTooLarge, InvalidInput, InvalidOutput
 from promptd.core.output import validator
 from tests.core.descriptors.lists import JSON, changed, lists
 
+pytestmark = pytest.mark.slow
+
 ORDER = check_params(
     [
         Param(

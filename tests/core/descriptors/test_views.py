@@ -33,6 +33,8 @@ from promptd.core.output import check_schema, validator
 from promptd.core.prompt_files import PromptFile
 from tests.core.descriptors.lists import changed, lists
 
+pytestmark = pytest.mark.slow
+
 NULLABLE = "null"
 
 

@@ -13,6 +13,8 @@ from promptd.core.localisation import resolve
 from tests.core.configs.models import Plain
 from tests.core.forms.shop import Row, Shop, layout
 
+pytestmark = pytest.mark.slow
+
 URL = {"type": "Control", "scope": "#/properties/url"}
 
 

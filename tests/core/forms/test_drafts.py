@@ -40,6 +40,8 @@ from promptd.core.localisation import Key
 from tests.core.configs.models import Plain, Settings, full
 from tests.core.forms.shop import TEXTS, Kinds, Mode, Proxy, Row, Shop, layout
 
+pytestmark = pytest.mark.slow
+
 FORM = make_form(Shop, layout())
 GOOD: dict[str, Any] = {"url": "http://a", "api_key": "k", "mode": "fast", "kind": "open", "model": "m", "tries": 3}
 HOME = ("type", "object", "scope")

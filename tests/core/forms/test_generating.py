@@ -14,6 +14,8 @@ from promptd.core.forms import check_form, form_schema, generate, make_form
 from tests.core.configs.models import Plain, Settings, configs
 from tests.core.forms.shop import Kinds, Shop, layout
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_setting_has_its_control() -> None:
     form = generate(Shop)

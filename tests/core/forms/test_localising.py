@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from promptd.core.forms import check_form, form_keys, generate, localise, make_form
 from tests.core.forms.shop import TEXTS, Shop, layout
+
+pytestmark = pytest.mark.slow
 
 FORM = make_form(Shop, layout())
 

@@ -13,6 +13,8 @@ import pytest
 from promptd.core.errors import InvalidInput, InvalidRequest
 from promptd.dialects.dotprompt import check, render_text, variables
 
+pytestmark = pytest.mark.slow
+
 DATA: dict[str, Any] = {
     "name": "Ada",
     "html": "<b>&",

@@ -14,6 +14,8 @@ from promptd.core.rendering import Dialect
 from promptd.core.template import MessageSource
 from promptd.dialects.dotprompt import Handlebars, as_turn, render, render_messages, render_text
 
+pytestmark = pytest.mark.slow
+
 EARLIER = (Turn("user", "Hello"), Turn("assistant", "Hi"))
 
 

@@ -9,6 +9,8 @@ import pytest
 from promptd.core.errors import InvalidRequest
 from promptd.dialects.dotprompt.picoschema import to_json_schema
 
+pytestmark = pytest.mark.slow
+
 NAMED = {"Foo": {"type": "number", "description": "a foo"}}
 
 

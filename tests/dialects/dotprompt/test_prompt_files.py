@@ -24,6 +24,8 @@ from promptd.dialects.dotprompt import (
 )
 from promptd.dialects.dotprompt.document import read_document
 
+pytestmark = pytest.mark.slow
+
 FULL = """\
 # Copyright, and the like
 

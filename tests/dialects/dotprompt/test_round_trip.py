@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from promptd.dialects.dotprompt import read_prompt_file, render_messages, write_
 from promptd.dialects.dotprompt.handlebars import compile_template
 from promptd.dialects.dotprompt.splitting import join, split
 from tests.dialects.dotprompt.drafts import drafts, pieces
+
+pytestmark = pytest.mark.slow
 
 
 def is_readable(source: str) -> bool:

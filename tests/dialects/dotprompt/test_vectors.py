@@ -14,6 +14,8 @@ from promptd.dialects.dotprompt.messages import ROLES
 from promptd.dialects.dotprompt.picoschema import to_json_schema
 from tests.dialects.dotprompt.vectors import cases, folder
 
+pytestmark = pytest.mark.slow
+
 FOLDER = folder()
 CASES = list(cases(FOLDER)) if FOLDER else []
 

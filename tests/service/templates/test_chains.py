@@ -19,6 +19,8 @@ from promptd.core.template import Draft, MessageSource
 from promptd.service.forgetting import Forgetting
 from tests.service.templates.lab import Lab, open_lab
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 10.0
 
 

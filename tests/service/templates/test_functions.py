@@ -27,6 +27,8 @@ from promptd.service.functions import Options
 from promptd.service.streams import START
 from tests.service.templates.lab import Lab
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 10.0
 OBJECT = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}, "additionalProperties": False}
 ATTACHED = Options(mode=Mode.ATTACHED)

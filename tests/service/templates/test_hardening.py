@@ -21,6 +21,8 @@ from promptd.service import chain_run
 from promptd.service.functions import Options
 from tests.service.templates.lab import Lab, PupilConfig, open_lab
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 10.0
 
 

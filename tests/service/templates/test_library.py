@@ -17,6 +17,8 @@ from promptd.core.template import Assertion, Case, Draft, MessageSource, Share, 
 from promptd.service.functions import Options
 from tests.service.templates.lab import Lab
 
+pytestmark = pytest.mark.slow
+
 
 def draft(source: str = "Hello {{ name }}", **more: object) -> Draft:
     return replace(Draft(messages=(MessageSource(source),)), **more)
