@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import jsonschema_rs
 import pytest
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from websockets.asyncio.client import connect
 
 from tests.cli.test_server import Cli
 from tests.e2e.harness import Server, running
@@ -48,6 +52,53 @@ async def test_definitions_are_extracted_and_fit_their_schema(tmp_path: Path) ->
         check.validate(told["value"])
         assert [json.loads(line) for line in told["text"].splitlines()] == told["value"], "every line of it"
         assert (told["value"] != [], told["warnings"], told["finish_reason"]) == (True, [], "stop")
+
+
+async def over_socket(server: Server, *, stream: bool) -> Any:
+    """What TrustGraph's wire gives, parsed."""
+    address = f"{server.url.replace('http', 'ws', 1)}/api/v1/socket?token={server.key}"
+    request = {"id": NAME, "variables": {"text": TEXT}, "streaming": stream}
+    async with connect(address) as socket:
+        await socket.send(json.dumps({"id": "1", "service": "prompt", "flow": "default", "request": request}))
+        async for frame in socket:
+            told = json.loads(frame)
+            assert "error" not in told, told
+            if told["complete"]:
+                return json.loads(told["response"]["object"])
+    raise AssertionError("the socket closed without an end")
+
+
+async def over_mcp(server: Server) -> Any:
+    async with server.client() as client:
+        saved = (await client.get(f"/templates/{NAME}/version")).json()
+        kept = ("messages", "dialect", "inputs", "output", "description")
+        draft = {name: saved[name] for name in kept} | {"callable": True}
+        assert (await client.post(f"/templates/{NAME}/versions", json=draft)).status_code == 201
+    async with (
+        httpx2.AsyncClient(headers={"Authorization": f"Bearer {server.key}"}, timeout=60) as http,
+        Client(streamable_http_client(f"{server.url}/mcp", http_client=http)) as client,
+    ):
+        (tool,) = [tool for tool in (await client.list_tools()).tools if tool.name == NAME]
+        assert tool.output_schema is not None
+        result = await client.call_tool(NAME, {"text": TEXT})
+    assert not result.is_error, result
+    jsonschema_rs.validator_for(tool.output_schema).validate(result.structured_content)
+    assert result.structured_content is not None
+    return result.structured_content["result"]
+
+
+async def test_definitions_come_over_the_socket_and_over_mcp(tmp_path: Path) -> None:
+    async with running(tmp_path / "home", {}) as server:
+        cli = Cli(server)
+        await install(cli)
+        check = jsonschema_rs.validator_for((await cli.json("call", NAME, "--describe"))["output_schema"])
+        for found in (
+            await over_socket(server, stream=False),
+            await over_socket(server, stream=True),
+            await over_mcp(server),
+        ):
+            check.validate(found)
+            assert found
 
 
 async def test_a_pack_never_overwrites_what_was_changed(tmp_path: Path) -> None:

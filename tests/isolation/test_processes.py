@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -26,6 +27,7 @@ from promptd.core.errors import (
 )
 from promptd.core.model import Chunk
 from promptd.core.prompt_files import PromptFile
+from promptd.isolation.spawned import SpawnedEngine
 from tests.isolation.conftest import Install, MakeCall
 from tests.isolation.origin import Origin
 
@@ -86,10 +88,28 @@ async def _pid(engine: Engine[Any, Any], make_call: MakeCall) -> int:
     return int((await engine.execute(make_call(engine, "pid"))).text)
 
 
-async def _there(path: Path) -> None:
-    async with asyncio.timeout(20):
-        while not path.exists():
-            await asyncio.sleep(0.02)
+async def _readable(handle: int) -> None:
+    """Wait until there is something to read, or its end; of a pidfd: until the process has ended."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(handle, told.set)
+    try:
+        async with asyncio.timeout(20):
+            await told.wait()
+    finally:
+        loop.remove_reader(handle)
+        os.close(handle)
+
+
+class _Waiting(logging.Handler):
+    """Sets an event once a text is logged."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text, self.heard = text, asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.text in record.getMessage():
+            self.heard.set()
 
 
 async def test_calls_results_and_errors_cross(
@@ -110,10 +130,14 @@ async def test_calls_results_and_errors_cross(
     with pytest.raises(InvalidOutput, match="finite"):
         await engine.execute(make_call(engine, "nan"))
     assert (await engine.execute(make_call(engine, "fetch", model=origin.url))).text == "200 yes 300000"
-    await engine.execute(make_call(engine, "log", connection=secret))
-    async with asyncio.timeout(10):
-        while "the key is ***" not in caplog.text:  # log lines come when they come
-            await asyncio.sleep(0.01)
+    waiting, logger = _Waiting("the key is ***"), logging.getLogger("promptd.plugins")
+    logger.addHandler(waiting)
+    try:
+        await engine.execute(make_call(engine, "log", connection=secret))
+        await asyncio.wait_for(waiting.heard.wait(), 10)  # log lines come when they come
+    finally:
+        logger.removeHandler(waiting)
+    assert "the key is ***" in caplog.text
     tested = await engine.test_connection(
         ConnectionTestParams(connection=secret, connection_name="main", http=call.http)
     )
@@ -138,8 +162,10 @@ async def test_a_crash_fails_the_calls_in_it_and_the_next_ones_find_a_new_proces
 ) -> None:
     engine = plugin(CRASH, mode="process")
     before = await _pid(engine, make_call)
+    os.mkfifo(tmp_path / "held")
+    held = os.open(tmp_path / "held", os.O_RDONLY | os.O_NONBLOCK)
     beside = asyncio.create_task(engine.execute(make_call(engine, "hold", model=str(tmp_path / "held"))))
-    await _there(tmp_path / "held")
+    await _readable(held)
     with pytest.raises(EngineLost, match=how) as raised:
         await engine.execute(make_call(engine, text))
     assert raised.value.retryable
@@ -282,7 +308,7 @@ asyncio.run(main())
 async def test_killing_the_server_alone_leaves_no_orphan(site: Path, write: Callable[..., None]) -> None:
     write("acme", CRASH, e="E")
     if not sys.platform.startswith("linux"):
-        pytest.skip("what runs is read from /proc")
+        pytest.skip("needs a pidfd")
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", HOST, str(site)),
         stdout=asyncio.subprocess.PIPE,
@@ -290,24 +316,16 @@ async def test_killing_the_server_alone_leaves_no_orphan(site: Path, write: Call
     )
     assert server.stdout is not None
     pid = int(await server.stdout.readline())
-    os.kill(pid, 0)
+    plugin = os.pidfd_open(pid)
     server.kill()
     await server.wait()
-    async with asyncio.timeout(10):
-        while _runs(pid):
-            await asyncio.sleep(0.05)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    await asyncio.wait_for(_readable(plugin), 10)
 
 
 HOSTILE = """
 import gc, socket as sockets
 from promptd.isolation.link import Link
+from promptd.isolation.wire import write_result
 
 def link():
     return next(one for one in gc.get_objects() if type(one) is Link)
@@ -334,27 +352,20 @@ class E(Engine):
         await asyncio.sleep(3600)
 
     async def run(self, call):
-        yield Chunk("progress", text="a")
-        one = link()
-        at_home(lambda: [one.send(1, number, b"\\x80") for number in range(2, 20, 2) for _ in range(1000)])
+        one, piece = link(), write_result(self, "run", Chunk("progress", text="a"), None)
+        at_home(lambda: [one.send(1, number, piece) for number in range(2, 20, 2) for _ in range(1000)])
         await asyncio.sleep(3600)
+        yield
 """
 
 
 async def test_a_process_that_sends_more_than_was_asked_for_is_ended(plugin: Install, make_call: MakeCall) -> None:
     engine = plugin(HOSTILE, mode="process")
-    config = engine.connection_config_class()()
-    ended = False
-    async with asyncio.timeout(20):
-        while not ended:
-            async with aclosing(engine.run(make_call(engine))) as chunks:
-                try:
-                    await anext(chunks)
-                except (InvalidOutput, EngineLost):
-                    continue  # a piece that is none came first: that call is over, and nobody is flooded any more
-                while engine.standing("main", config).detail:  # nobody reads, and the process is ended for it
-                    await asyncio.sleep(0.05)
-                ended = True
+    async with asyncio.timeout(20), aclosing(engine.run(make_call(engine))) as chunks:
+        assert (await anext(chunks)).text == "a"
+        life = cast(SpawnedEngine, engine)._process.life
+        assert life is not None
+        await asyncio.wait({life})  # nobody reads, and the process is ended for it
     assert await _pid(engine, make_call)
 
 

@@ -75,7 +75,7 @@ class E(Engine):
             asyncio.get_running_loop().call_soon(sys.exit)
             task = asyncio.create_task(leave())
             asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
-            await asyncio.sleep(0.05)
+            await asyncio.wait([task])
             task.exception()
             return Result(text="still here")
 

@@ -17,11 +17,9 @@ from promptd.app import crew, library
 from promptd.app.accounts import accounts
 from promptd.app.parts import Parts, make
 from promptd.app.reload import Reload
+from promptd.app.survivors import remember_waiting, take_over
 from promptd.buses.memory import MemoryBus
-from promptd.core.filters import Filter, Query
-from promptd.core.lifecycle import WAITING
 from promptd.core.model import Prompt
-from promptd.core.ports import Queue, Records
 from promptd.documents import Documents, readable
 from promptd.egress import Egress
 from promptd.faces import FaceOptions, Front, Mount
@@ -30,7 +28,6 @@ from promptd.limits.persistent import PersistentLimits
 from promptd.service.attached import Attached
 from promptd.service.attachments import Attachments
 from promptd.service.batches import Batches
-from promptd.service.chains import Chains
 from promptd.service.clock import Ids
 from promptd.service.connections import Connections
 from promptd.service.contents import Contents
@@ -156,7 +153,7 @@ async def _furnish(
 ) -> House:
     clock, ids, bus, metrics = time.time, Ids(time.time, os.urandom), MemoryBus(), Metrics()
     queue, records = database.queue, database.records
-    waiting = await _take_over(queue, records, clock())
+    waiting = await take_over(queue, records, clock())
     keys, limits, charges = await accounts(parts, database, records, clock, ids)
     events = Events()
     contents = Contents(FolderFiles(settings.home / "files"), records)
@@ -216,15 +213,7 @@ async def _furnish(
     unwritten: dict[str, Prompt] = {}
     behind = WriteBehind(ledger=database.ledger, settling=execution.settling, unwritten=unwritten)
     if settings.limits or keys.limits:
-        live = Filter("status", "in", tuple(sorted(WAITING)))
-        after: str | None = None
-        while True:
-            page = await records.find(Prompt, Query(filters=(live,), limit=1000, after=after))
-            for prompt in page.items:
-                await intake.remember(prompt)
-            after = page.after
-            if after is None:
-                break
+        await remember_waiting(records, intake)
     rules = Rules(records=records, limits=limits, clock=clock)
     await rules.load()
     passwords, signer = Argon2Passwords(), RsaSigner(settings.home / SIGNING_KEY_FILE)
@@ -267,18 +256,7 @@ async def _furnish(
         metrics=metrics,
     )
     trials = library.join(shelf, settings, execution, attached, worker, uploads, people.callers)
-    chains = Chains(
-        records=records,
-        functions=shelf.functions,
-        queries=shelf.queries,
-        intake=intake,
-        prompts=prompts,
-        streams=streams,
-        callers=people.callers,
-        clock=clock,
-        ids=ids,
-    )
-    shelf.templates.in_use = chains.users_of
+    chains = library.chains(shelf, records, intake, prompts, streams, people.callers, clock, ids)
     walk = Walk(
         intake=intake,
         attached=attached,
@@ -374,19 +352,6 @@ async def _furnish(
         signer=signer,
         closing=closing,
     )
-
-
-async def _take_over(queue: Queue, records: Records, now: float) -> int:
-    """Rescue what the last run left running; how many prompts wait in the store."""
-    rescued = await queue.rescue(now=now, everything=True)
-    if rescued:
-        _log.info(
-            "rescued %d prompts of the last run", len(rescued), extra={"action": "rescued", "count": len(rescued)}
-        )
-    waiting = await records.find(
-        Prompt, Query(filters=(Filter("status", "in", tuple(sorted(WAITING))),), limit=1, count=True)
-    )
-    return waiting.count or 0
 
 
 def _options(

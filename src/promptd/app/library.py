@@ -17,6 +17,7 @@ from promptd.egress.own import own_client
 from promptd.service.attached import Attached
 from promptd.service.callbacks import Callbacks
 from promptd.service.callers import Callers
+from promptd.service.chains import Chains
 from promptd.service.clock import Clock, Ids
 from promptd.service.connection_tests import ConnectionTests, OwnClient
 from promptd.service.connections import Connections
@@ -26,10 +27,13 @@ from promptd.service.forms import Forms
 from promptd.service.fulfilment import Fulfilment
 from promptd.service.functions import Functions
 from promptd.service.installed import Installed
+from promptd.service.intake import Intake
+from promptd.service.prompts import Prompts
 from promptd.service.queries import Queries
 from promptd.service.rotation import Rotation
 from promptd.service.settings_vault import SettingsVault
 from promptd.service.stored_connections import StoredConnections
+from promptd.service.streams import Streams
 from promptd.service.templates import Templates
 from promptd.service.trials import Trials
 from promptd.service.uploads import Uploads
@@ -160,3 +164,29 @@ def join(
     trials = Trials(functions=library.functions, attached=attached)
     library.templates.gate = trials.gate
     return trials
+
+
+def chains(
+    library: Library,
+    records: Records,
+    intake: Intake,
+    prompts: Prompts,
+    streams: Streams,
+    callers: Callers,
+    clock: Clock,
+    ids: Ids,
+) -> Chains:
+    """Runs of several templates; a template that one of them uses stays."""
+    made = Chains(
+        records=records,
+        functions=library.functions,
+        queries=library.queries,
+        intake=intake,
+        prompts=prompts,
+        streams=streams,
+        callers=callers,
+        clock=clock,
+        ids=ids,
+    )
+    library.templates.in_use = made.users_of
+    return made

@@ -19,12 +19,17 @@ TOKEN = "chosen-by-the-operator"  # old clients put it into the URL as it is
 SECOND_PORT = free_port()  # as 8088 and 8888 are, which clients have built in
 
 
+def era_of(version: str) -> str:
+    """Eras of the contract, as far as clients differ in them."""
+    return "A" if version.startswith("0.") else "C" if version.startswith("1.") else "E"
+
+
 class Client:
     """The package of one version: its Python API, and its command-line tools."""
 
     def __init__(self, version: str, folder: Path, stage: Stage, home: Path) -> None:
         self.version, self.url = version, f"{stage.url}/"
-        self.era = "A" if version.startswith("0.") else "C" if version.startswith("1.") else "E"
+        self.era = era_of(version)
         self._folder, self._home = folder, home
         self.token = "" if self.era == "A" else TOKEN  # the first era knows no tokens
 
@@ -78,18 +83,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         stage.stop()
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
-def client(request: pytest.FixtureRequest, server: Stage, tmp_path_factory: pytest.TempPathFactory) -> Client:
+def made(version: str, server: Stage, folders: pytest.TempPathFactory) -> Client:
     try:
-        folder = environment_of(request.param)
+        folder = environment_of(version)
     except Unavailable as error:
         pytest.skip(str(error))
-    return Client(request.param, folder, server, tmp_path_factory.mktemp("person"))
+    return Client(version, folder, server, folders.mktemp("person"))
 
 
-@pytest.fixture(scope="session")
-def socketed(client: Client) -> Client:
-    """Only of the versions that know sockets."""
-    if client.era == "A":
-        pytest.skip("this version knows no sockets")
-    return client
+@pytest.fixture(scope="session", params=VERSIONS)
+def client(request: pytest.FixtureRequest, server: Stage, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return made(request.param, server, tmp_path_factory)
+
+
+@pytest.fixture(scope="session", params=[version for version in VERSIONS if era_of(version) != "A"])
+def socketed(request: pytest.FixtureRequest, server: Stage, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """Of the versions that know sockets."""
+    return made(request.param, server, tmp_path_factory)
+
+
+@pytest.fixture(scope="session", params=[version for version in VERSIONS if era_of(version) == "E"])
+def lister(request: pytest.FixtureRequest, server: Stage, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    """Of the versions that list models."""
+    return made(request.param, server, tmp_path_factory)

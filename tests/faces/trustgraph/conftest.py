@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,17 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from promptd.app import House, build
 from promptd.core import identity
+from promptd.core.chat_queries import ChatQuery
+from promptd.core.engine import Call
 from promptd.core.filters import Query
-from promptd.core.model import Prompt
+from promptd.core.model import Chunk, Prompt
 from promptd.faces import FaceOptions, Mount
 from promptd.faces.protocol import Protocol
 from promptd.faces.trustgraph import face
 from promptd.faces.websocket import OPTIONS
 from promptd.service.walk import Walk
 from promptd.settings import Settings
-from promptd.testing.scripted import Scripted
+from promptd.testing.scripted import Scripted, ScriptedConfig
 from tests.faces.conftest import ADMIN, Server, _Uvicorn, installed
 
 TOKEN = "a secret of the operator"
@@ -43,14 +45,27 @@ def busy(server: Server) -> int:
 
 
 async def ended(server: Server, count: int) -> list[Prompt]:
-    """The prompts of the server, once there are so many rows."""
+    """The prompts of the server, at least so many, once nothing runs and their rows are there."""
     async with asyncio.timeout(PATIENCE):
-        while True:
-            await server.house.walk.attached.flush()
-            page = await server.house.database.records.find(Prompt, Query(limit=1000))
-            if len(page.items) >= count:
-                return list(page.items)
-            await asyncio.sleep(0.01)
+        await server.house.walk.worker.quiet()
+        await server.house.walk.attached.flush()
+    page = await server.house.database.records.find(Prompt, Query(limit=1000))
+    assert len(page.items) >= count
+    return list(page.items)
+
+
+class Counted(Scripted):
+    """Tells of each call that it begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = asyncio.Semaphore(0)
+
+    async def run(self, call: Call[ScriptedConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
+        self.begun.release()
+        async with aclosing(super().run(call)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
 class Socket:
@@ -85,6 +100,13 @@ class TrustGraph(Server):
     """The server, and ways to its sockets."""
 
     connections: set[Any]  #: uvicorn's protocols
+    engine: Counted
+
+    async def begun(self, count: int = 1) -> None:
+        """Wait until a model works on so many more calls."""
+        async with asyncio.timeout(PATIENCE):
+            for _ in range(count):
+                await self.engine.begun.acquire()
 
     @asynccontextmanager
     async def socket(self, path: str = "/api/v1/socket", *, key: str | None = "", **more: Any) -> AsyncIterator[Socket]:
@@ -114,8 +136,10 @@ async def run_trustgraph(
         return face(walk, replace(options, given={**options.given, "trustgraph": given}))
 
     plugins = installed()
-    plugins = replace(plugins, engines={"scripted": Scripted()}, faces={**plugins.faces, "trustgraph": mounted})
+    engine = Counted()
+    plugins = replace(plugins, engines={"scripted": engine}, faces={**plugins.faces, "trustgraph": mounted})
     async with build(settings, plugins) as house, _listening(house, listener) as server:
+        server.engine = engine
         yield server
 
 

@@ -172,9 +172,7 @@ async def test_leaving_cancels_the_call(tg: TrustGraph) -> None:
         f"Content-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
-    async with asyncio.timeout(10):
-        while not tg.house.walk.worker.load()["lab"][1]:
-            await asyncio.sleep(0.01)
+    await tg.begun()
     writer.transport.abort()
     (prompt,) = await ended(tg, 1)
     assert prompt.status is Status.CANCELED

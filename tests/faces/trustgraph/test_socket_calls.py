@@ -38,9 +38,7 @@ async def test_calls_beyond_those_that_run_wait_their_turn(
         for number in range(20):
             await line.complete(script({"wait_file": str(go)}, {"say": str(number)}), id=number)
         await line.ask("ping", "flow", {"operation": "list-flows"})
-        async with asyncio.timeout(PATIENCE):
-            while busy(tg) < 4:
-                await asyncio.sleep(0.01)
+        await tg.begun(4)
         await asyncio.wait_for(await line.connection.ping(), PATIENCE)  # all that was sent has been read
         assert busy(tg) == 4
         go.touch()

@@ -55,15 +55,24 @@ async def test_pings_are_answered_while_calls_run(tg: TrustGraph) -> None:
             await (await line.connection.ping())
 
 
-async def test_a_slow_reader_holds_its_calls_back_and_gets_everything(tg: TrustGraph) -> None:
+async def test_a_slow_reader_holds_its_calls_back_and_gets_everything(
+    tg: TrustGraph, monkeypatch: pytest.MonkeyPatch
+) -> None:
     piece = "x" * 50_000
     async with tg.socket(max_queue=1) as line:
         await line.complete(script({"say": piece * 200, "pieces": 200}), streaming=True)
         first = await line.receive()
         (connection,) = _connections(tg)
+        full, pause = asyncio.Event(), connection.pause_writing
+
+        def paused() -> None:
+            pause()
+            full.set()
+
+        monkeypatch.setattr(connection, "pause_writing", paused)
         async with asyncio.timeout(PATIENCE):
-            while connection.writable.is_set():
-                await asyncio.sleep(0.01)
+            if connection.writable.is_set():
+                await full.wait()
         assert connection.transport.get_write_buffer_size() < 200_000
         rest = await line.until_complete()
     assert sum(len(message["response"]["response"]) for message in [first, *rest]) == 200 * 50_000

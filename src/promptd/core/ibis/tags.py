@@ -12,6 +12,7 @@ from promptd.core.ibis.filters import escaped
 from promptd.core.ibis.lexing import MAX_TOKENS, Kind, Piece, pieces, tokens
 from promptd.core.ibis.scope import MISSING, Function, Scope
 from promptd.core.metering import MIB, Fault, Limits, Meter
+from promptd.core.nodes import literal, sequence
 
 Node = Callable[[Scope], None]
 
@@ -58,17 +59,17 @@ class Parser:
         for piece in self._pieces:
             match piece.kind:
                 case Kind.TEXT:
-                    nodes.append(_literal(piece.text))
+                    nodes.append(literal(piece.text))
                 case Kind.PRINT | Kind.ESCAPED:
                     nodes.append(self._print(piece))
                 case Kind.TAG:
                     keyword = _keyword(piece)
                     if keyword in stops:
-                        return _sequence(nodes), piece
+                        return sequence(nodes), piece
                     nodes.append(self._tag(keyword, piece, depth, first=not nodes and opened is None))
         if opened is not None:
             raise Fault(f"The tag {_keyword(opened)} has no {stops[-1]}", opened.line)
-        return _sequence(nodes), None
+        return sequence(nodes), None
 
     def _reader(self, piece: Piece, text: str) -> Reader:
         found = tokens(text, piece.line, self._left)
@@ -249,22 +250,6 @@ def _keyword(piece: Piece) -> str:
 
 def _nothing(_: Scope) -> None:
     return None
-
-
-def _literal(text: str) -> Node:
-    def node(scope: Scope) -> None:
-        scope.meter.step()
-        scope.meter.write(text)
-
-    return node
-
-
-def _sequence(nodes: list[Node]) -> Node:
-    def node(scope: Scope) -> None:
-        for child in nodes:
-            child(scope)
-
-    return node
 
 
 def _captured(body: Node, *, spaceless: bool) -> Node:

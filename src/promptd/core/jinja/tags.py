@@ -9,6 +9,7 @@ from promptd.core.jinja.expressions import Expression, Reader
 from promptd.core.jinja.lexing import Piece, pieces
 from promptd.core.jinja.scope import Scope, items, known, truth
 from promptd.core.metering import Fault, MissingVariable
+from promptd.core.nodes import literal, sequence
 
 Node = Callable[[Scope], None]
 
@@ -44,16 +45,16 @@ class Parser:
         nodes: list[Node] = []
         for piece in self._pieces:
             if piece.kind == "text":
-                nodes.append(_literal(piece.text))
+                nodes.append(literal(piece.text))
             elif piece.kind == "{{":
                 nodes.append(self._print(piece))
             elif (keyword := _keyword(piece)) in stops:
-                return _sequence(nodes), piece
+                return sequence(nodes), piece
             else:
                 nodes.append(_placed(self._tag(keyword, piece, depth), piece.line))
         if opened is not None:
             raise Fault(f"The tag {_keyword(opened)} has no {stops[-1]}", opened.line)
-        return _sequence(nodes), None
+        return sequence(nodes), None
 
     def _reader(self, piece: Piece, skip: int = 1) -> Reader:
         return Reader(piece.tokens[skip:], piece.line, self._note)
@@ -214,22 +215,6 @@ def _placed(node: Node, line: int) -> Node:
             raise fault.at(line) from None
 
     return placed
-
-
-def _literal(text: str) -> Node:
-    def node(scope: Scope) -> None:
-        scope.meter.step()
-        scope.meter.write(text)
-
-    return node
-
-
-def _sequence(nodes: list[Node]) -> Node:
-    def node(scope: Scope) -> None:
-        for child in nodes:
-            child(scope)
-
-    return node
 
 
 def _loop(
