@@ -1,0 +1,228 @@
+"""A text as hashed n-grams: runs of letters, words, pairs and triples of words, and pairs of notions.
+
+Every step is one numpy call over the whole text, so that a kilobyte costs some ten microseconds. A gram is a place in a
+table of weights and the byte it begins at; who sums the weights by place gets a score of every span of the text at once.
+The same text has the same grams on every machine and in every version of promptd that reads the same weights.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Longest text that is looked at in one piece, in bytes; the tables of powers are that long
+PIECE: Final = 65_536
+
+_BASE: Final = 0x9E3779B97F4A7C15
+_FACTOR: Final = np.uint64(0xD6E8FEB86659FD93)
+_HALF: Final = np.uint64(32)
+_SPACE: Final = 32
+_RUN: Final = 3
+
+#: Keeps grams of one kind apart from those of another
+_KINDS: Final = tuple(np.uint64(kind * 0x632BE59BD9B4E019 % (1 << 64)) for kind in range(24))
+
+Bytes = NDArray[np.uint8]
+Hashes = NDArray[np.uint64]
+Places = NDArray[np.int64]
+
+
+_Add = Callable[[Hashes, int, Places], None]
+
+
+class Grams(NamedTuple):
+    """Of each gram its place in the table, and the byte at which it begins."""
+
+    places: Places
+    begins: Places
+
+
+class Words(NamedTuple):
+    """Of each word its first byte, the byte behind its last one, and its hash."""
+
+    begins: Places
+    ends: Places
+    hashes: Hashes
+
+
+class Recipe(NamedTuple):
+    """Which grams are made. `notions` groups words that mean the same: from a word's hash, or its first five letters', to
+    a number above zero."""
+
+    bits: int = 19  #: the table has 2 to the power of so many places
+    letters: Sequence[int] = (4, 5)
+    notions: Notions | None = None
+
+
+class Notions(NamedTuple):
+    """Sorted hashes and the number of each."""
+
+    hashes: Hashes
+    numbers: NDArray[np.int64]
+
+
+def squeeze(text: str) -> Bytes:
+    """The bytes that grams are made of: small letters, every digit as `0`, one blank or line end for any white space.
+
+    More than three of a sign in a row count as three.
+    """
+    raw = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+    folded = _fold()[raw]
+    same = folded[1:] == folded[:-1]
+    blank = folded <= _SPACE
+    drop = blank[1:] & blank[:-1]
+    drop[_RUN - 1 :] |= same[_RUN - 1 :] & same[_RUN - 2 : -1] & same[: 1 - _RUN] if len(same) >= _RUN else False
+    keep = np.ones(len(folded), np.bool_)
+    keep[1:] = ~drop
+    return folded[keep]
+
+
+def find_words(data: Bytes) -> Words:
+    """Runs of letters, digits and bytes beyond ASCII."""
+    return _words(data, _sums(data))
+
+
+def hash_word(word: str) -> int:
+    """The hash that `find_words` gives `word`."""
+    data = squeeze(word)
+    return int(_spans(_sums(data), np.array([0]), np.array([len(data)]))[0])
+
+
+def read_notions(groups: Mapping[str, Sequence[str]]) -> Notions:
+    """Groups of words by their name. `ignor*` stands for all words whose first five letters are those."""
+    numbers: dict[int, int] = {}
+    for number, words in enumerate(groups.values(), 1):
+        for word in words:
+            stem = word.endswith("*")
+            if stem and len(word) != _STEM + 1:
+                raise ValueError(f"{word}: a stem has {_STEM} letters")
+            numbers[_stem_hash(hash_word(word[:-1])) if stem else hash_word(word)] = number
+    order = sorted(numbers)
+    return Notions(np.array(order, np.uint64), np.array([numbers[one] for one in order], np.int64))
+
+
+def grams(data: Bytes, recipe: Recipe) -> Grams:
+    """All grams of a text of at most `PIECE` bytes; a line end counts as a blank."""
+    data = np.maximum(data, np.uint8(_SPACE))
+    sums = _sums(data)
+    words = _words(data, sums)
+    kinds: list[Hashes] = []
+    begins: list[Places] = []
+
+    def add(hashes: Hashes, kind: int, at: Places) -> None:
+        kinds.append(hashes + _KINDS[kind])
+        begins.append(at)
+
+    where = np.arange(len(data), dtype=np.int64)
+    for size in recipe.letters:
+        at = where[: max(len(data) - size + 1, 0)]
+        add((sums[size : size + len(at)] - sums[: len(at)]) * _powers()[1][: len(at)], size, at)
+    one, at = words.hashes, words.begins
+    add(one, 16, at)
+    two = _join(one[:-1], one[1:])
+    add(two, 17, at[:-1])
+    add(_join(two[:-1], one[2:]), 18, at[:-2])
+    add(_join(one[:-2], one[2:]), 19, at[:-2])
+    if recipe.notions is not None:
+        _add_notions(add, words, sums, recipe.notions)
+    return Grams(_places(np.concatenate(kinds), recipe.bits), np.concatenate(begins))
+
+
+def _add_notions(add: _Add, words: Words, sums: Hashes, notions: Notions) -> None:
+    """Notions, and what follows them closely in the text whatever stands between."""
+    stems = _stem_hash(_spans(sums, words.begins, np.minimum(words.ends, words.begins + _STEM)))
+    numbers = _lookup(words.hashes, notions)
+    numbers = np.where(numbers == 0, _lookup(stems, notions), numbers)
+    order = np.flatnonzero(numbers)
+    found = numbers[order].astype(np.uint64)
+    at = words.begins[order]
+    add(found, 20, at)
+    for step, kind, reach in ((1, 21, 6), (2, 22, 10)):
+        near = np.flatnonzero(order[step:] - order[:-step] <= reach)
+        add(_join(found[near], found[near + step]), kind, at[near])
+        if step == 2:
+            add(_join(_join(found[near], found[near + 1]), found[near + 2]), 23, at[near])
+
+
+_STEM: Final = 5
+
+
+def _stem_hash(hashes: Any) -> Any:
+    """Keeps a stem apart from the word of the same letters."""
+    return hashes ^ (np.uint64(_BASE) if isinstance(hashes, np.ndarray) else _BASE)
+
+
+def _lookup(hashes: Hashes, notions: Notions) -> Places:
+    at = np.searchsorted(notions.hashes, hashes)
+    at[at == len(notions.hashes)] = 0
+    return np.where(notions.hashes[at] == hashes, notions.numbers[at], 0)
+
+
+@functools.cache
+def _fold() -> Bytes:
+    """What each byte counts as."""
+    table = np.arange(256, dtype=np.uint8)
+    table[:_SPACE] = _SPACE
+    table[ord("\n")] = ord("\n")
+    table[127] = _SPACE
+    table[ord("A") : ord("Z") + 1] += 32
+    table[ord("0") : ord("9") + 1] = ord("0")
+    return table
+
+
+@functools.cache
+def _in_word() -> NDArray[np.bool_]:
+    table = np.zeros(256, np.bool_)
+    table[ord("a") : ord("z") + 1] = True
+    table[ord("0") : ord("9") + 1] = True
+    table[128:] = True
+    return table
+
+
+@functools.cache
+def _powers() -> tuple[Hashes, Hashes]:
+    """Powers of the base and of its inverse, modulo 2 to the power of 64."""
+    inverse = pow(_BASE, -1, 1 << 64)
+    with np.errstate(over="ignore"):
+        up = np.full(PIECE + 1, _BASE, np.uint64)
+        down = np.full(PIECE + 1, inverse, np.uint64)
+        up[0] = down[0] = 1
+        return np.multiply.accumulate(up), np.multiply.accumulate(down)
+
+
+def _sums(data: Bytes) -> Hashes:
+    """Prefix sums of a polynomial hash: the hash of any span is a difference of two of them."""
+    if len(data) > PIECE:
+        raise ValueError(f"longer than {PIECE} bytes")
+    sums = np.zeros(len(data) + 1, np.uint64)
+    np.cumsum(data * _powers()[0][: len(data)], out=sums[1:])
+    return sums
+
+
+def _spans(sums: Hashes, begins: Places, ends: Places) -> Hashes:
+    """The hash of every span."""
+    return (sums[ends] - sums[begins]) * _powers()[1][begins]
+
+
+def _words(data: Bytes, sums: Hashes) -> Words:
+    inside = np.zeros(len(data) + 2, np.int8)
+    inside[1:-1] = _in_word()[data]
+    edges = np.flatnonzero(np.diff(inside))
+    begins, ends = edges[::2], edges[1::2]
+    return Words(begins, ends, _spans(sums, begins, ends))
+
+
+def _join(left: Hashes, right: Hashes) -> Hashes:
+    return (left ^ (left >> _HALF)) * _FACTOR + right
+
+
+def _places(hashes: Hashes, bits: int) -> Places:
+    mixed = hashes * _FACTOR
+    mixed ^= mixed >> _HALF
+    mixed *= _FACTOR
+    mixed >>= np.uint64(64 - bits)
+    return mixed.view(np.int64)

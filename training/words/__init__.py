@@ -1,0 +1,1 @@
+"""The recipe of `src/promptd/models/words.npz`."""
