@@ -16,17 +16,24 @@ import ahocorasick
 import re2
 from pydantic import BaseModel, ConfigDict, Field
 
-from promptd.core.content import Document, Refusal, Text, Thinking, Turn
+from promptd.core.content import Turn
 from promptd.core.engine import Config
 from promptd.core.errors import SettingsError
+from promptd.core.guarding import GuardTools
 from promptd.core.model import Verdict
+from promptd.guards.patterns import PatternSet, compiled
+from promptd.guards.texts import LARGE, texts_of
+from promptd.guards.widths import longest_match
 
 _ALLOWED: Final = Verdict(True)
 
-#: Above this many characters a text is judged in a thread, to keep the event loop free
-_LARGE: Final = 32_768
-
 _FEW: Final = 16
+
+#: Found in place of a pattern where the memory ran out
+_UNCHECKED: Final = "not checked, out of memory"
+
+#: A reach beyond so many characters is none: holding so much of an answer back is as good as holding all
+_FAR: Final = 4_096
 
 #: What asserts the edge of a text, in RE2's syntax; the edge of a word is the same beside a line's end
 _ANCHORS: Final = ("^", "$", r"\A", r"\z")
@@ -84,7 +91,7 @@ class Rules:
 
     config_class: Final = RulesConfig
 
-    def __init__(self, config: RulesConfig = RulesConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(self, config: RulesConfig = RulesConfig(), tools: GuardTools | None = None) -> None:  # noqa: B008 - frozen
         self._max_chars = config.max_chars
         self._whole_words = config.whole_words
         words = [_Word(word, "blocklist", f"blocklist[{at}]") for at, word in enumerate(config.blocklist)]
@@ -97,17 +104,16 @@ class Rules:
         self._few = tuple({word.partition(" ")[0] for word in normal}) if len(normal) <= _FEW else ()
         self._has_phrases = any(" " in word for word in normal)
         self._patterns = _PatternSet(config.patterns) if config.patterns else None
+        #: characters that a finding may span at most; None: nobody can say, or the length of all counts
+        self.reach = _reach(config, normal)
 
     async def inspect(self, messages: Sequence[Turn]) -> Verdict:
         """Judge everything the messages say, tool calls included; the first rule that is broken is the reason."""
-        texts = [turn.content for turn in messages if turn.content]
-        for turn in messages:
-            if turn.parts or turn.tool_calls:
-                texts += _more(turn)
+        texts = texts_of(messages)
         size = sum(map(len, texts))
         if self._max_chars is not None and size > self._max_chars:
             return Verdict(False, "length", 1.0, {"length": 1.0})
-        return await asyncio.to_thread(self._judge, texts) if size > _LARGE else self._judge(texts)
+        return await asyncio.to_thread(self._judge, texts) if size > LARGE else self._judge(texts)
 
     def _judge(self, texts: Sequence[str]) -> Verdict:
         if self._is_clean("\n".join(texts)):
@@ -162,43 +168,44 @@ class _PatternSet:
     """All patterns in one pass."""
 
     def __init__(self, patterns: Sequence[NamedPattern]) -> None:
-        options = re2.Options()
-        options.log_errors = False
         #: some may match at the edge of a text alone, so that texts can't be searched together
         self.anchored = any(sign in pattern.pattern for pattern in patterns for sign in _ANCHORS)
         self._names = [pattern.name for pattern in patterns]
         self._categories = {pattern.name: pattern.category or pattern.name for pattern in patterns}
-        self._set = re2.Set.SearchSet(options)
         for index, (name, pattern) in enumerate((one.name, one.pattern) for one in patterns):
             key = f"patterns[{index}]"
             if name in self._names[:index]:
                 raise SettingsError(f"{key}.name: {name!r} is used twice", key=f"{key}.name")
             try:
-                re2.compile(pattern, options)  # its error says what is wrong, the set's does not
-                self._set.Add(pattern)
-            except re2.error as error:
+                compiled(pattern)  # its error says what is wrong, the set's does not
+            except ValueError as error:
                 raise SettingsError(
-                    f"{key}.pattern: {name!r} is not an RE2 pattern: {_plain(error)}", key=f"{key}.pattern"
+                    f"{key}.pattern: {name!r} is not an RE2 pattern: {error}", key=f"{key}.pattern"
                 ) from None
-        # A set that ran out of memory would say "no match". A text always has a beginning, so its absence tells.
-        self._names.append("not checked, out of memory")
-        self._proof: int = self._set.Add(r"\A")
         try:
-            self._set.Compile()
-        except re2.error:
-            raise SettingsError("patterns: together they are too large for RE2", key="patterns") from None
+            self._set = PatternSet(one.pattern for one in patterns)
+        except ValueError as error:
+            raise SettingsError(f"patterns: {error}", key="patterns") from None
 
     def search(self, text: str) -> list[str]:
         """The names of the patterns that the text holds, in the order of the settings."""
-        found: Sequence[int] = self._set.Match(text.encode("utf-8", "replace")) or ()
-        if self._proof not in found:
-            return [self._names[self._proof]]
-        if len(found) == 1:
-            return []
-        return [self._names[index] for index in sorted(found) if index != self._proof]
+        found = self._set.search(text.encode("utf-8", "replace"))
+        return [_UNCHECKED] if found is None else [self._names[index] for index in found]
 
     def category(self, name: str) -> str:
         return self._categories.get(name, "unknown")
+
+
+def _reach(config: RulesConfig, words: Sequence[str]) -> int | None:
+    if config.max_chars is not None:
+        return None
+    lengths = [len(word) for word in words]
+    for one in config.patterns:
+        longest = longest_match(one.pattern)
+        if longest is None or longest > _FAR:
+            return None
+        lengths.append(longest)
+    return max(lengths, default=0)
 
 
 def normalize(text: str) -> str:
@@ -228,13 +235,6 @@ def _joins(character: str) -> bool:
     return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
 
 
-def _more(turn: Turn) -> list[str]:
-    """What a turn says in parts and calls."""
-    said = [part.text for part in turn.parts if isinstance(part, Text | Refusal | Thinking | Document)]
-    said += [call.arguments for call in turn.tool_calls]
-    return [text for text in said if text]
-
-
 def _automaton(words: Sequence[_Word]) -> ahocorasick.Automaton:
     """A word may stand in several lists."""
     known: dict[str, list[_Word]] = {}
@@ -257,8 +257,3 @@ def _is_edge(text: str, at: int) -> bool:
 
 def _is_letter(character: str) -> bool:
     return character.isalnum() or character == "_"
-
-
-def _plain(error: Exception) -> str:
-    text = error.args[0] if error.args else ""
-    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
