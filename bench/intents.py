@@ -1,0 +1,93 @@
+"""Time of one intent decision over 150 targets.
+
+    python -m bench.intents                          # the built-in matcher, some seconds
+    python -m bench.intents --encoder MODEL.onnx     # with a sentence encoder
+
+The targets are made up, with ten examples each; times are of one message after the other, the CPU's and the clock's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import time
+from pathlib import Path
+
+from promptd.core.content import Turn
+from promptd.core.ports import Intent
+from promptd.core.targets import Target
+from promptd.intents.builtin import BuiltIn, BuiltInConfig
+from promptd.intents.embeddings import Embeddings, EmbeddingsConfig
+from promptd.intents.onnx import EncoderConfig
+
+TARGETS, EXAMPLES, MESSAGES = 150, 10, 500
+VERBS = [
+    "show",
+    "find",
+    "change",
+    "cancel",
+    "book",
+    "send",
+    "order",
+    "check",
+    "explain",
+    "compare",
+    "report",
+    "update",
+    "list",
+    "plan",
+    "start",
+]
+THINGS = ["account", "weather", "invoice", "timer", "flight", "song", "recipe", "meeting", "parcel", "device"]
+FRAMES = (
+    "{verb} the {thing} of {name}",
+    "can you {verb} my {thing} please",
+    "i want to {verb} a {thing} for {name}",
+    "how do i {verb} the {thing} that i have",
+)
+
+
+def sentence(drawn: random.Random, verb: str, thing: str) -> str:
+    return drawn.choice(FRAMES).format(
+        verb=verb, thing=thing, name=drawn.choice(["Ada", "Oslo", "next week", "the team"])
+    )
+
+
+async def measure(intent: Intent) -> None:
+    drawn = random.Random(1)
+    pairs = [(verb, thing) for verb in VERBS for thing in THINGS][:TARGETS]
+    targets = [
+        Target(f"{verb}_{thing}", f"{verb} the {thing}", tuple(sentence(drawn, verb, thing) for _ in range(EXAMPLES)))
+        for verb, thing in pairs
+    ]
+    start = time.perf_counter()
+    await intent.match([Turn("user", "hello")], targets)
+    print(f"learn {len(targets)} targets with {EXAMPLES} examples: {time.perf_counter() - start:.2f} s")
+    for label, words in (("one sentence", 0), ("4 KB", 700)):
+        texts = [
+            " ".join([*(drawn.choice(THINGS) for _ in range(words)), sentence(drawn, *drawn.choice(pairs))])
+            for _ in range(MESSAGES if not words else MESSAGES // 10)
+        ]
+        wall, cpu = [], []
+        for text in texts:
+            began, used = time.perf_counter(), time.process_time()
+            await intent.match([Turn("user", text)], targets)
+            wall.append((time.perf_counter() - began) * 1e3)
+            cpu.append((time.process_time() - used) * 1e3)
+        wall.sort()
+        print(
+            f"{label}: p50 {statistics.median(wall):.2f} ms, p95 {wall[int(len(wall) * 0.95)]:.2f} ms, "
+            f"CPU {statistics.mean(cpu):.2f} ms"
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Time of one intent decision over 150 targets.")
+    parser.add_argument("--encoder", type=Path, help="model file (ONNX) with its tokenizer.json beside it")
+    encoder = parser.parse_args().encoder
+    if encoder is None:
+        asyncio.run(measure(BuiltIn(BuiltInConfig(threshold=0))))
+    else:
+        asyncio.run(measure(Embeddings(EmbeddingsConfig(threshold=0, encoder=EncoderConfig(model=encoder)))))

@@ -1,0 +1,143 @@
+"""Sentence encoders and NLI cross-encoders from files, by onnxruntime; both need the extra `onnx`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from pydantic import Field
+
+from promptd.core.engine import Config
+from promptd.core.errors import ExecutionFailed, SettingsError
+from promptd.intents.lexicon import Floats
+from promptd.vectors.onnx import Mask, OnnxModel, Tokens, existing
+from promptd.vectors.words import unit
+
+#: Rows that a model takes at once
+_BATCH: Final = 16
+
+#: Batches of one model that run beside each other; more wait
+_BESIDE: Final = 2
+
+
+class ModelConfig(Config):
+    """Where a model is, and how much of a text it takes."""
+
+    model: Path | None = Field(None, description="File of the model (ONNX).")
+    tokenizer: Path | None = Field(None, description="Its tokenizer.json; default: the one beside the model.")
+    max_tokens: int = Field(512, ge=8, le=8192, description="Tokens that the model takes; the rest is cut off.")
+    threads: int = Field(1, ge=1, le=64, description="Threads for one batch.")
+
+
+class EncoderConfig(ModelConfig):
+    """A sentence encoder."""
+
+    pooling: Literal["cls", "mean"] = Field("mean", description="Which of the model's states make the vector.")
+
+
+class CrossEncoderConfig(ModelConfig):
+    """An NLI model: a text and a hypothesis go in, and out come numbers for its labels."""
+
+    hypothesis: str = Field(
+        "This example is {}.", pattern=r"\{\}", description="What is asked; {} is the target's name."
+    )
+    labels: tuple[str, ...] = Field(
+        (),
+        description="In the model's order, with entailment and contradiction; default: of the config.json beside it.",
+    )
+
+
+class Encoder:
+    """Texts to vectors of length 1. Raises `SettingsError` where the model can't be used."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        self._pooling, self._model = config.pooling, _Model(config)
+
+    async def __call__(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Raises `ExecutionFailed` where the model fails."""
+        rows = await self._model.run([(text, None) for text in texts], self._pool)
+        result: Sequence[Sequence[float]] = rows.tolist()
+        return result
+
+    def _pool(self, states: Floats, mask: Mask) -> Floats:
+        if states.ndim == 2:  # a model that pools itself
+            pooled = states
+        elif states.ndim != 3:
+            raise ExecutionFailed("the encoder gave no states", detail=str(states.shape))
+        elif self._pooling == "cls":
+            pooled = states[:, 0]
+        else:
+            pooled = (states * mask[..., None]).sum(1) / np.maximum(mask.sum(1, keepdims=True), 1)
+        return unit(pooled)
+
+
+class CrossEncoder:
+    """How probable it is that a text entails a hypothesis, each label for itself (entailment against contradiction).
+
+    Raises `SettingsError` where the model can't be used.
+    """
+
+    def __init__(self, config: CrossEncoderConfig) -> None:
+        self._model = _Model(config)
+        self._hypothesis = config.hypothesis
+        labels = [name.lower() for name in config.labels or _labels(config)]
+        for wanted in ("entailment", "contradiction"):
+            if wanted not in labels:
+                raise SettingsError(f"labels: expected one called {wanted}", key="labels")
+        self._entailed, self._denied, self._count = (
+            labels.index("entailment"),
+            labels.index("contradiction"),
+            len(labels),
+        )
+
+    async def __call__(self, text: str, labels: Sequence[str]) -> Sequence[float]:
+        """Raises `ExecutionFailed` where the model fails."""
+        asked = [(text, self._hypothesis.replace("{}", one)) for one in labels]
+        rows = await self._model.run(asked, self._probability)
+        return [float(row[0]) for row in rows]
+
+    def _probability(self, numbers: Floats, _: Mask) -> Floats:
+        if numbers.ndim != 2 or numbers.shape[1] != self._count:
+            raise ExecutionFailed("the NLI model gave no numbers for its labels", detail=str(numbers.shape))
+        apart = np.clip(numbers[:, self._denied] - numbers[:, self._entailed], -60, 60)
+        probabilities: Floats = 1 / (1 + np.exp(apart))
+        return probabilities[:, None]
+
+
+class _Model:
+    """Tokenizer and session of one model."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        path = existing(config.model, "model")
+        self._model = OnnxModel(path, threads=config.threads)
+        self._tokens = Tokens(config.tokenizer, path, config.max_tokens)
+        self._beside = asyncio.Semaphore(_BESIDE)
+
+    async def run(self, asked: Sequence[tuple[str, str | None]], read: Any) -> Floats:
+        """One row for each text or pair; `read` makes rows of the model's output and the mask."""
+        rows = []
+        for start in range(0, len(asked), _BATCH):
+            async with self._beside:
+                rows.append(await asyncio.to_thread(self._run, asked[start : start + _BATCH], read))
+        result: Floats = np.concatenate(rows)
+        return result
+
+    def _run(self, asked: Sequence[tuple[str, str | None]], read: Any) -> Floats:
+        output, mask = self._model.run([self._tokens.first(text, other) for text, other in asked])
+        rows: Floats = read(np.asarray(output, np.float32), mask)
+        if len(rows) != len(asked) or not np.isfinite(rows).all():
+            raise ExecutionFailed("the model gave no usable numbers", detail=str(rows.shape))
+        return rows
+
+
+def _labels(config: ModelConfig) -> Sequence[str]:
+    path = existing(config.model, "model").parent / "config.json"
+    try:
+        names = json.loads(path.read_bytes())["id2label"]
+        return [str(names[str(place)]) for place in range(len(names))]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SettingsError(f"labels: expected the model's labels, here or in {path}", key="labels") from None
