@@ -1,0 +1,1 @@
+"""Which backend action a conversation asks for, and with which values."""
