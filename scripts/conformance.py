@@ -1,7 +1,8 @@
-"""Writes docs/conformance/formcycle.md: each statement of the contract's §6 and the tests that show it.
+"""Writes docs/conformance/*.md: each statement of a contract and the tests that show it.
 
-Tests say it themselves, with `@pytest.mark.formcycle(7, 8)`; here they are collected, never run. `--check` writes
-nothing and fails where the page is stale. A statement without a test, or a mark without a statement, fails always.
+Tests say it themselves, with `@pytest.mark.formcycle(7, 8)` or `@pytest.mark.arch("1.1.dotenv")`; here they are collected,
+never run. `--check` writes nothing and fails where a page is stale. A mark without a statement fails always, and so does a
+statement without a test where the list says that all are shown.
 """
 
 from __future__ import annotations
@@ -9,19 +10,43 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 ROOT: Final = Path(__file__).parents[1]
-PAGE: Final = ROOT / "docs" / "conformance" / "formcycle.md"
-MARKER: Final = "formcycle"
+FOLDER: Final = ROOT / "docs" / "conformance"
 
-#: the statements in short, by number
-STATEMENTS: Final[dict[str, dict[int, str]]] = {
+Id = int | str
+#: by title of the part and id, in short
+Statements = Mapping[str, Mapping[Id, str]]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Statements, and how tests claim to show them."""
+
+    marker: str
+    title: str
+    introduction: tuple[str, ...]
+    statements: Statements
+    whole: bool  #: a statement without a test is a fault
+
+    @property
+    def page(self) -> Path:
+        return FOLDER / f"{self.marker}.md"
+
+    @property
+    def ids(self) -> list[Id]:
+        return [one for part in self.statements.values() for one in part]
+
+
+_FORMCYCLE: Final[Statements] = {
     "Registration": {
         1: "Of two handlers with one `type_id` the first works, built-in ones before plugins; the second is a listed problem.",
         2: "A plugin whose import raises, even `SystemExit`, leaves all others usable and is listed with its traceback.",
@@ -83,18 +108,50 @@ STATEMENTS: Final[dict[str, dict[int, str]]] = {
 }
 
 
+def _arch() -> Statements:
+    with (ROOT / "scripts" / "arch_statements.toml").open("rb") as file:
+        return tomllib.load(file)
+
+
+FORMCYCLE: Final = Contract(
+    marker="formcycle",
+    title="Conformance with the contract of prompt-service plugins",
+    introduction=(
+        "The 46 statements of the contract in short, and the tests that show each. Written by `python scripts/conformance.py`",
+        "from the marks of the tests (`@pytest.mark.formcycle(N)`); `make check` fails where it is stale or a statement has",
+        "no test. Authors of handlers run the part that concerns them with `promptd.testing.assert_conforms`",
+        "([plugins](../plugins.md#tests)).",
+    ),
+    statements=_FORMCYCLE,
+    whole=True,
+)
+ARCH: Final = Contract(
+    marker="arch",
+    title="Conformance with the Arch gateway",
+    introduction=(
+        "What a gateway for [Arch files](../arch.md) must do, in short, and the tests that show it. Written by",
+        "`python scripts/conformance.py` from the marks of the tests (`@pytest.mark.arch(id)`); `make check` fails where it is",
+        "stale.",
+    ),
+    statements=_arch(),
+    whole=True,
+)
+CONTRACTS: Final = (FORMCYCLE, ARCH)
+
+
 class Marked:
-    """A pytest plugin: the marked tests by statement."""
+    """A pytest plugin: the marked tests by marker and statement."""
 
     def __init__(self) -> None:
-        self.tests: dict[int, set[str]] = defaultdict(set)
+        self.tests: dict[str, dict[Id, set[str]]] = {one.marker: defaultdict(set) for one in CONTRACTS}
         self.broken: list[str] = []
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
-            for mark in item.iter_markers(MARKER):
-                for number in mark.args:
-                    self.tests[number].add(item.nodeid.partition("[")[0])
+            for marker, tests in self.tests.items():
+                for mark in item.iter_markers(marker):
+                    for one in mark.args:
+                        tests[one].add(item.nodeid.partition("[")[0])
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -104,37 +161,36 @@ class Marked:
 def collect(root: Path = ROOT) -> Marked:
     """The tests below `root`, collected and not run. What the test files print goes nowhere."""
     marked = Marked()
-    word = f"mark.{MARKER}"
-    files = [
-        str(path) for path in sorted((root / "tests").rglob("test_*.py")) if word in path.read_text(encoding="utf-8")
-    ]
+    words = [f"mark.{one.marker}(" for one in CONTRACTS]
+    files = [str(path) for path in sorted((root / "tests").rglob("test_*.py")) if _has(path, words)]
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main(["--collect-only", "-p", "no:cacheprovider", "-n", "0", *files], plugins=[marked])
     return marked
 
 
-def faults(tests: Mapping[int, Iterable[str]]) -> list[str]:
+def _has(path: Path, words: Iterable[str]) -> bool:
+    text = path.read_text(encoding="utf-8")
+    return any(word in text for word in words)
+
+
+def faults(contract: Contract, tests: Mapping[Id, Iterable[str]]) -> list[str]:
     """What is wrong: statements without a test, marks without a statement."""
-    known = {number for part in STATEMENTS.values() for number in part}
-    without = [f"statement {number} has no test" for number in sorted(known) if not tests.get(number)]
-    return without + [f"there is no statement {number}" for number in sorted(set(tests) - known)]
+    without = [f"{contract.marker}: statement {one} has no test" for one in contract.ids if not tests.get(one)]
+    unknown = [f"{contract.marker}: there is no statement {one}" for one in tests if one not in contract.ids]
+    return (without if contract.whole else []) + sorted(unknown)
 
 
-def page(tests: Mapping[int, Iterable[str]]) -> str:
+def page(contract: Contract, tests: Mapping[Id, Iterable[str]]) -> str:
     """The page as Markdown."""
-    lines = [
-        "# Conformance with the contract of prompt-service plugins",
-        "",
-        "The 46 statements of the contract in short, and the tests that show each. Written by `python scripts/conformance.py`",
-        "from the marks of the tests (`@pytest.mark.formcycle(N)`); `make check` fails where it is stale or a statement has",
-        "no test. Authors of handlers run the part that concerns them with `promptd.testing.assert_conforms`",
-        "([plugins](../plugins.md#tests)).",
-        "",
-    ]
-    for title, statements in STATEMENTS.items():
+    lines = [f"# {contract.title}", "", *contract.introduction, ""]
+    if not contract.whole:
+        shown = sum(bool(tests.get(one)) for one in contract.ids)
+        lines += [f"{shown} of {len(contract.ids)} statements are shown.", ""]
+    for title, statements in contract.statements.items():
         lines += [f"## {title}", "", "| No. | Statement | Shown by |", "| --- | --- | --- |"]
-        for number, text in statements.items():
-            lines.append(f"| {number} | {text} | {'<br>'.join(map(_link, sorted(tests.get(number, ()))))} |")
+        for one, text in statements.items():
+            links = "<br>".join(map(_link, sorted(tests.get(one, ()))))
+            lines.append(f"| {one} | {text} | {links or 'not shown'} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -147,14 +203,15 @@ def _link(test: str) -> str:
 def main(arguments: list[str]) -> int:
     """The exit code."""
     marked = collect()
-    wrong = marked.broken + faults(marked.tests)
-    text = page(marked.tests)
-    if "--check" in arguments:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            wrong.append(f"{PAGE.relative_to(ROOT)} is stale: run python scripts/conformance.py")
-    elif not wrong:
-        PAGE.parent.mkdir(parents=True, exist_ok=True)
-        PAGE.write_text(text, encoding="utf-8")
+    wrong = marked.broken + [fault for one in CONTRACTS for fault in faults(one, marked.tests[one.marker])]
+    for one in CONTRACTS:
+        text = page(one, marked.tests[one.marker])
+        if "--check" in arguments:
+            if not one.page.exists() or one.page.read_text(encoding="utf-8") != text:
+                wrong.append(f"{one.page.relative_to(ROOT)} is stale: run python scripts/conformance.py")
+        elif not wrong:
+            one.page.parent.mkdir(parents=True, exist_ok=True)
+            one.page.write_text(text, encoding="utf-8")
     for fault in wrong:
         print(fault)
     return 1 if wrong else 0

@@ -89,10 +89,10 @@ def settings_options(command: F) -> F:
         ),
         click.option(
             "--config",
-            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            type=click.Path(path_type=Path, exists=True),
             envvar="PROMPTD_CONFIG",
             show_envvar=True,
-            help="Configuration file.  [default: promptd.yaml in the home folder]",
+            help="Configuration file, or an Arch file, or a folder with one.  [default: promptd.yaml in the home folder]",
         ),
     ):
         command = option(command)

@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from promptd import __version__
+from promptd.cli.arch import arch
 from promptd.cli.ask import ask
 from promptd.cli.call import call
 from promptd.cli.chains import chains
@@ -18,6 +19,8 @@ from promptd.cli.completion import completion
 from promptd.cli.config import config, version
 from promptd.cli.exits import CliError, Exit
 from promptd.cli.files import files
+from promptd.cli.guard import guard
+from promptd.cli.intents import intents
 from promptd.cli.keys import keys
 from promptd.cli.models import connections, models
 from promptd.cli.output import complain
@@ -40,7 +43,7 @@ def root() -> None:
 
 
 for _command in (
-    *(serve, ask, prompts, files, templates, call, chains, models, connections, keys, usage),
+    *(serve, arch, ask, prompts, files, templates, call, chains, models, connections, guard, intents, keys, usage),
     *(migrate, backup, restore, vault, config, plugins, completion, version),
 ):
     root.add_command(_command)

@@ -50,25 +50,40 @@ def serve(
     configuration again. Options override PROMPTD_* variables, and these the configuration file. With --compat-onebackend,
     OB_SELF_URL, OB_FOLDER, OB_LLM_HOST, OB_TOKEN_EXPIRATION and OB_TOKEN_AUTO_REFRESH_OFF count too, below PROMPTD_*
     variables; OB_TEST=true gives the server an empty home folder for as long as it runs, unless --home names one.
+
+    With an Arch file, its listeners are opened beside the server's own port.
     """
-    from promptd.cli import onebackend
+    from promptd.cli import arch_file, onebackend
+    from promptd.core.errors import SettingsError
     from promptd.serving import run
 
     given = {"HOST": host, "PORT": port, "TLS_CERT": tls_cert, "TLS_KEY": tls_key}
     overrides = {f"PROMPTD_SERVER__{name}": str(value) for name, value in given.items() if value is not None}
 
-    below = onebackend.variables(os.environ) if compat else {}
+    #: what another command, such as `arch up`, says in place of variables
+    said: dict[str, str] = click.get_current_context().find_object(dict) or {}
+    below = said | (onebackend.variables(os.environ) if compat else {})
     named = click.get_current_context().get_parameter_source("home") is ParameterSource.COMMANDLINE
     temporary = onebackend.empty_home(os.environ) if compat and not named else None
 
+    opened: list[Settings] = []
+
     def read() -> Settings:
         settings = _load(temporary or home, config, {**below, **os.environ, **overrides}, overrides)
+        opened[:] = [settings]
         if compat:
             settings = onebackend.with_health_port(settings)
         return settings if gguf is None else _with_model(settings, gguf)
 
+    def started() -> None:
+        arch_file.announce(opened[0])
+        if compat:
+            onebackend.announce()
+
     try:
-        run(read, onebackend.announce if compat else None)
+        run(read, started)
+    except SettingsError as error:
+        arch_file.refuse(error, config)
     finally:
         onebackend.discard(temporary)
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from promptd.core.engine import Call
-from promptd.core.errors import InvalidOutput, NetworkError, Timeout
+from promptd.core.errors import Answered, InvalidOutput, NetworkError, Timeout
 from promptd.core.ports import HttpResponse
 from promptd.dialects.bodies import error_body
 from promptd.dialects.errors import error_from_response
@@ -23,7 +23,10 @@ async def raise_for_status(response: HttpResponse, *, secrets: Iterable[str] = (
     if 200 <= response.status < 300:
         return
     body = await error_body(response)
-    raise error_from_response(response.status, response.headers, body, now=time.time(), secrets=secrets)
+    error = error_from_response(response.status, response.headers, body, now=time.time(), secrets=secrets)
+    if response.status >= 400:
+        error.answered = Answered(response.status, None)
+    raise error
 
 
 async def encoded(call: Call[Any, Any], encode: Callable[[], bytes]) -> bytes:

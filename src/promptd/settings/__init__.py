@@ -2,16 +2,15 @@
 
 from promptd.settings.changes import LIVE, Changes, compare
 from promptd.settings.explain import explain, suggestion
-from promptd.settings.load import load
+from promptd.settings.guards import CheckSettings, GuardSettings, PatternSettings
+from promptd.settings.load import arch_file, load
 from promptd.settings.model import Settings
 from promptd.settings.plugins import PluginSettings
 from promptd.settings.sections import (
-    GuardSettings,
     HistorySettings,
     KeysSettings,
     LimitSettings,
     LogSettings,
-    PatternSettings,
     PriceSettings,
     QueueSettings,
     RetentionSettings,
@@ -25,6 +24,7 @@ from promptd.settings.sources import ConnectionSettings, ModelSettings
 __all__ = [
     "LIVE",
     "Changes",
+    "CheckSettings",
     "ConnectionSettings",
     "GuardSettings",
     "HistorySettings",
@@ -42,6 +42,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "StreamsSettings",
+    "arch_file",
     "compare",
     "explain",
     "load",

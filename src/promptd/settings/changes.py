@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from promptd.dialects.arch import ArchConfig
 from promptd.settings.forms import Section
 from promptd.settings.model import Settings
 
@@ -26,6 +28,13 @@ LIVE: Final = frozenset(
         "queue.max_waiting",
         "streams.max_answer_bytes",
     }
+)
+#: Of an Arch file: sockets, and what follows from its shape.
+_FIXED: Final = ("era", "listeners")
+#: … what is only told of it, or stands in its sections
+_ELSEWHERE: Final = frozenset({"version", "endpoints", "jailbreak", "tracing", "warnings", "chosen"})
+_TAKEN_OVER: Final = tuple(
+    name for name in ArchConfig.__struct_fields__ if name not in _FIXED and name not in _ELSEWHERE
 )
 
 
@@ -58,7 +67,26 @@ def compare(running: Settings, wanted: Settings) -> Changes:
                 else old
             )
         update[name] = new
-    return Changes(settings=running.model_copy(update=update), changed=tuple(changed), restart_required=tuple(restart))
+    settings = running.model_copy(update=update)
+    old_file, new_file = running.arch, wanted.arch
+    if old_file is None or new_file is None:
+        restart += [] if old_file is new_file else ["arch"]
+    else:
+        changed += _differing(_TAKEN_OVER, old_file, new_file)
+        restart += _differing(_FIXED, old_file, new_file)
+        settings = settings.with_arch(replace(new_file, era=old_file.era, listeners=old_file.listeners))
+    return Changes(settings=settings, changed=tuple(changed), restart_required=tuple(restart))
+
+
+def _differing(names: Iterable[str], old: ArchConfig, new: ArchConfig) -> list[str]:
+    """What only the faces of an Arch file know; its connections and models are sections."""
+    return [f"arch.{name}" for name in names if _seen(old, name) != _seen(new, name)]
+
+
+def _seen(config: ArchConfig, name: str) -> Any:
+    if name == "providers":
+        return [(one.name, one.served, one.default, one.passthrough_auth) for one in config.providers]
+    return getattr(config, name)
 
 
 def _differences(name: str, old: Any, new: Any) -> Iterator[tuple[str, str]]:

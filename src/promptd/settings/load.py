@@ -12,6 +12,8 @@ from typing import Any, Final
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from promptd.core.errors import SettingsError
+from promptd.dialects.arch import is_arch
+from promptd.settings import arch
 from promptd.settings.explain import Path as Place
 from promptd.settings.explain import dotted, explain, field_names, field_type, suggestion
 from promptd.settings.model import Settings
@@ -36,34 +38,63 @@ def load(
     """The settings: defaults, overridden by the file, overridden by `PROMPTD_*`.
 
     `home` defaults to `$PROMPTD_HOME`, then `~/.promptd`; `config_path` to `$PROMPTD_CONFIG`, then `promptd.yaml` in the
-    home folder, which alone may be absent. Raises `SettingsError` with the key's path and what was expected.
+    home folder, which alone may be absent. It may be an Arch file, or a folder with one. Raises `SettingsError` with the
+    key's path and what was expected.
     """
     home = (home or Path(environ.get("PROMPTD_HOME") or "~/.promptd")).expanduser().absolute()
+    named = _named(config_path, environ)
+    path = arch.place(named) if named is not None else home / FILE_NAME
+    text = _read_text(path, required=named is not None)
+    gateway = None
+    if named is not None and is_arch(text, Settings.model_fields):
+        gateway = arch.read_file(path, text, environ)
+        tree = arch.sections(gateway)
+    else:
+        tree = _interpolated(parse(text, name=str(path)), environ)
+    origins = _add_environment(tree, environ)
+    try:
+        # by way of JSON, because only there strict means: no number from a text, but a tuple from a list
+        settings = Settings.model_validate_json(json.dumps({**tree, "home": str(home)}), strict=True)
+    except ValidationError as error:
+        raise explain(error, Settings, origins=origins) from None
+    return settings if gateway is None else settings.with_arch(settings.compat.arch.listened(gateway))
+
+
+def arch_file(config_path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The Arch file that `load` reads; None where it reads another one, or none."""
+    named = _named(config_path, environ)
+    if named is None:
+        return None
+    try:
+        path = arch.place(named)
+        return path if is_arch(_read_text(path, required=True), Settings.model_fields) else None
+    except SettingsError:
+        return None
+
+
+def _named(config_path: Path | None, environ: Mapping[str, str]) -> Path | None:
     named = config_path or (Path(environ["PROMPTD_CONFIG"]) if environ.get("PROMPTD_CONFIG") else None)
-    tree = _read_file((named or home / FILE_NAME).expanduser(), required=named is not None)
+    return named.expanduser() if named is not None else None
+
+
+def _interpolated(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The sections of a file with their variables replaced."""
     if "home" in tree:
         raise SettingsError("home: not in the file, because it says where the file is; set PROMPTD_HOME", key="home")
     # an empty section is one whose keys are all commented out
     empty = {key for key in Settings.model_fields if tree.get(key) in (None, {})}
-    tree = {key: _interpolate(value, (key,), environ) for key, value in tree.items() if key not in empty}
-    origins = _add_environment(tree, environ)
-    try:
-        # by way of JSON, because only there strict means: no number from a text, but a tuple from a list
-        return Settings.model_validate_json(json.dumps({**tree, "home": str(home)}), strict=True)
-    except ValidationError as error:
-        raise explain(error, Settings, origins=origins) from None
+    return {key: _interpolate(value, (key,), environ) for key, value in tree.items() if key not in empty}
 
 
-def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
+def _read_text(path: Path, *, required: bool) -> str:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         if required:
             raise SettingsError(f"{path}: no such file") from None
-        return {}
+        return ""
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can't be read: {error}") from None
-    return parse(text, name=str(path))
 
 
 def _interpolate(value: Any, path: Place, environ: Mapping[str, str]) -> Any:

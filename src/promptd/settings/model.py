@@ -7,18 +7,20 @@ from typing import Any
 
 from pydantic import (
     Field,
+    PrivateAttr,
     model_validator,
 )
 
 from promptd.core.errors import SettingsError
+from promptd.dialects.arch import ArchConfig
 from promptd.settings.forms import AnyPath, ModelName, Name, Section, Text
+from promptd.settings.guards import GuardSettings
 from promptd.settings.mcp import McpSettings
 from promptd.settings.plugins import PluginSettings
 from promptd.settings.sections import (
     CompatSettings,
     DownloadsSettings,
     FilesSettings,
-    GuardSettings,
     HistorySettings,
     KeysSettings,
     LimitSettings,
@@ -33,6 +35,7 @@ from promptd.settings.sections import (
 )
 from promptd.settings.sources import ConnectionSettings, FleetSettings, ModelSettings
 from promptd.settings.stored import StoredConnectionsSettings, VaultSettings
+from promptd.settings.tracing import TracingSettings
 
 
 def _default_models(data: dict[str, Any]) -> dict[str, ModelSettings]:
@@ -79,6 +82,21 @@ class Settings(Section):
     downloads: DownloadsSettings = Field(DownloadsSettings(), description="")
     compat: CompatSettings = Field(CompatSettings(), description="")
     mcp: McpSettings = Field(McpSettings(), description="")
+    tracing: TracingSettings = Field(TracingSettings(), description="")
+
+    #: no key of promptd.yaml: the whole of an Arch file, where the settings were made from one
+    _arch: ArchConfig | None = PrivateAttr(None)
+
+    @property
+    def arch(self) -> ArchConfig | None:
+        """The Arch file that the settings were made from."""
+        return self._arch
+
+    def with_arch(self, config: ArchConfig) -> Settings:
+        """The same settings, made from an Arch file."""
+        made = self.model_copy()
+        made._arch = config
+        return made
 
     @property
     def store_path(self) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from promptd.core.policy import Metric, Period, Policy
 from promptd.core.ports import Retention
 from promptd.core.routing import Price
 from promptd.settings.forms import MIB, AnyPath, Bytes, ExistingFile, HttpUrl, Name, Seconds, Section, Text
+from promptd.settings.listeners import ArchSettings
 
 _SCOPE: Final = r"^(user|key|team|model|all|header:[a-z0-9!#$%&'*+.^_`|~-]{1,64})$"
 Amount = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -187,42 +188,6 @@ def _pico(per_million: float) -> int:
     return round(per_million * 1_000_000)
 
 
-class PatternSettings(Section):
-    """A text that matches is refused."""
-
-    name: Name = Field(description="Unique name, shown as the reason of the refusal.")
-    pattern: Text = Field(description="Regular expression in RE2 syntax.")
-    category: str = Field("", description="What a text is that matches. Default: the name.")
-
-
-class WordListSettings(Section):
-    """Words of one category."""
-
-    category: Text = Field(description="What a text is that holds one of the words.")
-    words: tuple[Text, ...] = Field(min_length=1, description="Words and phrases.")
-
-
-class GuardSettings(Section):
-    """What the built-in guard refuses. By default, nothing."""
-
-    max_chars: int | None = Field(None, ge=1, description="Longest text of a prompt, in characters over all messages.")
-    blocklist: tuple[Text, ...] = Field((), description="Words and phrases that are refused, in any case.")
-    lists: tuple[WordListSettings, ...] = Field((), description="More words and phrases that are refused, by category.")
-    whole_words: bool = Field(
-        True, description="A word of the blocklist counts only between non-letters. Turn it off for Chinese or Thai."
-    )
-    patterns: tuple[PatternSettings, ...] = Field((), description="Named regular expressions that are refused.")
-    output: bool = Field(
-        False, description="Judge answers too. Their text is then held back until the whole answer is judged."
-    )
-
-    @property
-    def rules(self) -> dict[str, Any]:
-        """What the guard is built from; empty where nothing is refused."""
-        rules = {name: value for name, value in self.model_dump(exclude={"output", "whole_words"}).items() if value}
-        return rules | {"whole_words": self.whole_words} if rules else {}
-
-
 class RetentionSettings(Section):
     """How long final prompts are kept. By default, for ever."""
 
@@ -371,3 +336,4 @@ class CompatSettings(Section):
 
     onebackend: OneBackendSettings = Field(OneBackendSettings(), description="")
     trustgraph: TrustGraphSettings = Field(TrustGraphSettings(), description="")
+    arch: ArchSettings = Field(ArchSettings(), description="")

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from promptd.core.engine import Call
 from promptd.core.errors import (
+    Answered,
     ContentFiltered,
     InputTooLarge,
     InvalidInput,
@@ -160,6 +161,9 @@ async def _refusal(response: HttpResponse, secrets: Iterable[str]) -> PromptExec
     """The error that a response means which is no success."""
     body = await error_body(response)
     error = error_from_response(response.status, response.headers, body, now=time.time(), secrets=secrets)
-    if isinstance(error, _FAULTS) and 400 <= response.status < 500 and body.lstrip()[:1] == b"{":
-        error.native = (response.status, redact(body.decode("utf-8", "replace"), secrets).encode())
+    if response.status >= 400:
+        told = redact(body.decode("utf-8", "replace"), secrets).encode()
+        error.answered = Answered(response.status, told, response.headers.get("content-type", ""))
+        if isinstance(error, _FAULTS) and response.status < 500 and body.lstrip()[:1] == b"{":
+            error.native = (response.status, told)
     return error
