@@ -112,16 +112,42 @@ class ChainRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished: float | None = None
     version: int = 0
 
-    @property
-    def silent(self) -> bool:
-        """Whether nothing is left of what went in and came out."""
-        spoken = any(step.value or step.files or step.message for step in self.steps.values())
-        return not (self.inputs or self.files or self.outputs or self.message or spoken)
+    forgotten: bool = False  #: nothing is left of what went in and came out
 
     def silenced(self) -> ChainRun:
         """The same without what went in and came out."""
         steps = {name: replace(step, value={}, files={}, message="") for name, step in self.steps.items()}
-        return replace(self, inputs={}, files={}, outputs={}, message="", steps=steps, version=self.version + 1)
+        return replace(
+            self, inputs={}, files={}, outputs={}, message="", steps=steps, forgotten=True, version=self.version + 1
+        )
+
+
+class StepResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an action of a run gave, in a row of its own: the run's row is written after every step, and stays small."""
+
+    id: str  #: `<run>.<action>`, as its prompt's
+    value: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def apart(run: ChainRun) -> tuple[ChainRun, dict[str, StepResult]]:
+    """The run without what its steps gave, and that by action."""
+    results = {
+        name: StepResult(id=f"{run.id}.{name}", value=step.value, files=step.files)
+        for name, step in run.steps.items()
+        if step.value or step.files
+    }
+    steps = {name: replace(step, value={}, files={}) if name in results else step for name, step in run.steps.items()}
+    return replace(run, steps=steps), results
+
+
+def together(run: ChainRun, results: Mapping[str, StepResult]) -> ChainRun:
+    """The reverse of `apart`."""
+    steps = {
+        name: replace(step, value=results[name].value, files=results[name].files) if name in results else step
+        for name, step in run.steps.items()
+    }
+    return replace(run, steps=steps)
 
 
 class ActiveRun(Struct, frozen=True):

@@ -23,7 +23,7 @@ _TEXT: Final = "text"
 class Desk(Protocol):
     """What a run needs of the house."""
 
-    async def store(self, run: ChainRun) -> None: ...
+    async def store(self, run: ChainRun, changed: str | None) -> None: ...
     async def stored(self, identifier: str) -> ChainRun: ...
     async def ask(self, run: ChainRun, action: Action) -> Prompt: ...
     async def cancel_prompt(self, caller: Caller, identifier: str) -> None: ...
@@ -107,7 +107,7 @@ class ChainExecution:
         return Step(status="completed", prompt=prompt.id, value=value, files=dict(answer.outputs))
 
     async def _note(self, name: str, step: Step) -> None:
-        await self._persist(lambda run: replace(run, steps={**run.steps, name: step}))
+        await self._persist(lambda run: replace(run, steps={**run.steps, name: step}), name)
 
     async def _end(self) -> None:
         failed = next(
@@ -128,24 +128,27 @@ class ChainExecution:
                 lambda run: replace(run, status="completed", outputs=chain.outputs_of(run), finished=now)
             )
 
-    async def _persist(self, change: Callable[[ChainRun], ChainRun]) -> None:
+    async def _persist(self, change: Callable[[ChainRun], ChainRun], name: str | None = None) -> None:
         """As `_change`. While the store can't be written, the run waits here: nobody else would carry it on."""
         while self._alive():
             try:
-                await self._change(change)
+                await self._change(change, name)
             except StoreUnavailable:
                 await asyncio.sleep(_PAUSE)
                 continue
             return
 
-    async def _change(self, change: Callable[[ChainRun], ChainRun]) -> None:
-        """Store the run as `change` makes it, unless it is over. Raises `StoreUnavailable`, `NotFound`."""
+    async def _change(self, change: Callable[[ChainRun], ChainRun], name: str | None = None) -> None:
+        """Store the run as `change` makes it, unless it is over; `name` is the action that is changed.
+
+        Raises `StoreUnavailable`, `NotFound`.
+        """
         async with self._writing:
             while self._alive():
                 before = self.run
                 changed = replace(change(before), version=before.version + 1)
                 try:
-                    await self._desk.store(changed)
+                    await self._desk.store(changed, name)
                 except StaleVersion:  # a store that failed has written it all the same
                     self.run = await self._desk.stored(before.id)
                     continue
@@ -160,6 +163,8 @@ class ChainExecution:
             raise Conflict(f"the run is {self.run.status} already")
         running = [step.prompt for step in self.run.steps.values() if step.status == "running" and step.prompt]
         self.task.cancel()
+        # a step may be in the middle of handing in its prompt: it is told only once nobody hands in any more
+        await asyncio.wait([self.task, *self._steps.values()])
         for identifier in running:
             await self._desk.cancel_prompt(caller, identifier)
         return self.run

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from promptd.core import chain, identity, template
-from promptd.core.chain import Action, ActiveRun, Chain, ChainRun, Step
+from promptd.core.chain import Action, ActiveRun, Chain, ChainRun, Step, StepResult
 from promptd.core.descriptors import Checker, Param, fingerprint
 from promptd.core.errors import (
     Conflict,
@@ -77,7 +77,7 @@ class Chains:
                 if run is None or run.status != "running":
                     await self._records.delete(ActiveRun, mark.id)
                 else:
-                    self._carry_on(run)
+                    self._carry_on(await self._whole(run))
             after = page.after
             if after is None:
                 return
@@ -212,7 +212,7 @@ class Chains:
         run = execution.run if execution is not None else await self._records.get(ChainRun, identifier)
         if run is None or run.user != caller.user:
             raise NotFound(f"there is no run {identifier[:128]!r}")
-        return run
+        return run if execution is not None else await self._whole(run)
 
     async def finished(self, identifier: str) -> ChainRun:
         """Wait for the end of a run. Raises `NotFound`."""
@@ -242,8 +242,11 @@ class Chains:
 
     # ---------------------------------------------------------------- what an execution needs
 
-    async def store(self, run: ChainRun) -> None:
-        await self._records.put(run)
+    async def store(self, run: ChainRun, changed: str | None) -> None:
+        """Store where a run is now; `changed` is the action whose step did change."""
+        bare, results = chain.apart(run)
+        rows = [results[changed]] if changed is not None and changed in results else []
+        await self._records.put(bare, *rows)
         if run.status != "running":
             with suppress(StoreUnavailable):  # the next start takes the mark away
                 await self._records.delete(ActiveRun, run.id)
@@ -253,7 +256,17 @@ class Chains:
         run = await self._records.get(ChainRun, identifier)
         if run is None:
             raise NotFound(f"there is no run {identifier[:128]!r}")
-        return run
+        return await self._whole(run)
+
+    async def _whole(self, run: ChainRun) -> ChainRun:
+        """A run's row with what its steps gave."""
+        results: dict[str, StepResult] = {}
+        for name, step in run.steps.items():
+            if step.status == "completed":
+                found = await self._records.get(StepResult, f"{run.id}.{name}")
+                if found is not None:
+                    results[name] = found
+        return chain.together(run, results)
 
     async def caller(self, run: ChainRun) -> Caller:
         """Raises `Forbidden` where the key has ended."""

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from promptd.core.chain import ChainRun
+from promptd.core.chain import ChainRun, RunStatus, StepResult
 from promptd.core.filters import Filter, Query
+from promptd.core.lifecycle import Status
 from promptd.core.model import Key
-from promptd.core.ports import Ledger, Records
+from promptd.core.ports import Ledger, Records, Retention
 
 _log = logging.getLogger(__name__)
+#: as which prompts runs are kept; one that is not over has no end to count from
+_STATUSES: Final[Mapping[RunStatus, Status]] = {
+    "running": Status.RUNNING,
+    "completed": Status.COMPLETED,
+    "failed": Status.ABANDONED,
+    "canceled": Status.CANCELED,
+}
 _KEYS: Final = Query(filters=(Filter("retention", "ne", None),), limit=1000)
 
 
 class Forgetting:
-    """A chore. `age` is in seconds since a prompt finished, None for ever; a key may have an age of its own."""
+    """A chore. `age` is in seconds since a prompt finished, None for ever; a key may have an age of its own.
 
-    def __init__(self, *, ledger: Ledger, records: Records, age: float | None = None) -> None:
+    `retention` are the rules by which prompts are deleted: runs of chains go by them too.
+    """
+
+    def __init__(
+        self, *, ledger: Ledger, records: Records, age: float | None = None, retention: Sequence[Retention] = ()
+    ) -> None:
         self._ledger, self._records = ledger, records
-        self.age = age
+        self.age, self.retention = age, retention
 
     async def run(self, now: float) -> int:
         """Remove the texts whose time is over; of how many prompts. Raises `StoreUnavailable`."""
@@ -33,21 +47,32 @@ class Forgetting:
         return gone
 
     async def _forget_runs(self, ages: dict[str, float], now: float) -> int:
-        """Runs of chains hold texts of their prompts too."""
+        """Runs of chains hold texts of their prompts too, and go when prompts of their status do."""
+        kept = {rule.status: rule.age for rule in self.retention}
         gone = 0
         query = Query(limit=200)
-        while self.age is not None or ages:
+        while self.age is not None or ages or kept:
             page = await self._records.find(ChainRun, query)
             for run in page.items:
-                age = ages.get(run.key, self.age)
-                if age is None or run.finished is None or run.finished + age > now or run.silent:
+                if run.finished is None:
                     continue
-                await self._records.put(run.silenced())
-                gone += 1
+                age, life = ages.get(run.key, self.age), kept.get(_STATUSES[run.status])
+                if life is not None and run.finished + life <= now:
+                    await self._forget_steps(run)
+                    await self._records.delete(ChainRun, run.id)
+                elif age is not None and run.finished + age <= now and not run.forgotten:
+                    await self._forget_steps(run)
+                    await self._records.put(run.silenced())
+                    gone += 1
             if page.after is None:
                 break
             query = replace(query, after=page.after)
         return gone
+
+    async def _forget_steps(self, run: ChainRun) -> None:
+        for name, step in run.steps.items():
+            if step.status == "completed":
+                await self._records.delete(StepResult, f"{run.id}.{name}")
 
     async def _ages(self) -> dict[str, float]:
         ages: dict[str, float] = {}

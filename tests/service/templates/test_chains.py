@@ -6,15 +6,17 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
-from promptd.core.chain import Action, ActiveRun, Binding, ChainRun
+from promptd.core.chain import Action, ActiveRun, Binding, ChainRun, StepResult
 from promptd.core.descriptors import Param
 from promptd.core.errors import Conflict, InvalidInput, InvalidRequest, NotFound
 from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import Status
 from promptd.core.model import Output, Prompt
+from promptd.core.ports import Retention
 from promptd.core.template import Draft, MessageSource
 from promptd.service.forgetting import Forgetting
 from tests.service.templates.lab import Lab, open_lab
@@ -270,3 +272,47 @@ async def test_texts_of_old_runs_are_removed_as_those_of_prompts_are(library: La
     assert (left.status, left.inputs, left.outputs, left.steps["a"].value) == ("completed", {}, {}, {})
     assert left.steps["a"].status == "completed"
     assert await forgetting.run(run.finished + 62) == 0
+
+
+async def test_what_a_step_gave_is_stored_once_and_found_again(library: Lab) -> None:
+    names = [f"s{number}" for number in range(12)]
+    actions = tuple(
+        Action(name, "shout", {"text": reference("inputs.text")}, after=tuple(names[:number]))
+        for number, name in enumerate(names)
+    )
+    await library.walk.chains.save(library.ann, "c", actions=actions, inputs=(Param(name="text"),))
+    records = library.house.database.records
+    written: list[int] = []
+    put = records.put
+
+    async def weighed(*rows: Any) -> None:
+        written.append(sum(len(msgspec.json.encode(row)) for row in rows if isinstance(row, ChainRun)))
+        await put(*rows)
+
+    records.put = weighed  # type: ignore[method-assign]
+    run = await library.walk.chains.run(library.ann, "c", {"text": "x" * 20_000})
+    async with asyncio.timeout(PATIENCE):
+        done = await library.walk.chains.finished(run.id)
+    assert max(written) < 30_000, "the row holds the inputs, and nothing of what twelve steps gave"
+    assert {step.value["text"] for step in done.steps.values()} == {"x" * 20_000 + "!"}
+    assert await library.walk.chains.look(library.ann, run.id) == done
+
+
+async def test_runs_are_deleted_when_prompts_of_their_status_are(library: Lab) -> None:
+    await library.walk.chains.save(
+        library.ann, "good", actions=(Action("a", "shout", {"text": Binding("literal", "x")}),)
+    )
+    await library.walk.chains.save(library.ann, "bad", actions=(Action("a", "fail"),))
+    good, bad = await ended(library, "good"), await ended(library, "bad")
+    assert good.finished is not None
+    assert bad.finished is not None
+    database = library.house.database
+    rules = (Retention(Status.COMPLETED, 60.0),)
+    forgetting = Forgetting(ledger=database.ledger, records=database.records, retention=rules)
+    await forgetting.run(good.finished + 59)
+    assert await database.records.get(StepResult, f"{good.id}.a") is not None
+    await forgetting.run(max(good.finished, bad.finished) + 61)
+    assert await database.records.get(StepResult, f"{good.id}.a") is None
+    with pytest.raises(NotFound):
+        await library.walk.chains.look(library.ann, good.id)
+    assert (await library.walk.chains.look(library.ann, bad.id)).status == "failed"
