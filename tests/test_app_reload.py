@@ -108,7 +108,7 @@ class Site:
     async def started(self, prompt: Prompt) -> None:
         """Wait for the first text of a running attempt."""
         async with asyncio.timeout(PATIENCE):
-            while not ((run := self.house.walk.worker.running(prompt.id)) and run.chunks):
+            while not ((run := self.house.walk.worker.running(prompt.id)) and run.first_token is not None):
                 await asyncio.sleep(0)
 
     async def stopped(self) -> str:

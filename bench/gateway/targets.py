@@ -149,7 +149,19 @@ def configuration(upstream: int, port: int) -> dict[str, Any]:
 
 def _promptd(upstream: int, folder: Path) -> Recipe:
     port = free_port()
-    (folder / "promptd.yaml").write_text(yaml.safe_dump(configuration(upstream, port)))
+    return _served(port, configuration(upstream, port), folder)
+
+
+def _classifying(upstream: int, folder: Path) -> Recipe:
+    """The same, and each prompt is read by the trained classifier as well."""
+    port = free_port()
+    settings = configuration(upstream, port)
+    settings["guard"]["checks"] = {"jailbreak": {"type": "classifier"}}
+    return _served(port, settings, folder)
+
+
+def _served(port: int, settings: dict[str, Any], folder: Path) -> Recipe:
+    (folder / "promptd.yaml").write_text(yaml.safe_dump(settings))
     variables = {"PROMPTD_HOME": str(folder)}
     return Recipe([sys.executable, "-m", "promptd", "serve"], port, variables, key=ADMIN_KEY)
 
@@ -158,6 +170,7 @@ TARGETS: dict[str, Maker] = {
     "nginx": _nginx,
     "vllm-router": _router,
     "promptd": _promptd,
+    "promptd-classifier": _classifying,
     "fastapi-httpx": _fastapi,
     "litellm": _litellm,
 }

@@ -13,6 +13,7 @@ from promptd.core.errors import SettingsError
 ADMIN_KEY_FILE = "admin.key"
 CLI_KEY_FILE = "cli.key"
 SIGNING_KEY_FILE = "tokens.pem"
+LOG_FOLDER = "logs"  #: access logs of listeners
 
 _log = logging.getLogger(__name__)
 

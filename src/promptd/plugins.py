@@ -76,10 +76,11 @@ from promptd.core.forms import (
     scope_of,
 )
 from promptd.core.forms import Text as FormText
+from promptd.core.guarding import GuardTools, Redacted, Redactor, Stage
 from promptd.core.icons import Icon
 from promptd.core.localisation import Key, Localizer, Text
 from promptd.core.media_queries import MediaQueries, MediaQuery
-from promptd.core.model import Blob, Capability, Chunk, Native, Output, Request, Usage
+from promptd.core.model import Blob, Capability, Chunk, Native, Output, Request, Usage, Verdict
 from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 from promptd.core.prompt_files import PromptFile
@@ -128,6 +129,7 @@ __all__ = [
     "FormPatch",
     "FormText",
     "Group",
+    "GuardTools",
     "HandlerUnavailable",
     "Horizontal",
     "HttpClient",
@@ -160,6 +162,8 @@ __all__ = [
     "PromptServiceHandler",
     "QuotaExceeded",
     "RateLimited",
+    "Redacted",
+    "Redactor",
     "Refusal",
     "Request",
     "ResourceNotFound",
@@ -169,6 +173,7 @@ __all__ = [
     "ServiceUnavailable",
     "Sound",
     "SpeechParameters",
+    "Stage",
     "Standing",
     "StoredFile",
     "Tabs",
@@ -182,6 +187,7 @@ __all__ = [
     "Turn",
     "UnsupportedInput",
     "Usage",
+    "Verdict",
     "Vertical",
     "connection_layout",
     "error_from_response",

@@ -11,20 +11,25 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from promptd import __version__, home, logs
 from promptd.app import House, build
 from promptd.core.errors import ConfigUnusable, SettingsError
+from promptd.dialects.arch.config import Listener
 from promptd.faces.onebackend.health import Health
 from promptd.faces.protocol import Protocol
 from promptd.faces.websocket import OPTIONS
 from promptd.settings import Settings
+from promptd.settings.sections import ServerSettings
 
 _log = logging.getLogger("promptd")
 _SWITCH_SECONDS: Final = 0.0005  # a busy loop must not starve the commit thread
@@ -33,6 +38,30 @@ _BACKLOG: Final = 2048
 _GARBAGE: Final = (50_000, 20, 50)  # a call makes hundreds of objects and no cycles; looking for them cost 5 % of it
 _CLOSE_SECONDS: Final = 5  # for readers to go after the drain
 _PRIVATE: Final = 0o077  # database, keys and backups are for this user alone
+
+
+class _Door(NamedTuple):
+    """A listener of an Arch file, and its open socket."""
+
+    listener: Listener
+    socket: socket.socket
+
+
+def _check_certificate(listener: Listener) -> None:
+    """Raises `SettingsError` where its certificate or key can't be used."""
+    if listener.tls_cert is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(listener.tls_cert, listener.tls_key)
+    except OSError as error:  # what is wrong with a certificate is one, too
+        key = f"listeners.{listener.name}.common_tls_context"
+        raise SettingsError(
+            f"{key}: the certificate or its key can't be used: {error.strerror or error}", key=key
+        ) from error
+
+
+def _arch(settings: Settings) -> tuple[Listener, ...]:
+    return settings.arch.listeners if settings.arch is not None else ()
 
 
 class _Uvicorn(uvicorn.Server):
@@ -61,8 +90,11 @@ async def serve(
         health, port = None, settings.compat.onebackend.health_port
         if port is not None:
             health = _listen(settings.server.host, port, "compat.onebackend.health_port")
+        for one in _arch(settings):
+            _check_certificate(one)
+        doors = [_Door(one, _listen(one.address, one.port, f"listeners.{one.name}.port")) for one in _arch(settings)]
         async with build(settings, read=read) as house:
-            await _serve(house, listeners, health, hangup, started)
+            await _serve(house, listeners, doors, health, hangup, started)
     finally:
         lock.release()
 
@@ -70,30 +102,17 @@ async def serve(
 async def _serve(
     house: House,
     listeners: list[socket.socket],
+    doors: list[_Door],
     health: socket.socket | None,
     hangup: asyncio.Event,
     started: Callable[[], None] | None,
 ) -> None:
     settings = house.settings.server
-    server = _Uvicorn(
-        uvicorn.Config(
-            house.front,
-            http=Protocol,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            limit_concurrency=settings.max_connections,
-            timeout_graceful_shutdown=_CLOSE_SECONDS,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
-            ssl_certfile=settings.tls_cert,
-            ssl_keyfile=settings.tls_key,
-            backlog=_BACKLOG,
-            **OPTIONS,
-        )
-    )
+    server = _server(house.front, settings, settings.tls_cert, settings.tls_key)
+    others = [
+        (_server(house.listeners.fronts[one.listener.name], settings, one.listener.tls_cert, one.listener.tls_key), one)
+        for one in doors
+    ]
     stop, hurry = asyncio.Event(), asyncio.Event()
 
     def asked() -> None:
@@ -105,14 +124,20 @@ async def _serve(
     serving = asyncio.create_task(server.serve(sockets=listeners), name="http")
     beside = _health_server(house) if health is not None else None
     probing = asyncio.create_task(beside.serve(sockets=[health]), name="health") if beside and health else None
+    listening = [
+        asyncio.create_task(other.serve(sockets=[door.socket]), name=f"listener {door.listener.name}")
+        for other, door in others
+    ]
     reloading = asyncio.create_task(_reload_on(hangup, house), name="reload")
     preparing = asyncio.create_task(_prepare(house), name="signing key")
     _announce(house, listeners[0])
+    for door in doors:
+        _announce_door(door)
     gc.freeze()  # what lives as long as the server needs no looking through
     gc.set_threshold(*_GARBAGE)
     if started is not None:
         started()
-    await _first(stop.wait(), asyncio.shield(serving))
+    await _first(stop.wait(), *map(asyncio.shield, (serving, *listening)))
     reloading.cancel()
     preparing.cancel()
     if not serving.done():
@@ -121,21 +146,44 @@ async def _serve(
         if hurry.is_set():
             await house.drain(0)
         server.should_exit = True
+    for other, _ in others:
+        other.should_exit = True
     if beside is not None and probing is not None:
         beside.should_exit = True
         await probing
-    await serving
+    await asyncio.gather(serving, *listening)
+
+
+def _server(
+    app: ASGIApp, settings: ServerSettings, tls_cert: str | Path | None, tls_key: str | Path | None
+) -> _Uvicorn:
+    return _Uvicorn(
+        uvicorn.Config(
+            app,
+            http=Protocol,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            limit_concurrency=settings.max_connections,
+            timeout_graceful_shutdown=_CLOSE_SECONDS,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+            ssl_certfile=tls_cert,
+            ssl_keyfile=tls_key,
+            backlog=_BACKLOG,
+            **OPTIONS,
+        )
+    )
 
 
 def _announce(house: House, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
-    scheme = "https" if house.settings.server.tls_cert else "http"
     _log.info(
-        "promptd %s listens on %s://%s:%d, data in %s",
+        "promptd %s listens on %s, data in %s",
         __version__,
-        scheme,
-        f"[{host}]" if ":" in host else host,
-        port,
+        _address(listener, tls=house.settings.server.tls_cert is not None),
         house.settings.home,
         extra={"action": "listening", "port": port},
     )
@@ -149,6 +197,31 @@ def _announce(house: House, listener: socket.socket) -> None:
         # not into the log: it is shown here, once
         sys.stderr.write(f"The first user is 1backend; its password is {house.first_password}\n")
         sys.stderr.flush()
+
+
+def _announce_door(door: _Door) -> None:
+    listener = door.listener
+    host, port = door.socket.getsockname()[:2]
+    address = _address(door.socket, tls=listener.tls_cert is not None)
+    if not _is_loopback(host):
+        _log.warning(
+            "the listener %s asks nobody for a key: everybody who reaches %s may use its models",
+            listener.name,
+            address,
+            extra={"action": "open_listener", "listener": listener.name},
+        )
+    _log.info(
+        "the %s listener %s is open on %s",
+        listener.kind,
+        listener.name,
+        address,
+        extra={"action": "listening", "listener": listener.name, "port": port},
+    )
+
+
+def _address(listener: socket.socket, *, tls: bool) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,7 +10,7 @@ from promptd.core import errors
 from promptd.core.errors import EXECUTION_CODES, PromptdError, PromptExecutionError, leaves
 
 #: without the subclasses that other tests made
-ALL = [kind for kind in leaves() if kind.__module__ == errors.__name__]
+ALL = list(leaves())
 
 #: code, retryable, HTTP status: the plugin contract's table
 CONTRACT = {

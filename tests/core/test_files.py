@@ -67,6 +67,12 @@ def test_long_names_keep_their_extension() -> None:
     assert safe_name("ä" * 300 + ".gguf") == "ä" * 125 + ".gguf"
     assert safe_name("x" * 300) == "x" * 255
     assert len(safe_name("a." + "b" * 300).encode()) == 255
+    assert safe_name("x" * 5000 + ".gguf") == "x" * 250 + ".gguf"
+
+
+@pytest.mark.timeout(5)
+def test_a_name_of_nothing_but_marks_takes_no_time() -> None:
+    assert len(safe_name("a" + "\u0301\u0316" * 50_000 + ".txt").encode()) <= 255
 
 
 @given(st.text())

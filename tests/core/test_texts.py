@@ -12,7 +12,7 @@ from promptd.core.content import Tool, ToolCall, Turn
 from promptd.core.errors import InvalidRequest
 from promptd.core.model import Answer, Request
 from promptd.core.parameters import ImageParameters, Parameters, SpeechParameters
-from promptd.core.texts import MAX_DEPTH, answer_turns, check_depth, request_turns
+from promptd.core.texts import MAX_DEPTH, answer_turns, check_depth, names_twice, request_turns
 
 WORD = 'say "it"\nloud'
 USER = Turn("user", "x")
@@ -77,6 +77,28 @@ def test_a_plain_conversation_stays_as_it_is() -> None:
 def test_nothing_that_an_answer_says_is_left_out(answer: Answer) -> None:
     (turn,) = (turn for turn in answer_turns(answer) if WORD in turn.content)
     assert turn.role == "assistant"
+
+
+@pytest.mark.parametrize(
+    ("body", "twice"),
+    [
+        (b'{"a": 1, "b": {"a": 2}, "c": [{"a": 3}, {"a": 4}]}', False),
+        (b'{"a": 1, "a": 2}', True),
+        (b'{"a": 1, "\\u0061": 2}', True),
+        (b'{"b": [[{"a": "x", "b": 1, "a": "y"}]]}', True),
+        (b'{"a": "tab\there", "a": 2}', True),
+        (b'{"n": %s, "a": 1, "a": 2}' % (b"1" * 5000), True),
+        (b'{"n": %s, "a": 1}' % (b"1" * 5000), False),
+        (b'{"a": %s}' % (b"[" * 100_000 + b"]" * 100_000), True),  # too deep to be sure
+        (b' {"a": ', True),
+        (b"--boundary", False),
+        (b'"a": 1, "a": 2', False),
+        (b"[]", False),
+        (b"", False),
+    ],
+)
+def test_names_that_come_twice_are_seen(body: bytes, twice: bool) -> None:
+    assert names_twice(body) is twice
 
 
 def test_numbers_are_text_too_and_an_empty_answer_says_nothing() -> None:

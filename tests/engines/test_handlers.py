@@ -30,9 +30,12 @@ ENGINES = {
     if registry.load().origins[name].plugin == registry.HOST
 }
 BUILT_IN = [name for name in ENGINES if name != "scripted"]
+#: conversations make its queries; nobody writes them
+QUERYLESS = "endpoint"
 #: what those are examined with that ask nobody over the house's way out, or for whom any settings are not good enough
 SAMPLES = {
     "any_llm": Samples(online=False),
+    QUERYLESS: Samples(online=False),
     # its service is a child of its own; what that does is shown with real models
     "llamacpp": Samples(connection=LlamaCppConfig(gguf="/no/such/file.gguf"), online=False),
     "local_audio": Samples(connection=LocalAudioConfig(), online=False),
@@ -79,7 +82,7 @@ def test_settings_are_models_that_an_empty_form_makes(engine: Engine[Any, Any]) 
     for kind in (engine.connection_config_class(), engine.query_config_class()):
         assert issubclass(kind, Config)
         assert kind() == kind()
-    assert engine.query_config_class() is not NoConfig
+    assert (engine.query_config_class() is NoConfig) == (engine.type_id == QUERYLESS)
 
 
 def test_forms_can_be_shown_and_reach_every_setting(engine: Engine[Any, Any]) -> None:
@@ -171,7 +174,7 @@ def test_descriptors_are_valid_and_pure(engine: Engine[Any, Any]) -> None:
             found = check_params(compute(params), where=where)
             assert found == check_params(compute(params), where=where)
             assert schema(found)["type"] == "object"
-        assert engine.compute_query_output(params)
+        assert engine.compute_query_output(params) or engine.type_id == QUERYLESS
 
 
 def scopes(ui: Mapping[str, Any]) -> Iterator[str]:
@@ -212,6 +215,8 @@ def filled(kind: type[Config]) -> Config:
             data[name] = {"x-key": SECRET}
         elif not rest:
             data[name] = SECRET
+        elif rest == "*.headers.*":
+            data[name] = {"one": {"headers": {"x-key": SECRET}}}
         else:
             data.setdefault(name, {})[rest] = SECRET
     found = kind.model_validate(data)
@@ -237,4 +242,4 @@ def test_the_queries_of_the_docs_can_be_saved() -> None:
         params = DescribeParams(connection=engine.connection_config_class()(), query=query)
         assert check_params(engine.compute_query_input(params))
         assert [param.name for param in check_params(engine.compute_query_output(params))] == outputs
-    assert all(f"`{name}`" in text for name in BUILT_IN)
+    assert all(f"`{name}`" in text for name in BUILT_IN if name != QUERYLESS)

@@ -128,6 +128,7 @@ ROWS = {
     ("PATCH", f"{BASE}/keys/{{id}}"): Row(403, 403, 200, "key", body={"name": "y"}),
     ("DELETE", f"{BASE}/keys/{{id}}"): Row(403, 403, 200, "key"),
     ("POST", f"{BASE}/tickets"): Row(201, 201, 201, body={"path": f"{BASE}/prompts/x/events"}),
+    ("POST", f"{BASE}/guard/test"): Row(403, 403, 200, body={"text": "hello"}),
     ("POST", f"{BASE}/config/reload"): Row(403, 403, 200),
     ("GET", "/healthz"): PUBLIC,
     ("GET", "/readyz"): PUBLIC,

@@ -15,6 +15,7 @@ from promptd.core.chunks import Position
 from promptd.core.content import Turn
 from promptd.core.engine import Call, Engine, NoConfig
 from promptd.core.filters import Filter, Order, Query
+from promptd.core.guarding import Stage
 from promptd.core.identity import ALL_PERMISSIONS, USER_PERMISSIONS
 from promptd.core.lifecycle import Status
 from promptd.core.model import Attempt, Caller, Capability, Chunk, Prompt, Request, Submission, Usage, Verdict
@@ -29,6 +30,7 @@ from promptd.service.connections import Connection, Connections
 from promptd.service.contents import Contents
 from promptd.service.events import Events
 from promptd.service.execution import Execution, Rules
+from promptd.service.guarding import Check, Checks, Guarding
 from promptd.service.intake import Intake, IntakeRules
 from promptd.service.keys import Keys
 from promptd.service.metrics import Metrics
@@ -146,6 +148,15 @@ class Censor:
         return Verdict(not found, "a bad word" if found else "")
 
 
+def _checks(guard: Censor | None, output_guard: Censor | None) -> list[Check]:
+    found: list[Check] = []
+    if guard is not None:
+        found.append(Check(name="censor", guard=guard, stages=frozenset({Stage.INPUT, Stage.TOOL})))
+    if output_guard is not None:
+        found.append(Check(name="answers", guard=output_guard, stages=frozenset({Stage.OUTPUT})))
+    return found
+
+
 async def _text(name: str, media_type: str, data: bytes) -> str:
     return data.decode()
 
@@ -166,6 +177,7 @@ class House:
         lanes: Sequence[str] = ("main",),
         guard: Censor | None = None,
         output_guard: Censor | None = None,
+        checks: Sequence[Check] = (),
         policies: Sequence[Policy] = (),
         rules: Rules | None = None,
         context: int | None = None,
@@ -198,6 +210,7 @@ class House:
         self.uploads = Uploads(contents=self.contents, records=self.records, clock=clock, ids=ids)
         self.attachments = Attachments(uploads=self.uploads, read_document=_text, readable=_is_text)
         self.router = Router(connections=self.connections, clock=clock, entropy=os.urandom)
+        self.guarding = Guarding(Checks(checks or _checks(guard, output_guard)), self.metrics, clock)
         self.execution = Execution(
             queue=self.queue,
             records=self.records,
@@ -206,8 +219,7 @@ class House:
             router=self.router,
             attachments=self.attachments,
             events=self.events,
-            input_guard=None,
-            output_guard=output_guard,
+            guarding=self.guarding,
             clock=clock,
             ids=ids,
             rules=rules or Rules(),
@@ -228,7 +240,7 @@ class House:
             router=self.router,
             attachments=self.attachments,
             events=self.events,
-            guard=guard,
+            guarding=self.guarding,
             limits=self.limits,
             charges=Charges(ChargeRules(policies=tuple(policies)), {}),
             clock=clock,

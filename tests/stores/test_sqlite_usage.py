@@ -83,7 +83,7 @@ async def test_a_database_of_the_schema_before_is_counted_and_goes_on(
     path = tmp_path / "promptd.db"
     tries = make_old(path, monkeypatch)
     store = SqliteStore(path)
-    assert module.version(sqlite3.connect(tmp_path / "promptd.db.before-0003")) == 2
+    assert module.version(sqlite3.connect(tmp_path / f"promptd.db.before-{module.migrations()[-1][0]:04d}")) == 2
     total, *_ = (await store.ledger.report(UsageQuery())).lines
     expected = sum_rows((make_prompt(""), attempt) for attempt in tries if attempt.finished is not None)
     expected |= {name: expected[name] + 1 for name in ("requests", "attempts", "completed")}

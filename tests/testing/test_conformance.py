@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 FAULTS = [(statement, kind) for statement, kinds in BROKEN.items() for kind in kinds]
 #: they run models on this machine, or speak through a library: no service's answer can be played to them
-OFFLINE = ("any_llm", "llamacpp", "local_audio", "scripted")
+OFFLINE = ("any_llm", "endpoint", "llamacpp", "local_audio", "scripted")
 EVENTS = Reply.events({"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": "stop"}]})
 ADDRESS = "https://service.example/v1"
 OWN = {

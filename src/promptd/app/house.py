@@ -11,10 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from msgspec import Struct
+from starlette.types import ASGIApp
 
-from promptd import __version__, registry
-from promptd.app import crew, library
+from promptd import registry
+from promptd.app import arch, crew, library, listeners, tracing
 from promptd.app.accounts import accounts
+from promptd.app.guards import Desk
+from promptd.app.listeners import Listeners
+from promptd.app.options import face_options
 from promptd.app.parts import Parts, make
 from promptd.app.reload import Reload
 from promptd.app.survivors import remember_waiting, take_over
@@ -22,7 +26,8 @@ from promptd.buses.memory import MemoryBus
 from promptd.core.model import Prompt
 from promptd.documents import Documents, readable
 from promptd.egress import Egress
-from promptd.faces import FaceOptions, Front, Mount
+from promptd.faces import Front, Mount
+from promptd.faces.traced import Traced
 from promptd.home import SIGNING_KEY_FILE
 from promptd.limits.persistent import PersistentLimits
 from promptd.service.attached import Attached
@@ -36,6 +41,7 @@ from promptd.service.execution import Execution
 from promptd.service.filed import Filed
 from promptd.service.fleet import Fleet
 from promptd.service.forgetting import Forgetting
+from promptd.service.guarding import Guarding
 from promptd.service.intake import Intake
 from promptd.service.items import Items
 from promptd.service.lanes import bound
@@ -71,7 +77,9 @@ class House(Struct, frozen=True, kw_only=True):
     upkeep: Upkeep
     limits: PersistentLimits
     reload: Reload
-    front: Front
+    front: ASGIApp
+    listeners: Listeners  #: of an Arch file
+    last_spans: Callable[[], None] | None  #: sends what waits, and closes
     first_password: str | None  #: of the first user, where it was made just now
     passwords: Argon2Passwords
     signer: RsaSigner
@@ -104,7 +112,8 @@ async def build(
         _log.warning("%s (%s): %s", problem.plugin, problem.entry, problem.reason, extra={"action": "plugin_problem"})
     egress = Egress()
     outside = Egress(settings.downloads.origins, public=True)
-    parts = make(settings, plugins, egress)
+    desk = Desk()
+    parts = make(settings, plugins, egress, desk)
     for url in parts.origins:
         egress.allow(url)
     connections = Connections(parts.connections, parts.routes, parts.default_model)
@@ -122,7 +131,7 @@ async def build(
         stack.push_async_callback(outside.close)
         stack.push_async_callback(connections.close)
         house = await _furnish(
-            settings, read or (lambda: settings), plugins, database, egress, outside, parts, connections
+            settings, read or (lambda: settings), plugins, database, egress, outside, parts, connections, desk
         )
         try:
             yield house
@@ -138,7 +147,10 @@ async def build(
             await house.walk.stored.close()
             await house.fleet.close()
             await house.limits.flush(time.time())
+            await house.listeners.close()
             house.passwords.close()
+            if house.last_spans is not None:
+                await asyncio.to_thread(house.last_spans)
 
 
 async def _furnish(
@@ -150,6 +162,7 @@ async def _furnish(
     outside: Egress,
     parts: Parts,
     connections: Connections,
+    desk: Desk,
 ) -> House:
     clock, ids, bus, metrics = time.time, Ids(time.time, os.urandom), MemoryBus(), Metrics()
     queue, records = database.queue, database.records
@@ -165,6 +178,7 @@ async def _furnish(
     connections.priced = parts.priced
     attachments = Attachments(uploads=uploads, read_document=Documents().text_of, readable=readable)
     router = Router(connections=connections, clock=clock, entropy=os.urandom)
+    guarding = Guarding(parts.checks, metrics, clock)
     execution = Execution(
         queue=queue,
         records=records,
@@ -173,8 +187,7 @@ async def _furnish(
         router=router,
         attachments=attachments,
         events=events,
-        input_guard=parts.guard,
-        output_guard=parts.output_guard,
+        guarding=guarding,
         clock=clock,
         ids=ids,
         rules=parts.execution,
@@ -190,6 +203,7 @@ async def _furnish(
         clock=clock,
         waiting=waiting,
     )
+    execution.step_aside = worker.step_aside
     bound(worker.lane, connections)
     router.crowded = lambda name: (lane := worker.lane(name)) is not None and lane.full
     metrics.watch(lambda: worker.waiting, worker.load)
@@ -201,7 +215,7 @@ async def _furnish(
         router=router,
         attachments=attachments,
         events=events,
-        guard=parts.guard,
+        guarding=guarding,
         limits=limits,
         charges=charges,
         clock=clock,
@@ -210,6 +224,8 @@ async def _furnish(
         metrics=metrics,
     )
     worker.on_final = intake.settle
+    traces = tracing.make(settings)
+    execution.settling.tracing = intake.tracing = guarding.tracing = traces.tracing
     unwritten: dict[str, Prompt] = {}
     behind = WriteBehind(ledger=database.ledger, settling=execution.settling, unwritten=unwritten)
     if settings.limits or keys.limits:
@@ -255,11 +271,15 @@ async def _furnish(
         entropy=os.urandom,
         metrics=metrics,
     )
+    desk.attached = attached
     trials = library.join(shelf, settings, execution, attached, worker, uploads, people.callers)
     chains = library.chains(shelf, records, intake, prompts, streams, people.callers, clock, ids)
+    talks = arch.Talks(settings, attached, guarding, connections, desk, egress)
+    await talks.prepare()
     walk = Walk(
         intake=intake,
         attached=attached,
+        conversation=talks.conversation,
         chains=chains,
         stored=shelf.stored,
         forms=shelf.forms,
@@ -280,7 +300,8 @@ async def _furnish(
         streams=streams,
         filed=filed,
         batches=batches,
-        moderation=Moderation(parts.guard),
+        moderation=Moderation(guarding),
+        guarding=guarding,
         usage=UsageReports(
             ledger=database.ledger, records=records, clock=clock, flush=behind.flush, unwritten=unwritten
         ),
@@ -294,7 +315,12 @@ async def _furnish(
         connections=connections,
         worker=worker,
     )
-    forgetting = Forgetting(ledger=database.ledger, records=records, age=settings.retention.content)
+    forgetting = Forgetting(
+        ledger=database.ledger,
+        records=records,
+        age=settings.retention.content,
+        retention=settings.retention.rules,
+    )
     upkeep = Upkeep(
         queue=queue,
         clock=clock,
@@ -321,15 +347,19 @@ async def _furnish(
         execution=execution,
         intake=intake,
         charges=charges,
-        moderation=walk.moderation,
+        guarding=guarding,
+        desk=desk,
         forgetting=forgetting,
         upkeep=upkeep,
         metrics=metrics,
     )
     models.changed = shelf.stored.changed = reload.renew
     closing = asyncio.Event()
-    options = _options(settings, database, worker, metrics, reload, closing)
+    options = face_options(settings, database, worker, metrics, reload, closing)
     mounts: list[Mount] = [face(walk, options) for face in plugins.faces.values()]
+    front = Front(mounts)
+    doors = listeners.make(walk, options, settings, traces, desk)
+    reload.arch = talks.then(doors.configure)
     await crew.keep_keys(settings, keys)
     password = await crew.first_user(settings, people)
     await downloads.resume()
@@ -346,34 +376,11 @@ async def _furnish(
         upkeep=upkeep,
         limits=limits,
         reload=reload,
-        front=Front(mounts),
+        front=Traced(front, traces.tracing) if traces.tracing is not None else front,
+        listeners=doors,
+        last_spans=traces.close,
         first_password=password,
         passwords=passwords,
         signer=signer,
         closing=closing,
-    )
-
-
-def _options(
-    settings: Settings, database: Database, worker: Worker, metrics: Metrics, reload: Reload, closing: asyncio.Event
-) -> FaceOptions:
-    return FaceOptions(
-        heartbeat_seconds=settings.streams.heartbeat_seconds,
-        retry_hint_ms=settings.streams.retry_hint_ms,
-        stuck_reader_seconds=settings.streams.stuck_reader_seconds,
-        max_body_bytes=settings.server.max_body_bytes,
-        max_upload_bytes=settings.files.max_upload_bytes,
-        open_metrics=settings.server.open_metrics,
-        version=__version__,
-        closing=closing,
-        ready=lambda: "draining" if worker.draining else database.writer.failure,
-        registry=metrics.registry,
-        reload=reload,
-        given={
-            "onebackend": settings.compat.onebackend.model_dump()
-            | {"server_host": settings.server.host, "max_upload_bytes": settings.files.max_upload_bytes},
-            "trustgraph": settings.compat.trustgraph.model_dump(exclude={"tokens", "ports"})
-            | {"tokens": [token.get_secret_value() for token in settings.compat.trustgraph.tokens]},
-            "mcp": settings.mcp.model_dump(),
-        },
     )

@@ -11,18 +11,20 @@ from msgspec.structs import replace
 
 from promptd import registry
 from promptd.app import machine
+from promptd.app.guards import Desk, make_checks
 from promptd.app.prices import Prices, check_priced
 from promptd.app.routes import Priced, make_routes
 from promptd.core.engine import Engine
 from promptd.core.errors import InvalidInput, SettingsError
 from promptd.core.health import Cooldown
-from promptd.core.ports import Guard, HttpClient
+from promptd.core.ports import HttpClient
 from promptd.core.routing import Leg, Route
 from promptd.egress.policy import Policy
 from promptd.service.charges import ChargeRules
 from promptd.service.connections import Connection
 from promptd.service.execution import Rules
 from promptd.service.fleet import FleetRules, Share
+from promptd.service.guarding import Checks
 from promptd.service.intake import IntakeRules
 from promptd.settings import Settings
 from promptd.settings.sources import CooldownSettings
@@ -39,18 +41,18 @@ class Parts(Struct, frozen=True, kw_only=True):
     priced: Priced  #: for legs that come to be when a caller fills a pattern
     default_model: str
     origins: tuple[str, ...]  #: every address that the configuration names; nothing else may be called
-    guard: Guard | None
-    output_guard: Guard | None
+    checks: Checks
     admission: IntakeRules
     charges: ChargeRules
     execution: Rules
     fleet: FleetRules
 
 
-def make(settings: Settings, plugins: registry.Registry, http: HttpClient) -> Parts:
-    """Raises `SettingsError` with the key that can't be enforced."""
+def make(settings: Settings, plugins: registry.Registry, http: HttpClient, desk: Desk | None = None) -> Parts:
+    """`desk` answers guards that ask a model. Raises `SettingsError` with the key that can't be enforced."""
     configs = registry.check_connections(settings, plugins)
-    guard = _guard(settings, plugins)
+    named: list[str] = []  # addresses that guards ask
+    checks = make_checks(settings, plugins, (desk or Desk()).tools(http, named.append))
     connections = {
         name: Connection(
             name=name,
@@ -72,9 +74,8 @@ def make(settings: Settings, plugins: registry.Registry, http: HttpClient) -> Pa
         routes=routes,
         priced=priced,
         default_model=settings.default_model,
-        origins=_origins(settings, connections),
-        guard=guard,
-        output_guard=guard if settings.guard.output else None,
+        origins=(*_origins(settings, connections), *named),
+        checks=checks,
         admission=IntakeRules(
             max_waiting=settings.queue.max_waiting,
             max_attempts=settings.retry.max_attempts,
@@ -118,18 +119,6 @@ def _fleet(settings: Settings, connections: Mapping[str, Connection]) -> FleetRu
     )
 
 
-def _guard(settings: Settings, plugins: registry.Registry) -> Guard | None:
-    """The built-in guard, or None where no rule is set: then the hot path pays nothing. Raises `SettingsError`."""
-    if not settings.guard.rules:
-        return None
-    kind = plugins.guards["rules"]
-    try:
-        guard: Guard = kind(kind.config_class.model_validate(settings.guard.rules))
-    except SettingsError as error:
-        raise SettingsError(f"guard.{error.message}", key=f"guard.{error.key}") from error
-    return guard
-
-
 def _priced(connections: Mapping[str, Connection]) -> Priced:
     """What the operator says a leg costs, or else what is known of it today."""
     prices = Prices(time.time())
@@ -157,7 +146,8 @@ def _origins(settings: Settings, connections: Mapping[str, Connection]) -> tuple
     found = [
         value
         for connection in connections.values()
-        for _, value in connection.config
+        for _, told in connection.config
+        for value in (told if isinstance(told, list) else (told,))
         if isinstance(value, str) and value.startswith(("http://", "https://"))
     ]
     for name, connection in settings.connections.items():

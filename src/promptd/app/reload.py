@@ -11,8 +11,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from promptd import logs, registry
+from promptd.app.guards import Desk
 from promptd.app.parts import Parts, make
 from promptd.core.errors import SettingsError
+from promptd.dialects.arch.config import ArchConfig
 from promptd.egress import Egress
 from promptd.faces import Reloaded
 from promptd.service.catalogue import KnownModels
@@ -21,10 +23,10 @@ from promptd.service.connections import Connection, Connections
 from promptd.service.execution import Execution
 from promptd.service.fleet import Fleet
 from promptd.service.forgetting import Forgetting
+from promptd.service.guarding import Guarding
 from promptd.service.intake import Intake
 from promptd.service.lanes import bound
 from promptd.service.metrics import Metrics
-from promptd.service.moderation import Moderation
 from promptd.service.stored_connections import StoredConnections
 from promptd.service.upkeep import Upkeep
 from promptd.service.worker import Worker
@@ -52,7 +54,8 @@ class Reload:
         execution: Execution,
         intake: Intake,
         charges: Charges,
-        moderation: Moderation,
+        guarding: Guarding,
+        desk: Desk,
         forgetting: Forgetting,
         upkeep: Upkeep,
         metrics: Metrics,
@@ -61,9 +64,11 @@ class Reload:
         self._read, self._plugins, self._egress, self._parts = read, plugins, egress, parts
         self._connections, self._models, self._worker, self._execution = connections, models, worker, execution
         self._stored = stored
-        self._charges, self._moderation = charges, moderation
+        self._charges, self._guarding, self._desk = charges, guarding, desk
         self._forgetting = forgetting
         self._intake, self._upkeep, self._metrics, self._fleet = intake, upkeep, metrics, fleet
+        #: takes over what an Arch file says; the composition root knows its listeners
+        self.arch: Callable[[ArchConfig | None], None] = lambda config: None
         self._one_at_a_time = asyncio.Lock()
         self._former: set[str] = set()  #: addresses of connections that are gone or changed, for what still runs there
         self._retiring: set[asyncio.Task[None]] = set()
@@ -73,8 +78,12 @@ class Reload:
         async with self._one_at_a_time:
             try:
                 wanted = await asyncio.to_thread(self._read)
+                if (wanted.arch is None) != (self.settings.arch is None):  # its listeners need what is in it
+                    raise SettingsError(
+                        "an Arch file and another one take each other's place at a start only", key="arch"
+                    )
                 changes = compare(self.settings, wanted)
-                parts = await asyncio.to_thread(make, changes.settings, self._plugins, self._egress)
+                parts = await asyncio.to_thread(make, changes.settings, self._plugins, self._egress, self._desk)
             except SettingsError as error:
                 _log.error(
                     "the configuration stays as it is: %s",
@@ -108,11 +117,13 @@ class Reload:
         for url in parts.origins:
             self._egress.allow(url)
         gone = self._serve(parts)
-        self._execution.configure(parts.execution, parts.guard, parts.output_guard)
-        self._intake.configure(parts.admission, parts.guard)
+        self._execution.configure(parts.execution)
+        self._intake.configure(parts.admission)
+        self._guarding.checks = parts.checks
         self._charges.configure(parts.charges)
-        self._moderation.configure(parts.guard)
+        self.arch(settings.arch)
         self._forgetting.age = settings.retention.content
+        self._forgetting.retention = settings.retention.rules
         if settings.retention != before.retention:
             self._upkeep.configure(settings.retention.rules, settings.retention.prune_every_seconds)
         if settings.log != before.log:

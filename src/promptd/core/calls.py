@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
 
 from promptd.core.content import ToolCall, Turn
+from promptd.core.credentials import Credential
 from promptd.core.localisation import Text
 from promptd.core.model import Blob, Capability, Native, Output, Usage
 from promptd.core.parameters import Parameters
@@ -70,6 +71,9 @@ class Call(Struct, Generic[C, Q], frozen=True, kw_only=True):
     #: each chunk brings the bytes that came back (`raw`, `dialect`) …
     native: Native | None = None
     spelled: bool = False  #: … and, if this is set, what they say as well
+    credential: Credential | None = (
+        None  #: the caller's own key, where the connection's `passthrough` says that it goes on
+    )
 
     def text(self, template: str) -> str:
         """`template` with each `{{name}}` replaced by that input, in one pass: what is inserted is not looked at again.

@@ -37,7 +37,7 @@ PromptdError
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from promptd.core.policy import Level
@@ -154,15 +154,21 @@ class IdempotencyMismatch(Refusal):
 
 
 class ContentRefused(Refusal):
-    """A guard refused the text; `reason` names the rule."""
+    """A guard refused the text; `reason` names the rule.
+
+    `check` is the name of the check in the settings, `stage` whose text it was (`input` or `tool`), and `told` what the
+    operator wants callers to be told; empty where the settings say nothing.
+    """
 
     code = "content_refused"
     http_status = 422
     title = "The text was refused by a guard"
 
-    def __init__(self, message: str = "", *, reason: str = "") -> None:
-        self.reason = reason
-        super().__init__(message)
+    def __init__(
+        self, message: str = "", *, reason: str = "", check: str = "", stage: str = "input", told: str = ""
+    ) -> None:
+        self.reason, self.check, self.stage, self.told = reason, check, stage, told
+        super().__init__(message or told)
 
 
 class TooManyRequests(Refusal):
@@ -212,6 +218,14 @@ class ShuttingDown(Unavailable):
     title = "The server is shutting down"
 
 
+class Answered(NamedTuple):
+    """A service's refusal as it came, without secrets."""
+
+    status: int
+    body: bytes | None  #: None where its caller speaks another dialect
+    media_type: str = ""
+
+
 class PromptExecutionError(PromptdError):
     """An attempt failed. Engines raise a leaf of this branch; plugins may subclass any of them.
 
@@ -223,6 +237,8 @@ class PromptExecutionError(PromptdError):
     title = "The model call failed"
     native: tuple[int, bytes] | None = None
     """Status and body of the service's own refusal, for a caller who speaks its dialect and whose request is at fault."""
+    answered: Answered | None = None
+    """What the service said, whoever is at fault, for those who are to see all of it."""
 
     def __init__(
         self,
@@ -280,7 +296,7 @@ class OutputTruncated(InvalidOutput):
 
 
 class ContentFiltered(PromptExecutionError):
-    """Refused or blocked by policy at `stage`."""
+    """Refused or blocked by policy at `stage`; by a check of ours, `check` and `told` are as in `ContentRefused`."""
 
     code = "content_filtered"
     http_status = 422
@@ -290,12 +306,14 @@ class ContentFiltered(PromptExecutionError):
         self,
         message: str = "",
         *,
-        stage: Literal["input", "output"] = "output",
+        stage: Literal["input", "tool", "output"] = "output",
+        check: str = "",
+        told: str = "",
         retry_after: float | None = None,
         detail: str | None = None,
     ) -> None:
-        self.stage = stage
-        super().__init__(message, retry_after=retry_after, detail=detail)
+        self.stage, self.check, self.told = stage, check, told
+        super().__init__(message or told, retry_after=retry_after, detail=detail)
 
 
 class AuthenticationFailed(PromptExecutionError):
@@ -403,10 +421,12 @@ class SettingsError(PromptdError):
 
 
 def leaves(root: type[PromptdError] = PromptdError) -> Iterator[type[PromptdError]]:
-    """Every class of the tree below `root`, inner ones included (each is raised somewhere)."""
+    """Every class of this tree below `root`, inner ones included (each is raised somewhere). What a face or a plugin derives
+    from them is its own business."""
     for child in root.__subclasses__():
-        yield child
-        yield from leaves(child)
+        if child.__module__ == __name__:
+            yield child
+            yield from leaves(child)
 
 
 def _by_code() -> dict[str, type[PromptExecutionError]]:

@@ -82,6 +82,9 @@ def download_id(url: str) -> str:
 
 _BIDIRECTIONAL: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+_LONGEST_NAME: Final = 1024  #: characters of a name that are looked at
+_LONGEST_END: Final = 64  #: … of them at its end, where the extension is
+
 
 def safe_name(name: str) -> str:
     """The last part of `name` without what could lead elsewhere or deceive a reader; `file` where nothing is left.
@@ -90,6 +93,8 @@ def safe_name(name: str) -> str:
     """
     last = re.split(r"[/\\]", name)[-1]
     kept = "".join(letter for letter in last if _may_stand(letter))
+    if len(kept) > _LONGEST_NAME:  # many marks on one letter take long to be put in order
+        kept = kept[: _LONGEST_NAME - _LONGEST_END] + kept[-_LONGEST_END:]
     plain = unicodedata.normalize("NFC", kept).strip().rstrip(".")
     if not plain:
         return "file"

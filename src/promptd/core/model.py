@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct, field
 
 from promptd.core.content import Role, Thinking, ToolCall, Turn
+from promptd.core.credentials import Credential
 from promptd.core.lifecycle import Status
 from promptd.core.parameters import Parameters
 from promptd.core.policy import Policy
@@ -168,6 +169,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     answer: Answer | None = None
     trace: bytes = b""  #: how the answer was cut into chunks (core/chunks.py)
     scores: tuple[Score, ...] = ()  #: what people thought of the answer
+    judgements: tuple[Judgement, ...] = ()  #: what the guards thought of question and answer
     cost: int | None = 0  #: of its attempts so far, in nano-units; None: the price of one of them is not known
 
 
@@ -290,9 +292,7 @@ class Caller(Struct, frozen=True):
     admin: bool = False
     everyone: bool = False  #: its permissions reach other users' prompts too (never their text)
     models: tuple[str, ...] = ()  #: patterns of the models that it may use; none: all
-    keep: bool | None = (
-        None  #: whether its attached prompts are stored with question and answer; None: as the house does
-    )
+    keep: bool | None = None  #: whether its attached prompts keep question and answer; None: as the house does
 
     def may(self, permission: str) -> bool:
         return self.admin or permission in self.permissions
@@ -310,6 +310,11 @@ class Submission(Struct, frozen=True, kw_only=True):
     keep: bool | None = None  #: whether question and answer of an attached prompt are stored; None: as the house does
     affinity: str = ""  #: prompts with the same one go to the same connection and arm, as long as they can
     headers: Mapping[str, str] = {}  #: those of the request that policies look at
+    listener: str = ""  #: name of the listener that it came through, where that has one
+    unguarded: bool = False  #: a guard's own question, which no guard looks at; no caller can ask for it
+    retries: int | None = None  #: how often the first connection of an attached prompt is asked again; None: once
+    fallbacks: tuple[str, ...] = ()  #: models that an attached prompt is tried on next, in this order
+    credential: Credential | None = None  #: the caller's own, of an attached prompt; for connections that pass it on
     idempotency_key: str | None = None
     fingerprint: bytes = b""  #: digest of the body, for `idempotency_key`
     mode: Mode = Mode.QUEUED
@@ -376,12 +381,14 @@ class Verdict(Struct, frozen=True):
     categories: dict[str, float] = {}  #: what a refused text is, each with its score; empty where the guard knows none
 
 
-class Target(Struct, frozen=True):
-    """A backend action that an intent can choose."""
+class Judgement(Struct, frozen=True, omit_defaults=True):
+    """What a configured check thought of one side of a prompt, and what was done about it."""
 
-    name: str
-    description: str
-    examples: tuple[str, ...] = ()
+    check: str  #: its name in the settings
+    stage: str  #: `input`, `tool` or `output`
+    outcome: str  #: `allowed`, `refused`, `redacted` or `recorded`
+    score: float = 0.0
+    categories: tuple[str, ...] = ()
 
 
 class Match(Struct, frozen=True):

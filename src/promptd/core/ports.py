@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Final, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -22,17 +22,18 @@ from promptd.core.model import (
     Attempt,
     Chunk,
     Failure,
+    Judgement,
     Match,
     Message,
     Model,
     Prompt,
     Score,
-    Target,
     Thread,
     Verdict,
 )
 from promptd.core.people import Claims
 from promptd.core.policy import Charge, Held, Level
+from promptd.core.targets import Target
 from promptd.core.usage import Report, UsageQuery
 
 R = TypeVar("R")
@@ -85,6 +86,7 @@ class Settlement(Struct, frozen=True, kw_only=True):
     due: float | None = None
     lane: str | None = None  #: of a FAIL: where it waits for its next attempt; None: where it is
     messages: tuple[Message, ...] = ()  #: what a completed attempt adds to the thread
+    judgements: tuple[Judgement, ...] | None = None  #: all of the prompt's, where the attempt brought new ones
 
 
 class Retention(Struct, frozen=True):
@@ -242,6 +244,13 @@ class Bus(Protocol):
 
 
 # ------------------------------------------------------------------ Egress and vault
+
+
+#: A header of this name is no header: its value is what the request calls the service, where that is not its address
+AUTHORITY: Final = ":authority"
+#: The header of a request that must never be sent twice: it gets a connection of its own, as one that has served before may be
+#: lost with the request on it
+ALONE: Final = ("connection", "close")
 
 
 class Timeouts(Struct, frozen=True):

@@ -6,6 +6,7 @@ nothing. JSON gives its names and values one per line: encoded, an escaped quote
 
 from __future__ import annotations
 
+import json
 import re
 from binascii import Error, a2b_base64, unhexlify
 from collections.abc import Iterator
@@ -46,6 +47,22 @@ def request_turns(request: Request, body: bytes = b"") -> tuple[Turn, ...]:
     if body and (parameters.tools or parameters.foreign_tools):
         written.append(_lines(_offered(body).tools))
     return (*spoken, *(Turn("user", text) for text in written if text))
+
+
+def names_twice(body: bytes) -> bool:
+    """Whether an object of a JSON text has a name twice: readers differ in which of the two members they take."""
+    found = False
+
+    def look(members: list[tuple[str, Any]]) -> None:
+        nonlocal found
+        found = found or len({name for name, _ in members}) < len(members)
+
+    try:
+        # numbers are no matter, and some are too long to be read
+        json.loads(body, object_pairs_hook=look, parse_int=len, parse_float=len, strict=False)
+    except (ValueError, RecursionError):
+        return body.lstrip()[:1] == b"{"
+    return found
 
 
 def answer_turns(answer: Answer) -> tuple[Turn, ...]:
@@ -94,7 +111,7 @@ def _part(part: Part) -> Iterator[str]:
         case Document():
             yield part.text
             yield part.name
-            yield _text_in(part.url) if part.url[:5].lower() == "data:" else part.url
+            yield text_in(part.url) if part.url[:5].lower() == "data:" else part.url
         case Image():
             yield "" if part.url.startswith("data:") else part.url
         case Foreign():
@@ -112,7 +129,7 @@ def _unescaped(arguments: str) -> str:
         return ""
 
 
-def _text_in(address: str) -> str:
+def text_in(address: str) -> str:
     """What a `data:` address holds, where that is text."""
     head, _, data = address[5:].partition(",")
     kind, *options = head.lower().split(";")

@@ -19,7 +19,8 @@ from types import TracebackType
 
 from promptd import __version__
 from promptd.core.errors import InvalidInput, NetworkError, Timeout
-from promptd.core.ports import Timeouts
+from promptd.core.ports import ALONE, AUTHORITY, Timeouts
+from promptd.core.tracing import current
 from promptd.egress.body import Body
 from promptd.egress.connection import Connection
 from promptd.egress.policy import Origin, Policy, check_public, parse
@@ -30,6 +31,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: headers that frame the request; they are written here and nowhere else
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade", "te"})
+_AUTHORITY = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,260}")
 _DEFAULT_TIMEOUTS = Timeouts()
 _USER_AGENT = f"user-agent: promptd/{__version__}"
 
@@ -217,7 +219,7 @@ class Response:
 class Exchange:
     """One request and its answer. Leaving it closes the connection, or pools it where the body was read to its end."""
 
-    __slots__ = ("_connection", "_egress", "_head", "_max_bytes", "_origin", "_request", "_timeouts")
+    __slots__ = ("_alone", "_connection", "_egress", "_head", "_max_bytes", "_origin", "_request", "_timeouts")
 
     def __init__(
         self,
@@ -232,13 +234,14 @@ class Exchange:
         self._egress = egress
         self._origin, path = parse(url)
         self._head = method == "HEAD"
+        self._alone = headers.get(ALONE[0]) == ALONE[1]
         self._request = _encode(method, path, self._origin, headers, body)
         self._timeouts = timeouts
         self._max_bytes = max_bytes
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Response:
-        connection = self._egress.rested(self._origin)
+        connection = None if self._alone else self._egress.rested(self._origin)
         if connection is None:
             connection = await self._egress.connect(self._origin, self._timeouts.connect)
         since = asyncio.get_running_loop().time()
@@ -277,6 +280,11 @@ class Exchange:
 
 def _encode(method: str, path: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> bytes:
     head = _encode_head(method, path, origin, tuple(headers.items()))
+    trace = current.get()
+    if trace is not None:  # only where somebody traces
+        given = {name.lower() for name in headers}
+        told = [f"{name}: {value}\r\n" for name, value in trace.headers().items() if name not in given]
+        head += "".join(told).encode("latin-1", "replace")
     if body is None:
         return head + (b"content-length: 0\r\n\r\n" if method in ("POST", "PUT", "PATCH") else b"\r\n")
     return b"".join((head, b"content-length: %d\r\n\r\n" % len(body), body))
@@ -287,11 +295,15 @@ def _encode_head(method: str, path: str, origin: Origin, headers: tuple[tuple[st
     """Remembered, because a connection's calls differ in nothing but their bodies."""
     if not _TOKEN.fullmatch(method):
         raise InvalidInput("method: expected an HTTP method")
-    lines = [f"{method} {path} HTTP/1.1", f"host: {origin.authority}", "accept-encoding: identity"]
+    authority = next((value for name, value in headers if name == AUTHORITY), origin.authority)
+    if not _AUTHORITY.fullmatch(authority):
+        raise InvalidInput(f"headers.{AUTHORITY}: expected a host name, and a port if need be")
+    headers = tuple([(name, value) for name, value in headers if name != AUTHORITY])
+    lines = [f"{method} {path} HTTP/1.1", f"host: {authority}", "accept-encoding: identity"]
     if not any(name.lower() == "user-agent" for name, _ in headers):
         lines.append(_USER_AGENT)  # some services refuse requests without one
     for name, value in headers:
-        if not _TOKEN.fullmatch(name) or name.lower() in _FRAMING:
+        if not _TOKEN.fullmatch(name) or (name.lower() in _FRAMING and (name, value) != ALONE):
             raise InvalidInput(f"headers.{name[:40]!r}: this header can't be set")
         if not _VALUE.fullmatch(value):
             raise InvalidInput(f"headers.{name}: the value has characters that no header may have")

@@ -17,7 +17,7 @@ from promptd.core.errors import ConfigIncomplete
 from promptd.core.forms import Form, FormContext, make_form
 from promptd.core.model import Capability, Chunk
 from promptd.core.ports import Timeouts
-from promptd.dialects import messages
+from promptd.dialects import chat, messages
 from promptd.dialects.addresses import base_url
 from promptd.dialects.exchange import MAX_BYTES
 from promptd.dialects.messages import DIALECT, Manners, Reader, decode_answer
@@ -26,6 +26,8 @@ from promptd.dialects.passing.run import run_native
 
 _BETA: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _MOST_BETAS: Final = 20
+_LOGIN: Final = "sk-ant-oat"
+_CHAT: Final = "openai.chat"
 
 
 class AnthropicConfig(Config):
@@ -86,6 +88,16 @@ class AnthropicConfig(Config):
     native: bool = setting(
         True, i18n="promptd.connection.native", description="Pass requests of the same API on as they are"
     )
+    chat_api: bool = setting(
+        False,
+        i18n="anthropic.chat_api",
+        description="Pass requests of OpenAI's chat API on to the server's own imitation of it; off: they are translated",
+    )
+    passthrough: bool = setting(
+        False,
+        i18n="promptd.connection.passthrough",
+        description="Send callers' own keys on in place of `api_key`, from faces that take such keys",
+    )
     connect_timeout: float = setting(
         10.0, i18n="promptd.connection.connect_timeout", gt=0, description="Seconds to reach the server"
     )
@@ -126,6 +138,8 @@ class AnthropicConfig(Config):
     def request_headers(self) -> dict[str, str]:
         """The secrets among them."""
         headers = {name.lower(): value.get_secret_value() for name, value in self.headers.items()}
+        if self.passthrough:
+            return headers
         if key := self.api_key.get_secret_value():
             headers["x-api-key"] = key
         if token := self.auth_token.get_secret_value():
@@ -141,8 +155,8 @@ class AnthropicConfig(Config):
 
 _LAYOUT: Final = connection_layout(
     ("base_url", "api_key"),
-    advanced=("max_tokens", "effort", "betas", "client_betas", "headers"),
-    compatibility=("auth_token", "version", "schemas", "system_in_place", "unsigned_thinking", "native"),
+    advanced=("max_tokens", "effort", "betas", "client_betas", "passthrough", "headers"),
+    compatibility=("auth_token", "version", "schemas", "system_in_place", "unsigned_thinking", "native", "chat_api"),
     limits=("connect_timeout", "first_byte_timeout", "silence_timeout", "max_response_bytes"),
 )
 
@@ -161,16 +175,17 @@ class Anthropic(ChatQueries[AnthropicConfig]):
         url, headers = config.address("/v1/messages"), _headers(call)
         timeouts, native = config.timeouts(), call.native
         if native is not None:
+            imitated = native.dialect == _CHAT
             chunks = run_native(
                 call.http,
-                url,
+                config.address("/v1/chat/completions") if imitated else url,
                 {**headers, "content-type": "application/json"},
                 call,
                 native,
                 timeouts=timeouts,
                 max_bytes=config.max_response_bytes,
-                reader=Reader,
-                decode=decode_answer,
+                reader=chat.Reader if imitated else Reader,
+                decode=chat.decode_answer if imitated else decode_answer,
             )
         else:
             chunks = messages.run_call(
@@ -209,12 +224,18 @@ class Anthropic(ChatQueries[AnthropicConfig]):
         return make_form(AnthropicConfig, _LAYOUT)
 
     def dialects(self, connection: AnthropicConfig) -> frozenset[str]:
-        return frozenset({DIALECT}) if connection.native else frozenset()
+        if not connection.native:
+            return frozenset()
+        return frozenset({DIALECT, _CHAT}) if connection.chat_api else frozenset({DIALECT})
 
 
 def _headers(call: Call[AnthropicConfig, ChatQuery]) -> dict[str, str]:
     config = call.connection
     headers = {"anthropic-version": config.version, **config.request_headers()}
+    if call.credential is not None and config.passthrough:
+        key = call.credential.reveal()
+        # what a login gives is no key, and taken in the other header only
+        headers |= {"authorization": f"Bearer {key}"} if key.startswith(_LOGIN) else {"x-api-key": key}
     betas = (*config.betas, *_asked_betas(call.parameters.extra)) if config.client_betas else config.betas
     if betas:
         headers["anthropic-beta"] = ",".join(dict.fromkeys(betas))

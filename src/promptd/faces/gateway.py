@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptd.core import chunks
 from promptd.core.errors import EXECUTION_CODES, ExecutionFailed, NetworkError, PromptdError, ShuttingDown
-from promptd.core.model import Answer, Blob, Caller, Chunk, Mode, Prompt, Request, Submission, Usage
+from promptd.core.model import Answer, Blob, Caller, Capability, Chunk, Mode, Prompt, Request, Submission, Usage
 from promptd.core.policy import Charge
 from promptd.faces import FaceOptions
 from promptd.faces.asgi import (
@@ -34,9 +34,10 @@ from promptd.faces.asgi import (
     read_body,
     send_body,
 )
-from promptd.faces.leaving import Watch, watch_for
+from promptd.faces.leaving import watch_for, while_connected
 from promptd.faces.limit_headers import Vendor, counted_by, limit_lines, refusal_headers
 from promptd.faces.live import Live
+from promptd.service.visit import Visit
 from promptd.service.walk import Walk
 
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -74,13 +75,15 @@ class Shape(Protocol):
 class Ask:
     """One request, and who makes it."""
 
-    __slots__ = ("caller", "charges", "headers", "receive", "request_id", "scope", "send")
+    __slots__ = ("caller", "charges", "headers", "prompt_id", "receive", "request_id", "scope", "send", "visit")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self.send = scope, receive, send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = b""
         self.charges: Sequence[Charge] = ()  #: what limits count of it
+        self.visit: Visit | None = None  #: its prompt, once that is tried
+        self.prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
         self.caller: Caller
 
     @property
@@ -144,7 +147,7 @@ class Gateway:
                 given = ask.headers.get(b"x-request-id")
                 if given is not None and _VISIBLE.fullmatch(given):
                     ask.request_id = given
-                ask.caller = await self.walk.callers.authenticate(ask.secret)
+                ask.caller = await self.authenticate(ask)
                 await handle(self, ask)
             except PromptdError as error:
                 await self.refuse(ask, error)
@@ -155,6 +158,26 @@ class Gateway:
                 await self.refuse(ask, PromptdError())
 
         return serve
+
+    # ---------------------------------------------------------------- what a listener of its own may do otherwise
+
+    def authenticate(self, ask: Ask) -> Awaitable[Caller]:
+        """Who asks. Raises `Unauthenticated`."""
+        return self.walk.callers.authenticate(ask.secret)
+
+    async def ready(self, ask: Ask, submission: Submission) -> Submission:
+        """One of several submissions of a request, as it goes to intake; tell `ended` in any case."""
+        return self.noted(ask, submission)
+
+    async def ended(self, ask: Ask, submission: Submission, visit: Visit) -> None:
+        """What was `ready` is over."""
+
+    def text_capability(self, ask: Ask, model: str | None) -> Capability:
+        """What continues a raw text: a model that only chats gets it as a user's message."""
+        connections = self.walk.connections
+        route = connections.resolve(model)
+        chats = not connections.supports(route, Capability.COMPLETION) and connections.supports(route, Capability.CHAT)
+        return Capability.CHAT if chats else Capability.COMPLETION
 
     # ---------------------------------------------------------------- requests
 
@@ -180,6 +203,8 @@ class Gateway:
 
     def noted(self, ask: Ask, submission: Submission) -> Submission:
         """With those of the request's headers that some limit counts by."""
+        if ask.prompt_id is not None:
+            submission = replace(submission, id=ask.prompt_id)
         wanted = self.walk.charges.headers
         return counted_by(submission, wanted, ask.headers) if wanted else submission
 
@@ -221,7 +246,7 @@ class Gateway:
         submission = self.noted(ask, submission)
         if submission.mode is _QUEUED:
             return await self._awaited(ask, submission)
-        visit = self.walk.attached.open(submission)
+        visit = ask.visit = self.walk.attached.open(submission)
         watch = watch_for(ask.scope, ask.receive, visit)
         try:
             async with visit:
@@ -245,7 +270,7 @@ class Gateway:
             added = await self.walk.intake.submit(submission)
             await self.follow(ask, added.prompt, writer)
             return
-        visit = self.walk.attached.open(submission)
+        visit = ask.visit = self.walk.attached.open(submission)
         watch = watch_for(ask.scope, ask.receive, visit)
         try:
             async with visit, aclosing(visit.chunks()) as source:
@@ -261,15 +286,8 @@ class Gateway:
     async def follow(self, ask: Ask, prompt: Prompt, writer: Callable[[Prompt], Writer]) -> None:
         """Answer with the events of a queued prompt, from its start; the caller may leave, the prompt runs on."""
         async with aclosing(self._followed(prompt)) as source:
-            watch = Watch(ask.scope, ask.receive, None)
-            try:
+            with while_connected(ask.scope, ask.receive):
                 await self.write(ask, prompt, writer, source)
-            except asyncio.CancelledError:
-                if watch.left:
-                    raise Disconnected from None
-                raise
-            finally:
-                watch.end()
 
     # ---------------------------------------------------------------- inside
 
@@ -354,15 +372,8 @@ class Gateway:
 
     async def _awaited(self, ask: Ask, submission: Submission) -> Whole:
         added = await self.walk.intake.submit(submission)
-        watch = Watch(ask.scope, ask.receive, None)
-        try:
+        with while_connected(ask.scope, ask.receive):
             prompt = await self.walk.streams.finished(added.prompt.id)
-        except asyncio.CancelledError:
-            if watch.left:
-                raise Disconnected from None
-            raise
-        finally:
-            watch.end()
         if prompt.answer is None:
             failure = prompt.error
             raise _failure(failure.code if failure else None, failure.message if failure else None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from starlette.types import Receive, Scope
 
-from promptd.faces.asgi import GONE
+from promptd.faces.asgi import GONE, Disconnected
 from promptd.service.visit import Visit
 
 _NOTHING: Final[dict[str, Any]] = {}
@@ -65,3 +66,17 @@ class Watch:
         while (await receive())["type"] != "http.disconnect":
             pass
         self._leave()
+
+
+@contextmanager
+def while_connected(scope: Scope, receive: Receive) -> Iterator[None]:
+    """Work of use to one caller alone: it is cancelled when that leaves. Raises `Disconnected` then."""
+    watch = Watch(scope, receive, None)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if watch.left:
+            raise Disconnected from None
+        raise
+    finally:
+        watch.end()

@@ -1,4 +1,4 @@
-"""What the faces of vendors answer where nothing is served: 404, or 405 where another method is."""
+"""What the faces of vendors answer where nothing is: at a path that nobody serves 404, or 405 where another method is."""
 
 from __future__ import annotations
 
@@ -8,11 +8,19 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
-from promptd.core.errors import MethodNotAllowed, NotFound
+from promptd.core.errors import InvalidRequest, MethodNotAllowed, NotFound
 from promptd.faces.gateway import Ask, Gateway
 
 _LONGEST: Final = 200  # characters of a path that are repeated
 _PLACE: Final = re.compile(r"\\{\w+(:path)?\\}")
+
+
+class PreviousNotFound(InvalidRequest):
+    """`previous_response_id` leads nowhere."""
+
+    def __init__(self, given: str) -> None:
+        self.given = given[:_LONGEST]
+        super().__init__(f"Previous response with id '{self.given}' not found.", field="previous_response_id")
 
 
 class Missing:

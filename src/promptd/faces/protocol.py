@@ -9,6 +9,7 @@ A request that arrives in one packet costs a few comparisons here; a timer is ar
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
@@ -34,6 +35,12 @@ def _problem(status: int, title: str, detail: str, code: str, *, retryable: bool
 
 
 MALFORMED: Final = _problem(400, "Bad Request", "this is not an HTTP/1.1 request", "malformed_request")
+TUNNEL: Final = _problem(
+    501,
+    "Not Implemented",
+    "CONNECT is refused: what goes through a tunnel can't be read here. Ask with the http:// address of the service",
+    "tunnel_refused",
+)
 HEAD_LATE: Final = _problem(
     408, "Request Timeout", "the request's head did not arrive in time", "request_timeout", retryable=True
 )
@@ -47,13 +54,23 @@ HEAD_TOO_LARGE: Final = _problem(
 
 
 _LONG_TARGET: Final = 100
+#: of a host that a URL may not have, such as a name of an endpoint with an underscore
+_ABSOLUTE: Final = re.compile(
+    rb"https?://[A-Za-z0-9._~:-]{1,300}(?P<path>/[\x21-\x7e]*?)?(?:\?(?P<query>[\x21-\x7e]*))?"
+)
 
 
 def _parts(target: bytes) -> tuple[str, bytes, bytes]:
     """Path, the same as it came, and query of a request's target."""
-    parsed = httptools.parse_url(target)
-    raw: bytes = parsed.path
-    return unquote(raw.decode("ascii")), raw, parsed.query or b""
+    try:
+        parsed = httptools.parse_url(target)
+        raw, query = parsed.path, parsed.query
+    except httptools.HttpParserInvalidURLError:
+        found = _ABSOLUTE.fullmatch(target)
+        if found is None:
+            raise
+        raw, query = found["path"] or b"/", found["query"]
+    return unquote(raw.decode("ascii")), raw, query or b""
 
 
 #: most requests ask for one of a few
@@ -226,7 +243,10 @@ class Protocol(_Base):
 
     def _scope(self, version: str) -> Any:
         url = self.url
-        path, raw, query = _parts(url) if len(url) > _LONG_TARGET else _known_parts(url)
+        try:
+            path, raw, query = _parts(url) if len(url) > _LONG_TARGET else _known_parts(url)
+        except httptools.HttpParserInvalidURLError:
+            raise _Refusal(TUNNEL if self.parser.get_method() == b"CONNECT" else MALFORMED) from None
         return {
             "type": "http",
             "asgi": self._asgi,

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, cast
 
+from msgspec import Struct
+
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Message, Prompt, Submission
+from promptd.core.model import Message, Native, Prompt, Submission
+from promptd.core.policy import Charge
 from promptd.core.ports import Idempotency
+from promptd.core.routing import Leg, Route
 from promptd.service.clock import Ids
+from promptd.service.guarding import Plan
 
 _DAY: Final = 86400.0
+
+
+class Admitted(Struct, frozen=True):
+    """An attached prompt that may run, where its model leads, and the legs to try in turn."""
+
+    prompt: Prompt
+    route: Route
+    legs: Sequence[Leg]
+    charges: Sequence[Charge]  #: what it was charged
+    keep: bool  #: whether question and answer are stored
+    plan: Plan  #: who looks at documents and answer
+    native: Native | None  #: the request as it came, if it may go on like that
 
 
 def messages_of(prompt: Prompt, engine: str, ids: Ids) -> tuple[Message, ...]:

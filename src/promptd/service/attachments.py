@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from promptd.core.errors import InvalidRequest, NotFound, ResourceNotFound, Serv
 from promptd.core.files import Upload
 from promptd.core.model import Blob, Caller, Capability
 from promptd.service.contents import unbroken
-from promptd.service.spelling import ReadDocument, spell_out
+from promptd.service.spelling import ReadDocument, read_documents, spell_out
 from promptd.service.uploads import Uploads
 
 _MOST = 32  # files of one prompt
@@ -100,6 +100,19 @@ class Attachments:
     ) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
         """Parts that stand for uploads, as engines take them; and what was read in documents. See `spelling.spell_out`."""
         return await spell_out(messages, self._read, self._read_document, documents=documents)
+
+    async def documents(self, messages: Sequence[Turn]) -> tuple[str, ...]:
+        """What stands in documents that go on as they are. See `spelling.read_documents`."""
+        return await read_documents(messages, self._read, self._read_document)
+
+    async def texts(self, inputs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """What stands in those files of a query that can be read. Raises `ResourceNotFound`, `ServiceUnavailable`."""
+        found: list[str] = []
+        for identifier in [identifier for files in inputs.values() for identifier in files]:
+            upload, data = await self._read(identifier)
+            if self._readable(upload.name, upload.media_type):
+                found.append(await self._read_document(upload.name, upload.media_type, data))
+        return tuple(found)
 
     async def keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:
         """Store what an engine made; the ids. Raises `StoreUnavailable`; then, or when cancelled, none of them is kept."""

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, Final
 
 from msgspec import Struct
-from msgspec.structs import force_setattr
+from msgspec.structs import force_setattr, replace
 
 from promptd.core.choice import STAR, Wildcards
 from promptd.core.engine import Engine, Standing
@@ -73,6 +73,7 @@ class Connections:
         self._wildcards = Wildcards(routes)
         self._filled: dict[str, Route] = {}
         self._direct: dict[tuple[str, str], Route] = {}
+        self._chains: dict[tuple[str, ...], Route] = {}
         self._able: dict[
             tuple[int, Capability], tuple[Route, bool]
         ] = {}  #: the route is kept, so that its id stays its own
@@ -125,6 +126,23 @@ class Connections:
             model=leg.model, connection=connection, upstream=upstream, price=leg.price, legs=(leg,), pattern=connection
         )
         return route
+
+    def chain(self, route: Route, others: Sequence[str]) -> Route:
+        """The route with the ways to `others` behind its own; names that lead nowhere are left out."""
+        key = (route.model, *others)
+        known = self._chains.get(key)
+        if known is not None:
+            return known
+        found = {(leg.connection, leg.upstream): leg for leg in route.legs}
+        for other in others:
+            below = 1 + max(leg.tier for leg in found.values())
+            next_one = self.route(other)
+            for leg in next_one.legs if next_one is not None else ():
+                found.setdefault((leg.connection, leg.upstream), replace(leg, tier=leg.tier + below))
+        if len(self._chains) >= _MOST_FILLED:
+            self._chains.clear()
+        chained = self._chains[key] = replace(route, legs=tuple(found.values()), arms=())
+        return chained
 
     def _fill(self, model: str) -> Route | None:
         route = self._wildcards.find(model, self.priced)

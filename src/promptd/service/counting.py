@@ -10,7 +10,7 @@ from msgspec import Struct
 from promptd.core import sizes
 from promptd.core.engine import Call, map_error
 from promptd.core.errors import HandlerUnavailable, ResourceNotFound, UnsupportedInput
-from promptd.core.model import Request, Submission
+from promptd.core.model import Capability, Native, Request, Submission
 from promptd.service.connections import Connection, Connections
 from promptd.service.intake import Intake
 from promptd.service.redaction import withhold
@@ -29,27 +29,28 @@ async def count_input(intake: Intake, connections: Connections, submission: Subm
     Limits count it as a request. Raises a `Refusal` where the prompt itself would be refused, `PromptExecutionError`
     where the service failed.
     """
-    async with intake.count(submission) as leg:
+    async with intake.count(submission) as (leg, request, native):
         connection = connections.get(leg.connection)
         if connection is None:
             raise HandlerUnavailable(f"the connection {leg.connection!r} is not configured any more")
         try:
-            tokens = await _count(connection, submission, leg.upstream)
+            tokens = await _count(connection, submission.capability, request, native, leg.upstream)
         except (ResourceNotFound, UnsupportedInput):
             tokens = None  # many servers of a dialect have no such endpoint
-    return Counted(_about(submission.request), exact=False) if tokens is None else Counted(tokens, exact=True)
+    return Counted(_about(request), exact=False) if tokens is None else Counted(tokens, exact=True)
 
 
-async def _count(connection: Connection, submission: Submission, model: str) -> int | None:
-    native = submission.native
+async def _count(
+    connection: Connection, capability: Capability, request: Request, native: Native | None, model: str
+) -> int | None:
     call: Call[Any, Any] = Call(
         connection=connection.config,
         connection_name=connection.name,
         model=model,
         http=connection.http,
-        capability=submission.capability,
-        messages=submission.request.messages,
-        parameters=submission.request.parameters,
+        capability=capability,
+        messages=request.messages,
+        parameters=request.parameters,
         native=native if native is not None and native.dialect in connection.dialects else None,
     )
     try:

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from promptd.core import chunks, history
 from promptd.core.content import Turn
+from promptd.core.credentials import Credential
 from promptd.core.engine import Call
 from promptd.core.errors import (
     ContentFiltered,
@@ -28,16 +29,17 @@ from promptd.core.errors import (
     StoreUnavailable,
     UnsupportedInput,
 )
-from promptd.core.filters import Filter, Order, Query
-from promptd.core.model import Answer, Blob, Capability, Chunk, Message, Native, Prompt, Usage
+from promptd.core.model import Answer, Blob, Capability, Chunk, Native, Prompt, Usage
 from promptd.core.output import check_json
-from promptd.core.ports import Bus, Guard, Queue, Records
+from promptd.core.ports import Bus, Queue, Records
+from promptd.core.rewriting import rewrite_turns
 from promptd.core.routing import Leg, bounded
-from promptd.core.texts import answer_turns
 from promptd.service.attachments import Attachments
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connection, Connections
+from promptd.service.earlier import earlier_turns
 from promptd.service.events import Event, Events
+from promptd.service.guarding import Guarding, Plan, Watch
 from promptd.service.metrics import Metrics
 from promptd.service.router import Router
 from promptd.service.runs import Run
@@ -72,8 +74,7 @@ class Execution:
         router: Router,
         attachments: Attachments,
         events: Events,
-        input_guard: Guard | None,
-        output_guard: Guard | None,
+        guarding: Guarding,
         clock: Clock,
         ids: Ids,
         rules: Rules,
@@ -81,11 +82,12 @@ class Execution:
     ) -> None:
         self._records, self._bus = records, bus
         self._attachments, self._events, self._router = attachments, events, router
-        self._connections, self._input_guard, self._output_guard = connections, input_guard, output_guard
+        self._connections, self._guarding = connections, guarding
         self._clock, self._ids, self._rules = clock, ids, rules
         #: what prompts of templates need beside; the composition root says who does it
         self.equip: Equip = _plain
         self.fulfilment: Fulfil = _unpromised
+        self.step_aside: Callable[[Run], None] = _stay
         self.settling = Settling(
             queue=queue,
             bus=bus,
@@ -97,23 +99,21 @@ class Execution:
             max_exponent=rules.max_exponent,
         )
 
-    def configure(self, rules: Rules, input_guard: Guard | None, output_guard: Guard | None) -> None:
-        """Other rules from now on; an attempt under way keeps its guard."""
-        self._rules, self._input_guard, self._output_guard = rules, input_guard, output_guard
+    def configure(self, rules: Rules) -> None:
+        """Other rules from now on."""
+        self._rules = rules
         self.settling.configure(rules.base_seconds, rules.max_exponent)
 
-    @property
-    def output_guard(self) -> Guard | None:
-        """Who reads answers before anybody else does."""
-        return self._output_guard
-
-    def begin(self, prompt: Prompt, leg: Leg | None = None) -> Run:
-        """A run on the leg that is given, or on the one of the prompt's model that its lane is."""
+    def begin(self, prompt: Prompt, leg: Leg | None = None, plan: Plan | None = None) -> Run:
+        """A run on the leg that is given, or on the one of the prompt's model that its lane is. Its checks stay those of
+        `plan`, or of now."""
         connection = self._connections.get(prompt.lane)
         leg = leg or self._router.leg(prompt)
-        if leg is None:
-            return Run(prompt, connection, prompt.model)
-        return Run(prompt, connection, leg.upstream, leg)
+        run = Run(prompt, connection, leg.upstream if leg is not None else prompt.model, leg)
+        run.plan = self._guarding.plan_of(prompt, lambda: self._names(prompt)) if plan is None else plan
+        if self.settling.tracing is not None:
+            self.settling.tracing.join(run)
+        return run
 
     async def attempt(self, run: Run) -> Prompt | None:
         """One attempt from claim to settlement; the prompt as it now is, or None where the lease was lost."""
@@ -139,13 +139,14 @@ class Execution:
         if run.stopped is not None:
             raise asyncio.CancelledError
         self._events.tell(Event("prompt_started", prompt=run.prompt.id))
-        call, guard = await self.prepare(run), self._output_guard
-        answer = await self._stream(run, call, hold=guard is not None)
+        call = await self.prepare(run)
+        watch = run.watch = self.watch(run)
+        answer = await self._stream(run, call, watch)
         try:
             answer, told = await self.fulfil(run, call, answer)
-            if guard is not None:
-                await self.judge(answer, guard)
-                told = run.chunks
+            if watch is not None:
+                answer = await watch.conclude(answer)
+                told = run.chunks if watch.whole else told
             for chunk in told:
                 self._bus.publish(run.prompt.id, chunk)
         except BaseException:  # a cancel too: nobody will ever name these files
@@ -155,28 +156,38 @@ class Execution:
 
     # ---------------------------------------------------------------- steps
 
-    async def prepare(self, run: Run, native: Native | None = None, *, spelled: bool = False) -> Call[Any, Any]:
+    async def prepare(
+        self, run: Run, native: Native | None = None, *, spelled: bool = False, credential: Credential | None = None
+    ) -> Call[Any, Any]:
         """The engine's call. `native` goes along where the connection's service speaks its dialect."""
         prompt, connection = run.prompt, run.connection
         if connection is None:
             raise HandlerUnavailable(f"the connection {prompt.lane!r} is not configured any more")
+        if self.settling.tracing is not None:
+            self.settling.tracing.enter(run)
         turns = prompt.request.messages
         if prompt.thread is not None and prompt.capability is Capability.CHAT:
-            turns = history.cut(await self._earlier(prompt), turns, self._budget(run, connection))
+            turns = history.cut(await earlier_turns(self._records, prompt), turns, self._budget(run, connection))
         image = prompt.request.parameters.image
         if image is not None and image.prompt is not None:
             turns = (*turns[:-1], Turn("user", image.prompt))
         blobs: tuple[Blob, ...] = ()
         if prompt.request.files:
             inputs = await self._attachments.load(prompt.request.files, prompt.capability, turns)
-            turns, blobs = inputs.messages, inputs.blobs
-            await self._inspect(inputs.texts)
+            turns, blobs = await self._inspected(run, inputs.messages, inputs.texts), inputs.blobs
         if native is None and prompt.request.parameters.n != 1:
             raise UnsupportedInput("parameters.n: only one choice can be made here")
+        if prompt.request.inputs and run.plan.input:
+            await self._inspected(run, (), await self._attachments.texts(prompt.request.inputs))
         if native is None and any(turn.parts for turn in turns):
-            able = self._takes_documents(prompt, connection)
+            able = self._takes_documents(prompt, connection) and not any(check.redactor for check in run.plan.input)
             turns, texts = await self._attachments.spell_out(turns, documents=able)
-            await self._inspect(texts)
+            turns = await self._inspected(run, turns, texts)
+            unread = able
+        else:
+            unread = native is not None
+        if unread and run.plan.input:  # the service gets documents as they are
+            await self._inspected(run, (), await self._attachments.documents(turns))
         call: Call[Any, Any] = Call(
             connection=connection.config,
             connection_name=connection.name,
@@ -194,15 +205,29 @@ class Execution:
             end_user_ref=prompt.user,
             native=native,
             spelled=spelled,
+            credential=credential if credential is None or _passes(connection) else None,
         )
         return call if prompt.request.value is None else await self.equip(run, call)
 
-    async def _inspect(self, texts: Sequence[str]) -> None:
-        """What stands in documents is read only now. Raises `ContentFiltered` where the guard refuses it."""
-        if self._input_guard is not None and texts:
-            verdict = await self._input_guard.inspect([Turn("user", text) for text in texts])
-            if not verdict.allowed:
-                raise ContentFiltered(f"a document was refused by a guard: {verdict.reason}", stage="input")
+    async def _inspected(self, run: Run, turns: tuple[Turn, ...], texts: Sequence[str]) -> tuple[Turn, ...]:
+        """Turns with texts of documents in them, which are read only now; none where the documents go on as they are.
+
+        Raises `ContentFiltered`, `ServiceUnavailable`.
+        """
+        if not (texts and run.plan.input):
+            return turns
+        for check, redactor in await self._guarding.documents(run, texts):
+            if not turns:
+                told = check.told or "a document can't be redacted"
+                raise ContentFiltered(told, stage="input", check=check.name, told=check.told)
+            turns = rewrite_turns(turns, lambda text, by=redactor: by.redact(text).text)  # type: ignore[misc]
+        return turns
+
+    def _names(self, prompt: Prompt) -> Sequence[str]:
+        """What the prompt's model is called, here and by those who serve it."""
+        route = self._router.route(prompt)
+        legs = [] if route is None else [leg.upstream for leg in route.legs]
+        return (prompt.model, prompt.request.connection or "", *legs)
 
     def _takes_documents(self, prompt: Prompt, connection: Connection) -> bool:
         route = self._connections.route(prompt.model)
@@ -216,34 +241,11 @@ class Execution:
             return self._rules.history_tokens
         return context - min(run.prompt.request.parameters.max_tokens or context // 4, context // 2)
 
-    async def _earlier(self, prompt: Prompt) -> list[Turn]:
-        """The thread's turns before this prompt, oldest first, without questions that never got an answer in words.
-
-        What was drawn or spoken is not text, and an empty turn is more than most models take.
-        """
-        page = await self._records.find(
-            Message,
-            Query(
-                filters=(Filter("thread", "eq", prompt.thread), Filter("prompt_no", "lt", prompt.no)),
-                order=(Order("prompt_no", True), Order("no", True)),
-                limit=200,
-            ),
-        )
-        messages = list(reversed(page.items))
-        answered = {message.prompt for message in messages if message.role == "assistant" and message.user is None}
-        answered -= {message.prompt for message in messages if _is_silent(message)}
-        return [
-            Turn(message.role, message.text, tool_calls=message.tool_calls, tool_call_id=message.tool_call_id)
-            for message in messages
-            if message.prompt in answered
-        ]
-
-    async def _stream(self, run: Run, call: Call[Any, Any], *, hold: bool) -> Answer:
-        """Run the engine. `hold` keeps its text back until somebody has judged it."""
-        connection, prompt = run.connection, run.prompt
+    async def _stream(self, run: Run, call: Call[Any, Any], watch: Watch | None) -> Answer:
+        """Run the engine. Only what its watch lets go is numbered and told."""
+        connection = run.connection
         if connection is None:
             raise HandlerUnavailable
-        n, attempt = 0, prompt.runs
         end: Chunk | None = None
         async with aclosing(connection.engine.run(call)) as stream:
             async for chunk in stream:
@@ -257,22 +259,45 @@ class Execution:
                     continue
                 if speaks and run.first_token is None:
                     run.first_token = self._clock()
-                # how far the work is has a number and a place in the trace as text has, an empty one: a reader that
-                # comes back with its event id must not be taken for one that has seen more than there is
-                for piece in chunks.pieces(chunk):
-                    n += 1
-                    numbered = chunks.number(piece, attempt, n)
-                    # half a surrogate pair stops here, before anybody has to send or store it
-                    run.said += chunks.size(piece)
-                    run.chunks.append(numbered)
-                    if not hold:
-                        self._bus.publish(prompt.id, numbered)
+                # half a surrogate pair stops here, before anybody has to send or store it
+                run.said += chunks.size(chunk)
                 self.check_size(run.said)
-                if n >= chunks.END_OF_FAILED - 1:
-                    raise InvalidOutput("the answer has too many pieces")
+                if watch is None:
+                    self._tell(run, chunk)
+                else:
+                    for free in await watch.sift(chunk):
+                        self._tell(run, free)
         if end is None:
             raise ExecutionFailed("the engine ended without a result")
+        for free in await self.rest(run):
+            self._tell(run, free)
         return await self.gathered(run, end, keep=True)
+
+    def watch(self, run: Run) -> Watch | None:
+        """Who reads the answer before anybody else does."""
+        return self._guarding.watch(run)
+
+    async def rest(self, run: Run) -> Sequence[Chunk]:
+        """What the watch of an attempt held back to its end. Raises `ContentFiltered`, `ServiceUnavailable`."""
+        if run.watch is None:
+            return ()
+        if run.watch.asks:
+            self.step_aside(run)
+        return await run.watch.rest()
+
+    def _tell(self, run: Run, chunk: Chunk) -> None:
+        """Number a chunk, remember it, and tell those who follow, if nobody has to judge the whole first.
+
+        How far the work is has a number and a place in the trace as text has, an empty one: a reader that comes back with
+        its event id must not be taken for one that has seen more than there is.
+        """
+        for piece in chunks.pieces(chunk):
+            numbered = chunks.number(piece, run.prompt.runs, len(run.chunks) + 1)
+            run.chunks.append(numbered)
+            if run.watch is None or not run.watch.whole:
+                self._bus.publish(run.prompt.id, numbered)
+        if len(run.chunks) >= chunks.END_OF_FAILED - 1:
+            raise InvalidOutput("the answer has too many pieces")
 
     def check_size(self, size: int) -> None:
         """Raises `InvalidOutput` where an answer of so many bytes is longer than the settings allow."""
@@ -311,12 +336,6 @@ class Execution:
             if found is None or found.answer is None or found.answer.message_id != answer.message_id:
                 await self._attachments.discard(prompt.user, answer.files)
 
-    async def judge(self, answer: Answer, guard: Guard) -> None:
-        """Raises `ContentFiltered` where the guard refuses the answer."""
-        verdict = await guard.inspect(answer_turns(answer))
-        if not verdict.allowed:
-            raise ContentFiltered(f"the answer was refused by a guard: {verdict.reason}", stage="output")
-
     async def fulfil(self, run: Run, call: Call[Any, Any], answer: Answer) -> tuple[Answer, Sequence[Chunk]]:
         """The answer in the form that was promised, and what readers must be told because it was said anew.
 
@@ -337,19 +356,23 @@ class Execution:
                 check_json(answer, schema)
 
 
+def _passes(connection: Connection) -> bool:
+    """Whether it sends its callers' own keys on; no other engine may see one."""
+    return getattr(connection.config, "passthrough", False) is True
+
+
 async def _plain(run: Run, call: Call[Any, Any]) -> Call[Any, Any]:
     """Until the composition root says who knows templates."""
     return call
 
 
+def _stay(run: Run) -> None:
+    """Until the composition root says who gives slots back."""
+
+
 async def _unpromised(run: Run, call: Call[Any, Any], answer: Answer) -> tuple[Answer, Sequence[Chunk]]:
     """Until the composition root says who knows templates."""
     return answer, ()
-
-
-def _is_silent(message: Message) -> bool:
-    """Whether a speaker said nothing; the result of a tool may well be empty."""
-    return message.role in ("user", "assistant") and not (message.text or message.tool_calls)
 
 
 def is_torn_down(run: Run, error: BaseException) -> bool:

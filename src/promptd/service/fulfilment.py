@@ -59,6 +59,8 @@ class Fulfilment:
     async def equip(self, run: Run, call: Call[Any, Any]) -> Call[Any, Any]:
         """The call of a query with its settings, values and files."""
         request = run.prompt.request
+        if request.template is None:  # the service's own question to an engine, such as a conversation's to an API
+            return replace(call, value=request.value or {})
         query = await self._query(run)
         return replace(
             call,
@@ -71,6 +73,8 @@ class Fulfilment:
     async def __call__(self, run: Run, call: Call[Any, Any], answer: Answer) -> tuple[Answer, Sequence[Chunk]]:
         """The answer with its value read, and what readers are told beside. Raises `InvalidOutput`."""
         request = run.prompt.request
+        if request.value is not None and request.template is None:
+            return answer, ()
         if request.value is not None:
             return await self._output(run, await self._query(run), answer, answer.value), ()
         output = request.output or Output()

@@ -14,31 +14,42 @@ from msgspec.structs import replace
 from promptd.core import identity
 from promptd.core.errors import (
     Conflict,
-    ContentRefused,
     Forbidden,
     InvalidRequest,
     Overloaded,
     Refusal,
     ShuttingDown,
-    Unavailable,
 )
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Capability, Message, Mode, Prompt, Submission, Thread, Usage
+from promptd.core.model import (
+    Caller,
+    Capability,
+    Judgement,
+    Message,
+    Mode,
+    Native,
+    Prompt,
+    Request,
+    Submission,
+    Thread,
+    Usage,
+)
 from promptd.core.policy import Charge, Metric
-from promptd.core.ports import Added, Guard, Idempotency, Limits, Queue, Records, Reservation
+from promptd.core.ports import Added, Idempotency, Limits, Queue, Records, Reservation
 from promptd.core.routing import Leg, Route
-from promptd.core.texts import request_turns
-from promptd.service.admitting import idempotency_of, messages_of
+from promptd.service.admitting import Admitted, idempotency_of, messages_of
 from promptd.service.attachments import Attachments
 from promptd.service.charges import Charges
 from promptd.service.checks import check_parameters, check_submission
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connections
 from promptd.service.events import Event, Events
+from promptd.service.guarding import Guarding, Plan, kept
 from promptd.service.metrics import Metrics
 from promptd.service.router import Router
 from promptd.service.runs import Run
 from promptd.service.spelling import shows_images
+from promptd.service.tracing import Tracing
 from promptd.service.worker import Worker
 
 # in Python 3.11 to name an enum's member costs as much as a call, and every prompt comes along here
@@ -55,16 +66,6 @@ class IntakeRules(Struct, frozen=True, kw_only=True):
     keep_attached: bool = False  #: store question and answer of those who do not say what they want
 
 
-class Admitted(Struct, frozen=True):
-    """An attached prompt that may run, where its model leads, and the legs to try in turn."""
-
-    prompt: Prompt
-    route: Route
-    legs: Sequence[Leg]
-    charges: Sequence[Charge]  #: what it was charged
-    keep: bool  #: whether question and answer are stored
-
-
 class Intake:
     """The one way into the queue."""
 
@@ -78,7 +79,7 @@ class Intake:
         router: Router,
         attachments: Attachments,
         events: Events,
-        guard: Guard | None,
+        guarding: Guarding,
         limits: Limits,
         charges: Charges,
         clock: Clock,
@@ -89,20 +90,21 @@ class Intake:
         self._metrics = metrics
         self._queue, self._records, self._worker = queue, records, worker
         self._connections, self._router, self._attachments, self._events = connections, router, attachments, events
-        self._guard, self._limits, self._charges = guard, limits, charges
+        self._guarding, self._limits, self._charges = guarding, limits, charges
         self._clock, self._ids, self._rules = clock, ids, rules
+        self.tracing: Tracing | None = None  #: where somebody wants to see what was done when
         #: of every prompt that is not final: the admission's, and one for each readmission while it was open
         self._reservations: dict[str, tuple[Reservation, ...]] = {}
 
-    def configure(self, rules: IntakeRules, guard: Guard | None) -> None:
+    def configure(self, rules: IntakeRules) -> None:
         """Other rules from now on; what was admitted stays admitted."""
-        self._rules, self._guard = rules, guard
+        self._rules = rules
 
     async def submit(self, submission: Submission) -> Added:
         """Store a prompt; when this returns, it is on disk. Raises a `Refusal`."""
         now = self._clock()
         try:
-            prompt, _, _, thread, charges = await self._decide(submission, now)
+            prompt, _, _, thread, charges, *_ = await self._decide(submission, now)
             idempotency = idempotency_of(submission, now)
             receipt: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
             # A task of its own, which is the run's too: a caller that leaves while the row is written must not leave a
@@ -117,28 +119,31 @@ class Intake:
         """Decide on an attached prompt without storing it. Raises a `Refusal`."""
         try:
             now = self._clock()
-            prompt, route, legs, _, charges = await self._decide(submission, now)
+            prompt, route, legs, _, charges, plan, native = await self._decide(submission, now)
             reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
         self._hold(prompt.id, reservation)
         self._metrics.submitted(route.pattern or prompt.model)
-        return Admitted(prompt, route, legs, charges, self._keeps(submission))
+        return Admitted(prompt, route, legs, charges, self._keeps(submission), plan, native)
 
     @asynccontextmanager
-    async def count(self, submission: Submission) -> AsyncGenerator[Leg, None]:
-        """The leg for a call that makes no prompt: judged like one, and charged as a request. Raises a `Refusal`."""
+    async def count(self, submission: Submission) -> AsyncGenerator[tuple[Leg, Request, Native | None], None]:
+        """The leg for a call that makes no prompt, and what may be told there: judged like one, and charged as a request.
+
+        Raises a `Refusal`.
+        """
         try:
             now = self._clock()
-            _, _, legs, _, charges = await self._decide(submission, now)
+            prompt, _, legs, _, charges, _, native = await self._decide(submission, now)
             charges = [charge for charge in charges if charge.policy.metric in ("requests", "concurrency")]
             reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
         try:
-            yield legs[0]
+            yield legs[0], prompt.request, native
         finally:
             if reservation is not None:
                 await self._limits.settle(reservation, {}, now=self._clock())
@@ -194,7 +199,7 @@ class Intake:
 
     async def _decide(
         self, submission: Submission, now: float
-    ) -> tuple[Prompt, Route, Sequence[Leg], Thread | None, Sequence[Charge]]:
+    ) -> tuple[Prompt, Route, Sequence[Leg], Thread | None, Sequence[Charge], Plan, Native | None]:
         caller = submission.caller
         identity.require(caller, identity.PROMPT_CREATE)
         self._refuse_work()
@@ -202,6 +207,8 @@ class Intake:
             submission = replace(submission, capability=Capability.CHAT)
         pinned = submission.request.connection
         route = self._connections.resolve(submission.model) if pinned is None else self._pinned(submission, pinned)
+        if submission.fallbacks:
+            route = self._connections.chain(route, submission.fallbacks)
         model = route.model
         if caller.models:
             # at a connection a model's name is the service's own word, and says nothing of the model that we call so
@@ -211,8 +218,8 @@ class Intake:
         needed = await self._check_capability(submission, route)
         if not submission.request.parameters.wordless:
             await check_parameters(submission.request.parameters)
-        if self._guard is not None:
-            await self._inspect(submission)
+        plan = self._guarding.plan(submission, lambda: (model, pinned or "", *[leg.upstream for leg in route.legs]))
+        submission, told = await self._guarding.admit(submission, plan) if plan.request else (submission, ())
         thread = await self._thread(submission, now) if submission.thread is not None else None
         charges = self._charges.of_admission(
             caller,
@@ -225,7 +232,8 @@ class Intake:
         if submission.parent in self._reservations:  # it waits for this one, which may have its seat meanwhile
             charges = [charge for charge in charges if charge.policy.metric != "concurrency"]
         legs = self._router.plan(route, user=caller.user, affinity=submission.affinity, capability=needed)
-        return self._prompt(submission, model, arm, legs[0], now), route, legs, thread, charges
+        prompt = self._prompt(submission, model, arm, legs[0], now, told)
+        return prompt, route, legs, thread, charges, plan, submission.native
 
     async def _take_in(
         self,
@@ -273,6 +281,8 @@ class Intake:
             return added, None
         self._metrics.submitted(added.prompt.model)
         self._events.tell(Event("prompt_added", prompt=added.prompt.id))
+        if self.tracing is not None:
+            self.tracing.remember(added.prompt.id)
         self._hold(added.prompt.id, reservation)
         return added, self._worker.submitted(added.prompt, reserved=reserved)
 
@@ -340,16 +350,6 @@ class Intake:
             )
         return needed
 
-    async def _inspect(self, submission: Submission) -> None:
-        guard, native = cast(Guard, self._guard), submission.native
-        try:
-            turns = request_turns(submission.request, native.body if native is not None else b"")
-            verdict = await guard.inspect(turns)
-        except Exception as error:  # a guard that fails must not let text through
-            raise Unavailable("the guard failed; nothing is let through", detail=repr(error)) from error
-        if not verdict.allowed:
-            raise ContentRefused(f"refused by a guard: {verdict.reason}", reason=verdict.reason)
-
     async def _thread(self, submission: Submission, now: float) -> Thread:
         """The thread as it begins with this prompt, where it is not there yet; the store looks again when it adds."""
         identifier, user = cast(str, submission.thread), submission.caller.user
@@ -363,7 +363,9 @@ class Intake:
 
     # ---------------------------------------------------------------- what is stored
 
-    def _prompt(self, submission: Submission, model: str, arm: str, leg: Leg, now: float) -> Prompt:
+    def _prompt(
+        self, submission: Submission, model: str, arm: str, leg: Leg, now: float, told: tuple[Judgement, ...]
+    ) -> Prompt:
         caller = submission.caller
         # one that is attached is seen by nobody before its first attempt begins, which is mostly at once
         attached = submission.mode is _ATTACHED
@@ -389,6 +391,7 @@ class Intake:
             not_before=submission.not_before,
             deadline=submission.deadline,
             max_attempts=submission.max_attempts or self._rules.max_attempts,
+            judgements=kept(told, everything=not attached or self._keeps(submission)) if told else (),
         )
 
     def _messages(self, prompt: Prompt) -> tuple[Message, ...]:

@@ -71,6 +71,7 @@ class Metrics:
         self._submitted: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str, str]] = Counter()
+        self._judged: Counter[tuple[str, str, str]] = Counter()
         self._lanes: dict[str, _Lane] = {}
         self._gauge = Gauge("promptd_waiting", "Prompts that wait in the store", registry=self.registry)
         self._busy = Gauge("promptd_busy_slots", "Slots in use", ["lane"], registry=self.registry)
@@ -82,6 +83,10 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         self._refused[code] += 1
+
+    def judged(self, check: str, stage: str, outcome: str) -> None:
+        """A check of the guards looked at one side of a prompt."""
+        self._judged[check, stage, outcome] += 1
 
     def attempt(self, attempt: Attempt) -> None:
         """An attempt ended."""
@@ -114,6 +119,8 @@ class Metrics:
             lane.add_up()
         yield _counter("submitted", "Prompts accepted", ["model"], {(m,): n for m, n in self._submitted.items()})
         yield _counter("refused", "Prompts refused at intake", ["code"], {(c,): n for c, n in self._refused.items()})
+        judged = "What checks of the guards thought"
+        yield _counter("guard_judgements", judged, ["check", "stage", "outcome"], self._judged)
         completed: dict[tuple[str, str, str], int] = {
             (name, Outcome.COMPLETED.value, ""): lane.count for name, lane in self._lanes.items()
         }

@@ -79,7 +79,7 @@ def withhold(error: PromptExecutionError, *configs: BaseModel | None) -> None:
     try:
         secrets = spellings(*configs)
     except ConfigUnusable:
-        error.message, error.detail, error.native = error.title, None, None
+        error.message, error.detail, error.native, error.answered = error.title, None, None, None
         error.args = (error.message,)
         return
     if not secrets:
@@ -92,6 +92,9 @@ def withhold(error: PromptExecutionError, *configs: BaseModel | None) -> None:
         status, body = error.native
         text = body.decode("utf-8", "surrogateescape")
         error.native = (status, redact_text(text, secrets).encode("utf-8", "surrogateescape"))
+    if error.answered is not None and error.answered.body is not None:
+        text = error.answered.body.decode("utf-8", "surrogateescape")
+        error.answered = error.answered._replace(body=redact_text(text, secrets).encode("utf-8", "surrogateescape"))
 
 
 def _escaped(secret: str) -> str:

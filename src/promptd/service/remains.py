@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from promptd.core.model import Answer, Attempt, Request, Usage
+from promptd.core.errors import Cancelled, PromptExecutionError, Refusal
+from promptd.core.lifecycle import Status
+from promptd.core.model import Answer, Attempt, Failure, Outcome, Request, Usage
 from promptd.core.routing import add
+from promptd.service.runs import Stop
 
+#: what a caller is told whose prompt was stopped
+WHY: Final[Mapping[str, str]] = {"cancel": "the caller left", "drain": "the server is shutting down"}
+# looked up once: in Python 3.11 an enum's member costs as much as a call
+_DONE: Final = (Status.COMPLETED, Outcome.COMPLETED)
 _NO_REQUEST: Final = Request()
 _NOTHING: Final = Usage()
+
+
+def ending(
+    answer: Answer | None, stopped: Stop | None, error: PromptExecutionError | Refusal | None
+) -> tuple[Status, Outcome, Failure | None]:
+    """How a prompt ends whose attempt does, and why."""
+    if answer is not None:
+        return *_DONE, None
+    if stopped is not None and stopped != "deadline":
+        return Status.CANCELED, Outcome.CANCELED, Failure(Cancelled.code, WHY[stopped])
+    return Status.ABANDONED, Outcome.ERRORED, Failure(error.code, error.message) if error is not None else None
 
 
 def origin_of(request: Request) -> Request:

@@ -6,9 +6,11 @@ import asyncio
 from typing import Any, Literal
 
 from promptd.core.history import tokens
-from promptd.core.model import Attempt, Caller, Chunk, Prompt, Usage
+from promptd.core.model import Attempt, Caller, Chunk, Judgement, Prompt, Usage
 from promptd.core.routing import Leg
+from promptd.core.tracing import Trace
 from promptd.service.connections import Connection
+from promptd.service.guarding import NOTHING, Watch
 
 _NOTHING = Usage()
 Stop = Literal["cancel", "deadline", "drain"]
@@ -28,7 +30,9 @@ class Run:
         "events",
         "first_token",
         "interrupted",
+        "judgements",
         "leg",
+        "plan",
         "price",
         "prompt",
         "said",
@@ -36,8 +40,10 @@ class Run:
         "slotless",
         "stopped",
         "task",
+        "trace",
         "upstream",
         "usage",
+        "watch",
     )
 
     def __init__(self, prompt: Prompt, connection: Connection | None, upstream: str, leg: Leg | None = None) -> None:
@@ -55,10 +61,14 @@ class Run:
         self.settled = False  #: the result is on its way to the store; too late to stop
         self.first_token: float | None = None
         self.usage = _NOTHING
+        self.plan = NOTHING  #: who looks at its documents and its answer
+        self.watch: Watch | None = None  #: of the answer, once the engine is asked
+        self.judgements: list[Judgement] = []  #: what they said
         self.end: Chunk | None = None  #: the engine's `done`
         self.caller: Caller | None = None  #: of an attached prompt
         self.slotless = False  #: it has given its slot to another while it waits for a child prompt
         self.attempt: Attempt | None = None  #: its ledger row, once it has ended
+        self.trace: tuple[Trace, Trace] | None = None  #: of whom it is a part, and its own; None: nobody traces
         self.chunks: list[Chunk] = []
         self._waiters: set[asyncio.Future[Prompt | None]] = set()
 

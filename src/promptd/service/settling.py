@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from promptd.core import chunks
 from promptd.core.engine import map_error
 from promptd.core.errors import Cancelled, EngineLost, ExecutionFailed, PromptExecutionError, StoreUnavailable, Timeout
@@ -17,10 +19,12 @@ from promptd.core.ports import Bus, Queue, Settlement
 from promptd.core.routing import FREE, Price, cost
 from promptd.service.clock import Clock
 from promptd.service.events import Event, Events
+from promptd.service.guarding import kept
 from promptd.service.metrics import Metrics
 from promptd.service.redaction import withhold
 from promptd.service.router import Router
 from promptd.service.runs import Run
+from promptd.service.tracing import Tracing
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -48,6 +52,7 @@ class Settling:
         self._queue, self._bus, self._router = queue, bus, router
         self._events, self._clock, self._metrics = events, clock, metrics
         self.leaving = asyncio.Event()
+        self.tracing: Tracing | None = None  #: where somebody wants to see what was done when
         self.configure(base_seconds, max_exponent)
 
     def configure(self, base_seconds: float, max_exponent: int) -> None:
@@ -179,7 +184,7 @@ class Settling:
         """The attempt's row."""
         prompt, connection = run.prompt, run.connection
         used = run.spent()
-        return Attempt(
+        attempt = Attempt(
             prompt=prompt.no,
             run=prompt.runs,
             engine=connection.engine.type_id if connection is not None else "",
@@ -194,6 +199,9 @@ class Settling:
             usage=used,
             cost=_cost(used, run.price, outcome),
         )
+        if run.trace is not None and self.tracing is not None:
+            self.tracing.leave(run, attempt)
+        return attempt
 
     async def _settle(
         self, run: Run, settlement: Settlement, error: PromptExecutionError | None = None
@@ -206,6 +214,9 @@ class Settling:
         run.attempt = settlement.attempt
         if run.leg is not None and run.stopped is None:
             self._router.report(run.leg, error, started=settlement.attempt.started, first=run.first_token)
+        if run.judgements:
+            told = kept(run.judgements, run.prompt.judgements, everything=True)
+            settlement = replace(settlement, judgements=told)
         settled = await self.persist(lambda: self._queue.settle(settlement))
         self._metrics.attempt(settlement.attempt)
         code = settlement.error.code if settlement.error is not None else ""  # a message may quote the prompt

@@ -57,6 +57,12 @@ async def spell_out(
     return tuple(spelled), tuple(texts)
 
 
+async def read_documents(turns: Sequence[Turn], read: Read, read_document: ReadDocument) -> tuple[str, ...]:
+    """What stands in the documents of a conversation. Raises as `spell_out` does."""
+    found = [part for turn in turns for part in turn.parts if isinstance(part, Document)]
+    return tuple([await _text_of(part, read, read_document) for part in found])
+
+
 async def _text_of(part: Document, read: Read, read_document: ReadDocument) -> str:
     if part.text:
         return part.text

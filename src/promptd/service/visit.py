@@ -2,7 +2,7 @@
 
 The attempts run in the caller's own task: a task and a log for each would cost more than all the rest of a short call.
 Before anything was said, a failed call is tried once more on the same connection and then on the other legs of its model, at
-most three calls in ten seconds.
+most three calls in ten seconds (again.py).
 """
 
 from __future__ import annotations
@@ -21,31 +21,23 @@ from promptd.core.errors import (
     Cancelled,
     ExecutionFailed,
     HandlerUnavailable,
-    NetworkError,
     Overloaded,
     PromptExecutionError,
     Refusal,
-    Timeout,
 )
-from promptd.core.lifecycle import Status
-from promptd.core.model import Answer, Attempt, Blob, Chunk, Failure, Outcome, Prompt, Submission
+from promptd.core.model import Answer, Attempt, Blob, Capability, Chunk, Native, Outcome, Prompt, Submission
 from promptd.core.policy import Charge
 from promptd.core.routing import Leg, Route
+from promptd.service import again
 from promptd.service.execution import is_torn_down
-from promptd.service.remains import origin_of, sums_of, without_words
+from promptd.service.guarding import NOTHING, kept
+from promptd.service.remains import WHY, ending, origin_of, sums_of, without_words
 from promptd.service.runs import Run
 
 if TYPE_CHECKING:
     from promptd.service.attached import Attached
 
-_CALLS: Final = 3
-_SECONDS: Final = 10.0  # after so long no further call begins
-_SHORTEST_PAUSE, _PAUSE_SPREAD = 0.25, 0.75  # seconds
-_WHY: Final = {"cancel": "the caller left", "drain": "the server is shutting down"}
-#: the connection may be fine a moment later; with any other error it is better to ask the next leg, where there is one
-_PASSING: Final = (NetworkError, Timeout)
-# looked up once: in Python 3.11 an enum's member costs as much as a call
-_DONE: Final = (Status.COMPLETED, Outcome.COMPLETED)
+_EMBEDDING: Final = Capability.EMBEDDING
 
 
 class Visit:
@@ -63,6 +55,7 @@ class Visit:
         "_legs",
         "_native",
         "_place",
+        "_plan",
         "_route",
         "_source",
         "_spoke",
@@ -77,7 +70,7 @@ class Visit:
 
     def __init__(self, house: Attached, submission: Submission) -> None:
         self._house, self._submission = house, submission
-        self._native = submission.native
+        self._native: Native | None = None
         self._task: asyncio.Task[Any] | None = None
         self._legs: Sequence[Leg] = ()
         self._place = 0  # of the leg that is asked now
@@ -91,6 +84,7 @@ class Visit:
         request = submission.request
         self._typed = request.output is not None or request.value is not None  # its answer must have a form
         self._route: Route
+        self._plan = NOTHING
         self.charges: Sequence[Charge] = ()  #: what limits count of it
         self.left = False  #: the caller is gone
         self.prompt: Prompt
@@ -103,9 +97,9 @@ class Visit:
         self._task = asyncio.current_task()
         admitted = await house.intake.admit(submission)
         self.prompt, self._route, self._legs = admitted.prompt, admitted.route, admitted.legs
-        self.charges, self._keep = admitted.charges, admitted.keep
-        if house.execution.output_guard is not None:
-            self._native = None  # what a guard has to read must be spelled out
+        self.charges, self._keep, self._plan = admitted.charges, admitted.keep, admitted.plan
+        spelled = admitted.plan.holds and submission.capability is not _EMBEDDING
+        self._native = None if spelled else admitted.native  # what a guard may hold back must be spelled out
         try:
             await self._enter()
         except BaseException:
@@ -126,6 +120,11 @@ class Visit:
             await self._end(None, self._meaning(error or asyncio.CancelledError()))
         if isinstance(error, asyncio.CancelledError) and (told := self.interrupted()) is not None:
             raise told from None
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        """Those that are over."""
+        return self._attempts
 
     def interrupted(self) -> PromptExecutionError | Refusal | None:
         """What a caller is to be told whose task was cancelled: by its prompt's id, by its deadline or by the drain.
@@ -184,20 +183,16 @@ class Visit:
             await house.worker.slot(leg.connection, prompt.user, prompt.priority)
             runs = len(self._attempts) + 1
             self.prompt = prompt = replace(prompt, lane=leg.connection, runs=runs, started=house.clock())
-        self.run = run = house.execution.begin(prompt, leg)
+        self.run = run = house.execution.begin(prompt, leg, self._plan)
         run.task, run.begun = self._task, True
         house.worker.enter(run)
         house.ledger.begin(prompt)
         self._entered = True
 
     async def _attempt(self) -> AsyncGenerator[Chunk, None]:
-        if self._house.execution.output_guard is not None:
-            for chunk in await self._collect():
-                self._spoke = True
-                yield chunk
-            return
         end: Chunk | None = None
         async with aclosing(await self._call()) as stream:
+            watch = self.run.watch
             async for chunk in stream:
                 if chunk.kind == "done":
                     end = chunk
@@ -205,43 +200,58 @@ class Visit:
                 self._hear(chunk)
                 if chunk.raw is not None:
                     self.run.events += chunk.raw.count(b"data:")
-                self._spoke = True
-                if self._keep or self._typed:
-                    self._note(chunk)
-                yield chunk
-        await self._gather(end)
-        if self._typed:
-            for chunk in await self._fulfil():
-                yield chunk
+                for free in (chunk,) if watch is None else await watch.sift(chunk):
+                    self._spoke = True
+                    if self._keep or self._typed:
+                        self._note(free)
+                    yield free
+        for chunk in await self._finish(end):
+            self._spoke = True
+            yield chunk
 
     async def _collect(self) -> list[Chunk]:
         """One attempt to its end, judged, and what was said in it."""
-        execution, run = self._house.execution, self.run
         said: list[Chunk] = []
         end: Chunk | None = None
         stream = await self._call()
+        watch = self.run.watch
         try:
             async for chunk in stream:
                 if chunk.kind == "done":
                     end = chunk
                     break
                 self._hear(chunk)
-                said.append(chunk)
+                said += (chunk,) if watch is None else await watch.sift(chunk)
         finally:
             await stream.aclose()
-        guard = execution.output_guard
-        if guard is not None:
-            run.chunks = said
-            await self._gather(end)
-            await execution.judge(cast(Answer, self._answer), guard)
-            run.chunks = []
         if self._keep or self._typed:
             for chunk in said:
                 self._note(chunk)
-        await self._gather(end)
-        if self._typed and (anew := await self._fulfil()):
-            return [chunk for chunk in anew if chunk.kind == "progress"]
-        return said
+        rest = await self._finish(end)
+        if any(chunk.kind == "restart" for chunk in rest):
+            return [chunk for chunk in rest if chunk.kind == "progress"]
+        return [*said, *rest]
+
+    async def _finish(self, end: Chunk | None) -> Sequence[Chunk]:
+        """The engine has said everything: what its watch held back, and what is said anew for a promised form."""
+        if end is None:
+            raise ExecutionFailed("the engine ended without a result")
+        run = self.run
+        rest = await self._house.execution.rest(run)
+        if self._keep or self._typed:
+            for chunk in rest:
+                self._note(chunk)
+        self._answer = await self._house.execution.gathered(run, end, keep=self._keep or self._typed)
+        self._blobs = end.blobs
+        told = await self._fulfil() if self._typed else ()
+        whole = run.watch is not None and run.watch.whole
+        if run.watch is not None:
+            self._answer = await run.watch.conclude(self._answer)
+        for chunk in run.chunks if whole else told:
+            self._house.bus.publish(self.prompt.id, chunk)
+        if whole:  # nobody has heard anything of it
+            told = [chunk for chunk in told if chunk.kind == "progress"]
+        return told or rest
 
     async def _call(self) -> AsyncGenerator[Chunk, None]:
         """The engine at work."""
@@ -250,7 +260,10 @@ class Visit:
             raise HandlerUnavailable
         if native is not None and native.dialect not in run.connection.dialects:
             native = None
-        self._asked = call = await self._house.execution.prepare(run, native, spelled=self._keep)
+        self._asked = call = await self._house.execution.prepare(
+            run, native, spelled=self._keep or bool(run.plan.output), credential=self._submission.credential
+        )
+        run.watch = self._house.execution.watch(run)
         self._source = source = run.connection.engine.run(call)
         return source
 
@@ -258,8 +271,6 @@ class Visit:
         """Read the promised form out of the answer; what is said anew where the model had to be asked again."""
         self.run.caller = self._submission.caller
         self._answer, told = await self._house.execution.fulfil(self.run, self._asked, cast(Answer, self._answer))
-        for chunk in told:
-            self._house.bus.publish(self.prompt.id, chunk)
         return told
 
     def _hear(self, chunk: Chunk) -> None:
@@ -272,12 +283,6 @@ class Visit:
         run.said += len(raw) if raw is not None else chunks.size(chunk)
         self._house.execution.check_size(run.said)
 
-    async def _gather(self, end: Chunk | None) -> None:
-        if end is None:
-            raise ExecutionFailed("the engine ended without a result")
-        self._answer = await self._house.execution.gathered(self.run, end, keep=self._keep or self._typed)
-        self._blobs = end.blobs
-
     async def _recover(self, raised: BaseException) -> None:
         """Begin another attempt; raises where there is none."""
         if self.run.stopped is not None or is_torn_down(self.run, raised):
@@ -288,17 +293,19 @@ class Visit:
             raise error from raised
 
     def _note(self, chunk: Chunk) -> None:
-        """Number what is said, remember it, and tell those who follow."""
+        """Number what is said, remember it, and tell those who follow, if nobody has to judge the whole first."""
         run = self.run
+        whole = run.watch is not None and run.watch.whole
         for piece in chunks.pieces(chunk):
             numbered = chunks.number(piece, run.prompt.runs, len(run.chunks) + 1)
             run.chunks.append(numbered)
-            self._house.bus.publish(run.prompt.id, numbered)
+            if not whole:
+                self._house.bus.publish(run.prompt.id, numbered)
 
     def _meaning(self, raised: BaseException) -> PromptExecutionError | Refusal:
         stopped = self.run.stopped
-        if stopped in _WHY:
-            return Cancelled(_WHY[stopped])
+        if stopped is not None and stopped in WHY:
+            return Cancelled(WHY[stopped])
         if isinstance(raised, Refusal):
             return raised  # the line of a further connection is full
         return self._house.execution.settling.meaning(self.run, raised)
@@ -306,15 +313,22 @@ class Visit:
     async def _again(self, error: PromptExecutionError | Refusal) -> bool:
         """Whether another call begins, which then has its slot."""
         house, run = self._house, self.run
-        if isinstance(error, Refusal) or run.prompt.runs >= _CALLS:
+        retries = self._submission.retries
+        if isinstance(error, Refusal) or run.prompt.runs >= again.calls(retries):
             return False
         last = self._place + 1 >= len(self._legs)
-        soon = (error.retry_after or 0.0) <= _SHORTEST_PAUSE + _PAUSE_SPREAD
-        fresh = house.clock() - run.prompt.created <= _SECONDS
-        once_more = error.retryable and self._place == 0 and not self._attempts and soon and fresh
-        if once_more and (last or isinstance(error, _PASSING)):
+        wait = again.pause(
+            error,
+            done=len(self._attempts),
+            first=self._place == 0,
+            last=last,
+            age=house.clock() - run.prompt.created,
+            retries=retries,
+            chance=house.entropy(1)[0] / 255,
+        )
+        if wait is not None:
             self._close(Outcome.ERRORED, error)
-            await asyncio.sleep(_SHORTEST_PAUSE + _PAUSE_SPREAD * house.entropy(1)[0] / 255)
+            await asyncio.sleep(wait)
         elif not last and house.router.may_fall_back(self._route, error):
             self._close(Outcome.ERRORED, error)
             self._place += 1
@@ -333,32 +347,26 @@ class Visit:
         house.metrics.attempt(attempt)
         if run.stopped is None:
             house.router.report(self._legs[self._place], error, started=attempt.started, first=run.first_token)
+        if run.judgements:
+            told = kept(run.judgements, self.prompt.judgements, everything=self._keep)
+            self.prompt = replace(self.prompt, judgements=told)
         self._entered = False
         house.worker.leave(run)
         run.finish(None)  # whoever waits for this attempt looks where the prompt is now
 
     async def _end(self, answer: Answer | None, error: PromptExecutionError | Refusal | None) -> Chunk:
         """The prompt is final. The chunk that tells, numbered behind all others."""
-        house, run, prompt = self._house, self.run, self.prompt
+        house, run = self._house, self.run
         self._ended = True
         run.settled = True
-        stopped = run.stopped
-        failure: Failure | None = None
-        if answer is not None:
-            status, outcome = _DONE
-        elif stopped is not None and stopped != "deadline":
-            status, outcome = Status.CANCELED, Outcome.CANCELED
-            failure = Failure(Cancelled.code, _WHY[stopped])
-        else:
-            status, outcome = Status.ABANDONED, Outcome.ERRORED
-            failure = Failure(error.code, error.message) if error is not None else None
+        status, outcome, failure = ending(answer, run.stopped, error)
         if self._entered:
             self._close(outcome, error if isinstance(error, PromptExecutionError) else None)
-        now = house.clock()
+        now, request = house.clock(), self.prompt.request
         attempts = tuple(self._attempts)
         used, cost = (attempts[0].usage, attempts[0].cost) if len(attempts) == 1 else sums_of(attempts)
-        prompt = replace(
-            prompt,
+        self.prompt = prompt = replace(
+            self.prompt,
             cost=cost,
             status=status,
             finished=now,
@@ -366,10 +374,9 @@ class Visit:
             error=failure,
             answer=answer if self._keep or answer is None or not self._typed else without_words(answer),
             failures=len(attempts) - 1,
-            request=prompt.request if self._keep else origin_of(prompt.request),
+            request=request if self._keep else origin_of(request),
             trace=chunks.make_trace(run.chunks) if self._keep else b"",
         )
-        self.prompt = prompt
         house.ledger.add(prompt, attempts)
         await house.intake.settle(
             prompt, used, sum([attempt.cost or 0 for attempt in attempts]) if cost is None else cost

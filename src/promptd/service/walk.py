@@ -18,6 +18,7 @@ from promptd.service.events import Events
 from promptd.service.filed import Filed
 from promptd.service.forms import Forms
 from promptd.service.functions import Functions
+from promptd.service.guarding import Guarding
 from promptd.service.installed import Installed
 from promptd.service.intake import Intake
 from promptd.service.items import Items
@@ -30,6 +31,7 @@ from promptd.service.router import Router
 from promptd.service.rules import Rules
 from promptd.service.stored_connections import StoredConnections
 from promptd.service.streams import Streams
+from promptd.service.targets.conversation import Conversation
 from promptd.service.templates import Templates
 from promptd.service.threads import Threads
 from promptd.service.tickets import Tickets
@@ -51,7 +53,8 @@ class Walk(Struct, frozen=True, kw_only=True):
     downloads: Downloads  #: files that the server fetches
     filed: Filed  #: uploads that were made for a purpose
     batches: Batches  #: many requests in one file, run by the queue
-    moderation: Moderation  #: what the guard thinks of a text
+    moderation: Moderation  #: what the guards think of a text
+    guarding: Guarding  #: checks on everything that is asked and answered
     usage: UsageReports  #: what was used, and what people thought of answers
     limits: Limits  #: how limits stand
     charges: Charges  #: which of them count a prompt
@@ -75,3 +78,4 @@ class Walk(Struct, frozen=True, kw_only=True):
     chains: Chains  #: runs of several, one feeding the other
     worker: Worker  #: lanes and their load
     ids: Ids
+    conversation: Conversation | None = None  #: with targets; None: there is no Arch file

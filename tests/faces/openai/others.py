@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from promptd.app import build
 from promptd.core.engine import Engine
+from promptd.core.guarding import Stage
 from promptd.core.ports import Guard
 from promptd.faces.openai import face
+from promptd.service.guarding import Check, Checks
 from promptd.settings import Settings
 from promptd.testing.scripted import Scripted
 from tests.faces.client import Http
@@ -65,7 +67,7 @@ async def run_place(
     guard: Guard | None = None,
     **sections: Any,
 ) -> AsyncIterator[Place]:
-    """Settings sections come as keyword arguments; `guard` is asked for moderations alone."""
+    """Settings sections come as keyword arguments; `guard` judges what callers write."""
     settings = Settings.model_validate(
         {
             "home": home,
@@ -78,7 +80,8 @@ async def run_place(
     )
     plugins = replace(installed(), engines={"scripted": Scripted(), **engines}, faces={"openai": face})
     async with build(settings, plugins) as house:
-        house.walk.moderation.configure(guard)
+        if guard is not None:
+            house.walk.guarding.checks = Checks([Check(name="test", guard=guard, stages=frozenset({Stage.INPUT}))])
         async with listening(house) as server:
             place = Place(server)
             try:

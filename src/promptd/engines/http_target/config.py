@@ -14,28 +14,14 @@ from promptd.core.errors import ConfigIncomplete
 from promptd.core.ports import Timeouts
 from promptd.dialects.addresses import base_url
 from promptd.dialects.exchange import MAX_BYTES
+from promptd.dialects.headers import FRAMING, check_header_names
 
 _KEYS: Final = "http_target"
 _SHARED: Final = "promptd.connection"
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 #: headers that frame the request or say who sends it; nobody sets them here
-_TAKEN: Final = frozenset(
-    {
-        *("host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade", "te"),
-        *("expect", "trailer", "keep-alive", "proxy-authorization", "proxy-connection"),
-    }
-)
-
-
+_TAKEN: Final = FRAMING | {"host", "keep-alive", "proxy-authorization", "proxy-connection"}
 _NAME: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,63})?")
 _MEDIA_RANGE: Final = re.compile(r"\*/\*|[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/(\*|[a-z0-9][a-z0-9!#$&^_.+-]{0,126})", re.I)
-
-
-def check_header_names(names: list[str]) -> None:
-    """Raises `ValueError`."""
-    for name in names:
-        if not _TOKEN.fullmatch(name) or name.lower() in _TAKEN:
-            raise ValueError(f"names of headers that can be set, and {name[:40]!r} is none")
 
 
 def check_name(name: str) -> str:
@@ -108,13 +94,13 @@ class HttpTargetConfig(Config):
     @field_validator("key_header")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        check_header_names([value])
+        check_header_names([value], taken=_TAKEN)
         return value
 
     @field_validator("headers")
     @classmethod
     def _are_names(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        check_header_names(list(value))
+        check_header_names(value, taken=_TAKEN)
         return value
 
     def timeouts(self) -> Timeouts:
@@ -220,7 +206,7 @@ class HttpQuery(Config):
     @field_validator("headers")
     @classmethod
     def _are_names(cls, value: dict[str, str]) -> dict[str, str]:
-        check_header_names(list(value))
+        check_header_names(value, taken=_TAKEN)
         return value
 
     @field_validator("statuses")

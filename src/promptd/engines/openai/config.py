@@ -10,6 +10,7 @@ import msgspec
 from pydantic import SecretStr, field_validator
 
 from promptd.core.configs import setting
+from promptd.core.credentials import Credential
 from promptd.core.engine import Config
 from promptd.core.errors import ConfigIncomplete
 from promptd.core.ports import Timeouts
@@ -62,6 +63,11 @@ class OpenAIConfig(Config):
         True,
         i18n="promptd.connection.native",
         description="Pass requests of an API that the server speaks on as they are",
+    )
+    passthrough: bool = setting(
+        False,
+        i18n="promptd.connection.passthrough",
+        description="Send callers' own keys on in place of `api_key`, from faces that take such keys",
     )
     responses_api: bool | None = setting(
         None, i18n="openai.responses_api", description="The server speaks the Responses API; unset: as its profile says"
@@ -141,8 +147,8 @@ class OpenAIConfig(Config):
     def request_headers(self) -> dict[str, str]:
         """Of every call; their values are secrets."""
         headers = {name: value.get_secret_value() for name, value in self.headers.items()}
-        if key := self.api_key.get_secret_value():
-            headers |= {"api-key": key} if self.row.key_header == "api-key" else {"authorization": f"Bearer {key}"}
+        if key := self._key:
+            headers |= self._authorization(key)
         if self.organization:
             headers["openai-organization"] = self.organization
         return headers
@@ -155,9 +161,30 @@ class OpenAIConfig(Config):
     @cached_property
     def messages_headers(self) -> dict[str, str]:
         """Of a call in Anthropic's API, whose servers look for the key in one place or the other."""
-        key = self.api_key.get_secret_value()
-        named = {"x-api-key": key} if key else {}
+        named = {"x-api-key": self._key} if self._key else {}
         return {"anthropic-version": _MESSAGES_VERSION, **named, **self.json_headers}
+
+    def headers_for(self, credential: Credential | None, dialect: str = "") -> dict[str, str]:
+        """Of a call: those of the connection, with its caller's own key where it passes such keys on.
+
+        `dialect` is that of a body in JSON, none where the body has another type.
+        """
+        headers = self.request_headers if not dialect else self.json_headers
+        if dialect == MESSAGES:
+            headers = self.messages_headers
+        if credential is None or not self.passthrough:
+            return headers
+        key = credential.reveal()
+        named = {"x-api-key": key} if dialect == MESSAGES else {}
+        return {**headers, **named, **self._authorization(key)}
+
+    @property
+    def _key(self) -> str:
+        """The connection's own; none where its callers bring theirs."""
+        return "" if self.passthrough else self.api_key.get_secret_value()
+
+    def _authorization(self, key: str) -> dict[str, str]:
+        return {"api-key": key} if self.row.key_header == "api-key" else {"authorization": f"Bearer {key}"}
 
     @cached_property
     def address(self) -> str:

@@ -65,7 +65,7 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
             return responses.run(
                 call.http,
                 config.url(RESPONSES, call.model),
-                config.request_headers,
+                config.headers_for(call.credential),
                 call,
                 timeouts=config.timeouts,
                 max_bytes=config.max_response_bytes,
@@ -73,7 +73,7 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
         return chat.run_call(
             call.http,
             config.url(dialect, call.model),
-            config.request_headers,
+            config.headers_for(call.credential),
             call,
             timeouts=config.timeouts,
             max_bytes=config.max_response_bytes,
@@ -115,7 +115,7 @@ def _passed(call: Call[Any, Any], native: Native) -> AsyncGenerator[Chunk, None]
     return run_native(
         call.http,
         config.url(dialect, call.model),
-        config.messages_headers if dialect == MESSAGES else config.json_headers,
+        config.headers_for(call.credential, dialect),
         call,
         native,
         reader=_READERS[dialect],
@@ -131,7 +131,7 @@ async def _media(call: Call[Any, Any]) -> AsyncGenerator[Chunk, None]:
     media = run_media(
         call.http,
         config.address,
-        config.request_headers,
+        config.headers_for(call.credential),
         call,
         timeouts=config.timeouts,
         max_bytes=config.max_response_bytes,

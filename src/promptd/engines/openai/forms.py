@@ -22,7 +22,7 @@ def layout(*main: str, profile_first: bool = False, media: bool = False) -> Vert
     profile: tuple[str | Control, ...] = ("profile", version)
     return connection_layout(
         (*(profile if profile_first else ()), *main),
-        advanced=("safety_identifier", "organization", *(("voice",) if media else ()), "headers"),
+        advanced=("safety_identifier", "organization", *(("voice",) if media else ()), "passthrough", "headers"),
         compatibility=(*(() if profile_first else profile), *_COMPATIBILITY, *(_IMAGES if media else ())),
         limits=_LIMITS,
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from promptd.core.errors import PromptdError, Refusal, leaves
+from promptd.core.errors import Refusal, leaves
 from promptd.faces.asgi import Problem
 from promptd.faces.native.events import StreamEvent
 from promptd.faces.native.operation import Operation
@@ -61,7 +61,7 @@ def document(operations: Sequence[Operation], version: str) -> Json:
 
 def error_codes() -> list[Json]:
     """Every code that a problem or a failed prompt may have. What a wire or a plugin derives keeps a code of these."""
-    own = [error for error in leaves() if error.__module__ == PromptdError.__module__]
+    own = list(leaves())
     classes = {error.code: error for error in sorted(own, key=lambda error: -len(error.__mro__))}
     return [
         {

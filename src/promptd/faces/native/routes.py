@@ -21,6 +21,7 @@ from promptd.faces.native import (
     downloads,
     files,
     forms,
+    guards,
     keys,
     plugins,
     prompts,
@@ -78,6 +79,7 @@ def table(*, open_metrics: bool = False) -> tuple[Operation, ...]:
         *catalogue.operations(BASE),
         *downloads.operations(BASE),
         *_KEYS,
+        *guards.operations(BASE),
         *_server(open_metrics),
         *_DOCUMENTS,
     )

@@ -10,7 +10,7 @@ from promptd.core.content import ToolCall
 from promptd.core.filters import Page
 from promptd.core.lifecycle import Status
 from promptd.core.localisation import resolve
-from promptd.core.model import Answer, Attempt, Caller, Message, Model, Prompt, Score, Thread, Usage, Use
+from promptd.core.model import Answer, Attempt, Caller, Judgement, Message, Model, Prompt, Score, Thread, Usage, Use
 from promptd.faces.native.views import (
     AnswerView,
     AttemptView,
@@ -18,6 +18,7 @@ from promptd.faces.native.views import (
     CheckView,
     FailureView,
     FileView,
+    JudgementView,
     LegView,
     MessagePage,
     MessageView,
@@ -123,11 +124,16 @@ def prompt_view(prompt: Prompt) -> PromptView:
         prompt.cost,
         tuple(map(_score, prompt.scores)) if prompt.scores else (),
         None if request.template is None else use_view(request.template),
+        tuple(map(_judgement, prompt.judgements)) if prompt.judgements else (),
     )
 
 
 def use_view(use: Use) -> UseView:
     return UseView(use.template, use.number, use.label)
+
+
+def _judgement(one: Judgement) -> JudgementView:
+    return JudgementView(one.check, one.stage, one.outcome, one.score, one.categories)
 
 
 def _score(score: Score) -> ScoreView:

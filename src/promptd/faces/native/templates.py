@@ -17,8 +17,8 @@ from promptd.core.errors import EXECUTION_CODES, ExecutionFailed, InvalidRequest
 from promptd.core.localisation import Key, resolve
 from promptd.core.model import Prompt, Submission
 from promptd.core.template import Draft, TemplateVersion, check_name
-from promptd.faces.asgi import JSON, Disconnected, encode, problem_of
-from promptd.faces.leaving import Watch
+from promptd.faces.asgi import JSON, encode, problem_of
+from promptd.faces.leaving import while_connected
 from promptd.faces.limit_headers import counted_by
 from promptd.faces.native import template_document
 from promptd.faces.native.events import prompt_frames
@@ -198,15 +198,8 @@ async def test_template(desk: Desk, call: Call[ReferenceQuery, None]) -> Reply:
 
 async def _for_caller(call: Call[Any, Any], work: Coroutine[Any, Any, R]) -> R:
     """What may take long and is of use to this caller alone; it ends when the caller leaves. Raises `Disconnected`."""
-    watch = Watch({}, call.receive, None)
-    try:
+    with while_connected({}, call.receive):
         return await work
-    except asyncio.CancelledError:
-        if watch.left:
-            raise Disconnected from None
-        raise
-    finally:
-        watch.end()
 
 
 def _report(name: str, number: int, trials: Sequence[Trial]) -> TestReport:

@@ -126,6 +126,18 @@ class PromptView(Struct, frozen=True):
     cost: int | None
     scores: tuple[ScoreView, ...]
     template: UseView | None
+    judgements: tuple[JudgementView, ...]
+
+
+class JudgementView(Struct, frozen=True):
+    """What a check of the guards thought of one side of a prompt. `stage` is whose text it was: `input`, `tool` or
+    `output`; `outcome` is `allowed`, `refused`, `redacted` or `recorded`."""
+
+    check: str
+    stage: str
+    outcome: str
+    score: float
+    categories: tuple[str, ...]
 
 
 class AttemptView(Struct, frozen=True):

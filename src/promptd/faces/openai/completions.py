@@ -23,8 +23,9 @@ _MOST: Final = 128  # choices of one request
 async def completions(gateway: Gateway, ask: Ask) -> None:
     body = await gateway.body(ask)
     choices = _Choices(chat.decode_completions(body))
-    submissions = [_submission(gateway, ask, one) for one in choices.asked]
-    if len(submissions) == 1:
+    capability = gateway.text_capability(ask, choices.first.model)
+    submissions = [_submission(gateway, ask, one, capability) for one in choices.asked]
+    if len(submissions) == 1 and capability is Capability.COMPLETION:
         native = Native(DIALECT, body, choices.first.stream, choices.first.usage)
         submissions = [replace(submissions[0], native=native)]
     keyed = [gateway.idempotent(ask, submission, body) for submission in submissions]
@@ -59,25 +60,17 @@ def _apart(submissions: Sequence[Submission]) -> list[Submission]:
     ]
 
 
-def _submission(gateway: Gateway, ask: Ask, asked: Asked) -> Submission:
+def _submission(gateway: Gateway, ask: Ask, asked: Asked, capability: Capability) -> Submission:
     return Submission(
         caller=ask.caller,
         request=asked.request,
         model=asked.model,
         mode=Mode.ATTACHED,
-        capability=_capability(gateway, asked),
+        capability=capability,
         prefix="cmpl",
         keep=asked.keep,
         affinity=gateway.affinity(ask, asked.request),
     )
-
-
-def _capability(gateway: Gateway, asked: Asked) -> Capability:
-    """A model that only chats gets the text as a user's message."""
-    connections = gateway.walk.connections
-    route = connections.resolve(asked.model)
-    chats = not connections.supports(route, Capability.COMPLETION) and connections.supports(route, Capability.CHAT)
-    return Capability.CHAT if chats else Capability.COMPLETION
 
 
 class _Choices:

@@ -48,9 +48,12 @@ async def embeddings(gateway: Gateway, ask: Ask) -> None:
 
 
 def _takes_tokens(gateway: Gateway, model: str | None) -> bool:
-    """Whether the bytes reach a service of the dialect on every way, which alone knows what the numbers mean."""
+    """Whether the bytes reach a service of the dialect on every way, which alone knows what the numbers mean.
+
+    No guard can read them.
+    """
     walk = gateway.walk
-    if walk.attached.execution.output_guard is not None:
+    if walk.guarding.checks.all.input:
         return False
     found = [walk.connections.get(leg.connection) for leg in walk.connections.resolve(model).legs]
     return all(connection is not None and DIALECT in connection.dialects for connection in found)

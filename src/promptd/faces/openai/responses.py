@@ -38,13 +38,14 @@ from promptd.faces.openai.table import Table
 async def create_response(gateway: Gateway, ask: Ask) -> None:
     """`POST /v1/responses`."""
     try:
-        await _create(gateway, ask)
+        await create(gateway, ask)
     except PreviousNotFound as error:
         told = chat.error_object(error) | {"code": "previous_response_not_found"}
         await gateway.reply(ask, encode({"error": told}), status=400)
 
 
-async def _create(gateway: Gateway, ask: Ask) -> None:
+async def create(gateway: Gateway, ask: Ask) -> None:
+    """The same. Raises `PreviousNotFound`."""
     body = await gateway.body(ask)
     asked = await _understood(gateway, ask, body)
     wish = responses.wish_of(asked.request)

@@ -19,6 +19,7 @@ from promptd.core.model import Answer, Mode, Prompt, Request
 from promptd.dialects import responses
 from promptd.faces.asgi import encode
 from promptd.faces.gateway import Ask, Gateway
+from promptd.faces.missing import PreviousNotFound
 from promptd.faces.openai.responses_stream import follow
 from promptd.faces.openai.table import count, identifier, query
 
@@ -29,10 +30,6 @@ _MOST_LISTED: Final = 100
 _LISTED: Final = 20
 _DIGITS: Final = 16  # of an event's number, at most
 _decode: Final = msgspec.json.Decoder().decode
-
-
-class PreviousNotFound(InvalidRequest):
-    """`previous_response_id` leads nowhere."""
 
 
 # ------------------------------------------------------------------ endpoints
@@ -165,7 +162,7 @@ async def with_earlier(gateway: Gateway, ask: Ask, request: Request, previous: s
     try:
         prompt = await stored(gateway, ask, previous)
     except NotFound:
-        raise PreviousNotFound(f"Previous response with id '{previous[:200]}' not found.", field=field) from None
+        raise PreviousNotFound(previous) from None
     if prompt.answer is None:
         raise InvalidRequest(f"the response {previous} is {prompt.status}: it has no answer to go on from", field=field)
     told = prompt.request.messages[1 if prompt.request.echo.get("instructions") else 0 :]

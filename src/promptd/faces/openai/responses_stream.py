@@ -13,9 +13,8 @@ from contextlib import aclosing
 from promptd.core.errors import PromptdError
 from promptd.core.model import Caller, Chunk, Outcome, Prompt
 from promptd.dialects import responses
-from promptd.faces.asgi import Disconnected
 from promptd.faces.gateway import Ask, Gateway
-from promptd.faces.leaving import Watch
+from promptd.faces.leaving import while_connected
 from promptd.service.walk import Walk
 
 
@@ -23,15 +22,8 @@ async def follow(gateway: Gateway, ask: Ask, prompt: Prompt, after: int = -1) ->
     """Answer with the events behind number `after`. The caller may leave; the prompt runs on."""
     reader = _Reader(gateway.walk, ask.caller, prompt, after)
     async with aclosing(_until(gateway.options.closing, reader.chunks())) as source:
-        watch = Watch(ask.scope, ask.receive, None)
-        try:
+        with while_connected(ask.scope, ask.receive):
             await gateway.write(ask, prompt, lambda _: reader, source)
-        except asyncio.CancelledError:
-            if watch.left:
-                raise Disconnected from None
-            raise
-        finally:
-            watch.end()
 
 
 class _Reader:

@@ -123,8 +123,9 @@ async def stream(
 ) -> None:
     """Answer with the events of one prompt after another. Raises only while no head is sent."""
     departure = _Departure(ask)
-    attached = gateway.walk.attached
-    first, *others = [attached.open(gateway.noted(ask, submission)) for submission in submissions]
+    ready = [await gateway.ready(ask, submission) for submission in submissions]
+    visits = [gateway.walk.attached.open(submission) for submission in ready]
+    first, *others = visits
     departure.listen(first.leave)
 
     async def source(turns: _Turns) -> AsyncGenerator[Chunk, None]:
@@ -150,3 +151,5 @@ async def stream(
         raise
     finally:
         departure.end()
+        for submission, visit in zip(ready, visits, strict=True):
+            await gateway.ended(ask, submission, visit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -14,7 +13,7 @@ from promptd.core.errors import Forbidden, InvalidRequest, PayloadTooLarge, Prom
 from promptd.dialects.trustgraph import error_reply, wire_error
 from promptd.dialects.trustgraph.replies import Reply
 from promptd.faces.asgi import Disconnected, Headers, check_width, encode, log_crash, read_body, send_body
-from promptd.faces.leaving import Watch
+from promptd.faces.leaving import while_connected
 from promptd.faces.trustgraph.access import Access, bearer
 from promptd.faces.trustgraph.desk import FLOW, IN_FLOWS, SERVICES, Asking, Desk, own_error
 
@@ -86,16 +85,9 @@ class Rest:
 
     async def _reply(self, asking: Asking, service: str, body: Any, scope: Scope, receive: Receive) -> Reply:
         """There are no streams here: who asks for one gets the whole text."""
-        watch = Watch(scope, receive, None)
-        try:
+        with while_connected(scope, receive):
             async with aclosing(self._desk.replies(asking, service, body, streaming=False)) as replies:
                 return await anext(replies)
-        except asyncio.CancelledError:
-            if watch.left:
-                raise Disconnected from None
-            raise
-        finally:
-            watch.end()
 
     async def _refuse(self, send: Send, service: str, error: PromptdError) -> None:
         await _tell(send, _status(service, error), error_reply(wire_error(error, own_error(service))))

@@ -94,6 +94,7 @@ def _is_plain(ended: Ended) -> bool:
         or prompt.deadline
         or prompt.not_before
         or prompt.rescues
+        or prompt.judgements
         or prompt.mode is not _ATTACHED
     )
 

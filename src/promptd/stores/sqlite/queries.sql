@@ -4,8 +4,8 @@
 -- A new prompt, waiting, running or already final.
 insert into prompt (id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority,
     not_before, deadline, max_attempts, created, updated, runs, failures, rescues, head, tag, due, lease, started,
-    finished, error_code, error_message, request, answer, trace, attempt, shared, arm, content, cost)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    finished, error_code, error_message, request, answer, trace, attempt, shared, arm, content, cost, judgements)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_ended
 -- An attached prompt with nothing special about it, its only attempt inside.
@@ -189,14 +189,15 @@ update prompt set lease = ? where status = 'running';
 -- name: settle_final
 update prompt set status = :status, failures = :failures, updated = :now, finished = :now, lease = null, due = :due,
     error_code = :error_code, error_message = :error_message, answer = :answer, trace = :trace,
-    cost = cost + :cost
+    cost = cost + :cost, judgements = coalesce(:judgements, judgements)
 where no = :no and runs = :runs and status = 'running' returning cost;
 
 -- name: settle_waiting
 -- The attempt failed and another follows at `due`, maybe in another lane.
 update prompt set status = 'errored', failures = :failures, updated = :now, lease = null, head = 0, due = :due,
     lane = coalesce(:lane, lane),
-    error_code = :error_code, error_message = :error_message, cost = cost + :cost
+    error_code = :error_code, error_message = :error_message, cost = cost + :cost,
+    judgements = coalesce(:judgements, judgements)
 where no = :no and runs = :runs and status = 'running' returning cost;
 
 -- name: settle_back

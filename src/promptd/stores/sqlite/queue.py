@@ -289,6 +289,7 @@ class SqliteQueue:
         failures = prompt.failures + failed
         values: dict[str, Any] = {"no": prompt.no, "runs": prompt.runs, "now": end.now, "failures": failures}
         values["cost"] = attempt.cost
+        values["judgements"] = None if end.judgements is None else encode(end.judgements)
         error = end.error if failed or end.move is Move.CANCEL else None
         values |= {"error_code": error.code if error else None, "error_message": error.message if error else None}
         if status.final:
@@ -319,6 +320,7 @@ class SqliteQueue:
             answer=end.answer if status is Status.COMPLETED else None,
             trace=end.trace,
             cost=settled[0],
+            judgements=prompt.judgements if end.judgements is None else end.judgements,
         )
 
     def _settle_lost(self, db: sqlite3.Connection, prompt: Prompt, attempt: Attempt) -> None:

@@ -15,6 +15,7 @@ from promptd.core.model import (
     Attempt,
     Capability,
     Failure,
+    Judgement,
     Message,
     Mode,
     Outcome,
@@ -57,7 +58,7 @@ class Embedded(msgspec.Struct, frozen=True, array_like=True):
 PROMPT_COLUMNS = (
     "no, id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority, not_before, "
     "deadline, max_attempts, created, updated, runs, failures, rescues, due, started, finished, error_code, "
-    "error_message, request, answer, trace, arm, scores, cost"
+    "error_message, request, answer, trace, arm, scores, cost, judgements"
 )
 ATTEMPT_COLUMNS = (
     "prompt_no, run, engine, connection, model, started, first_token, finished, outcome, code, message, usage, cost"
@@ -76,6 +77,7 @@ _details = msgspec.json.Decoder(Details).decode
 _members = msgspec.json.Decoder(tuple[str, ...]).decode
 _attempt = msgspec.json.Decoder(Attempt).decode
 _embedded = msgspec.json.Decoder(Embedded).decode
+_judgements = msgspec.json.Decoder(tuple[Judgement, ...]).decode
 _scores = msgspec.json.Decoder(tuple[Score, ...]).decode
 
 #: what `to_prompt` raises for a row that this version can't read
@@ -133,6 +135,7 @@ def to_prompt(row: Row) -> Prompt:
         arm=row[29],
         scores=_scores(row[30]) if row[30] else (),
         cost=row[31],
+        judgements=_judgements(row[32]) if row[32] else (),
     )
 
 
@@ -143,7 +146,7 @@ def shown(row: Row) -> Prompt:
     except UNREADABLE:
         mode = row[8] if row[8] in _MODE else Mode.QUEUED.value
         capability = row[9] if row[9] in _CAPABILITY else Capability.CHAT.value
-        return to_prompt((*row[:8], mode, capability, *row[10:26], None, None, None, row[29], None, row[31]))
+        return to_prompt((*row[:8], mode, capability, *row[10:26], None, None, None, row[29], None, row[31], None))
 
 
 def from_prompt(
@@ -195,6 +198,7 @@ def from_prompt(
         prompt.arm,
         request != NO_REQUEST or (prompt.answer is not None and speaks(prompt.answer)),
         prompt.cost,
+        encode(prompt.judgements) if prompt.judgements else None,
     )
 
 

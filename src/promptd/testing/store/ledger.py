@@ -12,7 +12,7 @@ from promptd.core.content import Turn
 from promptd.core.errors import Conflict, NotFound
 from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import Move, Status
-from promptd.core.model import Answer, Attempt, Failure, Mode, Outcome, Prompt, Request, Score, Usage
+from promptd.core.model import Answer, Attempt, Failure, Judgement, Mode, Outcome, Prompt, Request, Score, Usage
 from promptd.core.parameters import Parameters
 from promptd.core.ports import Ended, Retention
 from promptd.core.usage import Dimension, Rating, Sums, UsageQuery
@@ -265,6 +265,17 @@ class LedgerExam:
     async def _total(self, store: Store) -> Sums:
         lines = (await store.ledger.report(UsageQuery())).lines
         return lines[0].sums if lines else Sums()
+
+    # ------------------------------------------------------------ judgements
+
+    @pytest.mark.asyncio
+    async def test_judgements_are_kept_beside_plain_rows(self, store: Store) -> None:
+        told = (Judgement("words", "input", "redacted", 1.0, ("email",)), Judgement("other", "output", "recorded"))
+        await store.ledger.record([make_ended("a"), make_ended("b", judgements=told), make_ended("c")])
+        await store.reopen()
+        assert [(await stored(store, name)).judgements for name in "abc"] == [(), told, ()]
+        total = (await store.ledger.report(UsageQuery())).lines[0]
+        assert total.sums.requests == 3
 
     # ------------------------------------------------------------ scores
 

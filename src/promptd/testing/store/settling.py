@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from promptd.core.errors import Conflict, NotFound
 from promptd.core.filters import Query
 from promptd.core.lifecycle import Move, Status
-from promptd.core.model import Failure, Message, Outcome, Prompt
+from promptd.core.model import Failure, Judgement, Message, Outcome, Prompt
 from promptd.core.ports import Retention
 from promptd.testing.store.samples import (
     LANE,
@@ -58,6 +58,24 @@ class SettleExam:
             )
             assert [attempt.outcome for attempt in await ledger(store, running)] == [outcome]
             assert await ledger(store, running) == [end.attempt]
+
+    @pytest.mark.asyncio
+    async def test_judgements_come_with_the_prompt_and_with_its_attempts(self, store: Store) -> None:
+        asked = Judgement("words", "input", "recorded", 0.5, ("rude",))
+        answered = Judgement("words", "output", "refused", 1.0)
+        for move in (Move.COMPLETE, Move.FAIL, Move.GIVE_UP):
+            await add(store, move.value, lane=move.value, judgements=(asked,))
+            (running,) = await claim(store, lane=move.value)
+            assert running.judgements == (asked,)
+            settled = await store.queue.settle(settlement(running, move, judgements=(asked, answered)))
+            assert settled is not None
+            assert settled.judgements == (asked, answered)
+            await store.reopen()
+            assert (await stored(store, move.value)).judgements == (asked, answered)
+        await add(store, "plain", lane="plain", judgements=(asked,))
+        (running,) = await claim(store, lane="plain")
+        assert (await complete(store, running)).judgements == (asked,)
+        assert (await stored(store, "plain")).judgements == (asked,)
 
     @pytest.mark.asyncio
     async def test_only_the_first_settle_counts(self, store: Store) -> None:

@@ -1,0 +1,115 @@
+"""The checks of the settings: a guard, where it looks, and what happens to what it does not allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
+
+from promptd.core.guarding import Action, Redactor, Stage, Subject
+from promptd.core.model import Judgement
+from promptd.core.ports import Guard
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One of them. Selectors that are empty choose everything; of those that are not, each must choose the text."""
+
+    name: str
+    guard: Guard
+    stages: frozenset[Stage]
+    action: Action = Action.REFUSE
+    told: str = ""  #: what callers are told who are refused; empty: the reason
+    seconds: float = 10.0  #: after so long the guard has failed
+    models: tuple[str, ...] = ()  #: patterns
+    keys: tuple[str, ...] = ()  #: ids
+    teams: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    listeners: tuple[str, ...] = ()
+    #: derived, because every prompt asks for them
+    redactor: Redactor | None = None  #: the guard, where it replaces what it finds
+    reads_input: bool = False  #: it looks at what callers write
+    fine: Judgement = Judgement("", "", "")  #: what it says of most of that
+
+    def __post_init__(self) -> None:
+        if self.action is Action.REDACT and isinstance(self.guard, Redactor):
+            force_setattr(self, "redactor", self.guard)
+        force_setattr(self, "reads_input", Stage.INPUT in self.stages)
+        force_setattr(self, "fine", Judgement(self.name, Stage.INPUT.value, "allowed"))
+
+    @property
+    def selects(self) -> bool:
+        """Whether it is for some texts only."""
+        return bool(self.models or self.keys or self.teams or self.templates or self.listeners)
+
+    def covers(self, subject: Subject) -> bool:
+        return (
+            (not self.models or any(fnmatchcase(name, model) for model in self.models for name in subject.models))
+            and (not self.keys or subject.key in self.keys)
+            and (not self.teams or subject.team in self.teams)
+            and (not self.templates or subject.template in self.templates)
+            and (not self.listeners or subject.listener in self.listeners)
+        )
+
+
+class Plan(Struct, frozen=True):
+    """The checks of one prompt, in the order of the settings."""
+
+    request: tuple[Check, ...] = ()  #: of what is asked: stages `input`, `tool` or both
+    output: tuple[Check, ...] = ()
+
+    @property
+    def input(self) -> tuple[Check, ...]:
+        """Those that look at what callers bring along, documents included."""
+        return tuple(check for check in self.request if Stage.INPUT in check.stages)
+
+    @property
+    def tool(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.request if Stage.TOOL in check.stages)
+
+    @property
+    def holds(self) -> bool:
+        """Whether some text of the answer may have to stay, so that nothing leaves unread."""
+        return any(check.action is not Action.RECORD for check in self.output)
+
+
+NOTHING: Final = Plan()
+_ASKED: Final = frozenset({Stage.INPUT, Stage.TOOL})
+
+
+class Checks:
+    """All of them. Without any, a prompt pays nothing."""
+
+    def __init__(self, checks: Sequence[Check] = ()) -> None:
+        self._checks = tuple(checks)
+        self._all = _plan(self._checks)
+        self._selects = any(check.selects for check in self._checks)
+
+    def __bool__(self) -> bool:
+        return bool(self._checks)
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self._checks)
+
+    @property
+    def selects(self) -> bool:
+        """Whether prompts differ in what looks at them."""
+        return self._selects
+
+    @property
+    def all(self) -> Plan:
+        """Every check, whomever it is for."""
+        return self._all
+
+    def plan(self, subject: Subject) -> Plan:
+        """Those for one prompt."""
+        return _plan([check for check in self._checks if check.covers(subject)]) if self._selects else self._all
+
+
+def _plan(checks: Sequence[Check]) -> Plan:
+    return Plan(
+        tuple(check for check in checks if check.stages & _ASKED),
+        tuple(check for check in checks if Stage.OUTPUT in check.stages),
+    )
