@@ -12,7 +12,7 @@ GENERATED := docs/architecture.md docs/configuration.md docs/errors.md docs/cli.
 TYPED := tests docs scripts $(wildcard bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test extras e2e check bench docs pins clean
+.PHONY: help setup run test extras e2e again check bench docs pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ extras: $(ANY)/.stamp ## tests of the extra any-llm, in an environment of its ow
 e2e: $(DEV) ## slow tests; real processes, real clients, kill -9
 	$(BIN)/python -m pytest -n 2 -m "slow and not e2e" tests
 	$(BIN)/python -m pytest -m e2e tests
+
+again: $(DEV) ## once more what failed last, one test at a time
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none tests
 
 check: $(DEV) ## format, lint, types, imports, generated docs, known vulnerabilities
 	$(BIN)/ruff format --check .

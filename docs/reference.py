@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -31,6 +31,10 @@ _TYPES = {
     "IPvAnyNetwork": "address or network",
     "JsonValue": "JSON value",
 }
+
+
+#: what stands behind a key whose value is a list or a mapping of sections
+_MANY: Final[Mapping[Any, str]] = {tuple: "[…]", list: "[…]", dict: ".NAME"}
 
 
 def configuration() -> str:
@@ -77,7 +81,8 @@ def _rows(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
         if inner is None:
             yield key, field
         else:
-            yield from _rows(inner, f"{key}[…]." if get_origin(_plain(field.annotation)) is tuple else f"{key}.")
+            many = _MANY.get(get_origin(_plain(field.annotation)), "")
+            yield from _rows(inner, f"{key}{many}.")
 
 
 def _table(rows: Iterable[tuple[str, FieldInfo]]) -> list[str]:
@@ -101,14 +106,14 @@ def _plain(kind: Any) -> Any:
 def _section(kind: Any) -> type[BaseModel] | None:
     """The model of a section, also of a mapping or list of sections."""
     kind = _plain(kind)
-    if get_origin(kind) in (dict, tuple):
+    if get_origin(kind) in _MANY:
         kind = _plain(get_args(kind)[1 if get_origin(kind) is dict else 0])
     return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _kind(field: FieldInfo) -> str:
     kind = _plain(field.annotation)
-    if get_origin(kind) is tuple:
+    if get_origin(kind) in (tuple, list):
         name = f"list of {_word(_plain(get_args(kind)[0]))}"
     elif get_origin(kind) is dict:
         key, value = (_word(_plain(item)) for item in get_args(kind))
@@ -162,13 +167,15 @@ def _default(field: FieldInfo) -> str:
         return f"`{str(default).lower()}`"
     if isinstance(default, (int, float)):
         return _number(default)
+    if isinstance(default, tuple) and default:
+        return ", ".join(f"`{item}`" for item in default)
     return "none" if default in ((), {}) else f"`{default}`"
 
 
 def errors() -> str:
     """The error tree, and a row for each class."""
     # plugins may have added classes of their own
-    classes = [kind for kind in tree.leaves() if kind.__module__ == tree.__name__]
+    classes = list(tree.leaves())
     drawing = (tree.__doc__ or "").split("\n\n", 1)[1].strip()
     lines = [
         "```text",
