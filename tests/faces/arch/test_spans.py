@@ -80,3 +80,17 @@ async def test_the_share_of_the_file_is_sampled(serve_arch: Open, upstream: Mode
     (attempt,) = [one for one in spans if one.kind == 3]
     assert next(one for one in spans if one.kind == 2).attributes["llm.is_streaming"] is True
     assert attempt.attributes["llm.time_to_first_token"] >= 0
+
+
+@pytest.mark.arch("7.trace")
+async def test_a_request_without_an_id_gets_one_and_every_hop_is_told(
+    serve_arch: Open, upstream: ModelServer, api: Api
+) -> None:
+    file = FILE.partition("tracing:")[0]
+    text = file.format(origin=upstream.origin, api=api.url.removeprefix("http://"))
+    async with serve_arch(text, environ={"KEY": upstream.key}) as gate:
+        answer = await gate.chat("hello", model="openai/gpt-4o")
+        assert answer.status == 200, answer.body
+    hop = upstream.exchanges[-1].headers
+    assert hop["x-request-id"] == answer.headers["x-request-id"] != ""
+    assert hop["traceparent"].endswith("-00")

@@ -16,6 +16,7 @@ from promptd.core import identity
 from promptd.core.credentials import Credential
 from promptd.core.errors import InvalidRequest, PromptdError, PromptExecutionError
 from promptd.core.model import Caller, Capability, Mode, Prompt, Request, Submission
+from promptd.core.tracing import current
 from promptd.dialects.arch.config import Listener
 from promptd.faces.arch import bodies, quirks
 from promptd.faces.arch.limits import LimitExceeded
@@ -115,6 +116,7 @@ class Desk(Gateway):
         if chooses and submission.id is None and submission.mode is Mode.ATTACHED:
             # so that what is asked for the decision can say for whom
             submission = replace(submission, id=ask.prompt_id or self.walk.ids.make(submission.prefix))
+        self._name(ask)
         decision = await self.decide(ask, submission.request, submission.model, submission.id or "")
         first, *others = models = decision.models[:_MOST_MODELS]
         passage.note(models, self.walk.connections)
@@ -138,6 +140,13 @@ class Desk(Gateway):
             if reservation is not None:
                 passage.held[id(ready)] = ready, reservation
         return ready
+
+    def _name(self, ask: Ask) -> None:
+        """Every hop is told the request's id, which is made here where the client brought none."""
+        if not ask.request_id:
+            ask.request_id = self.walk.ids.make("req").encode()
+        if (trace := current.get()) is not None:
+            trace.request_id = ask.request_id.decode("latin-1")
 
     async def ended(self, ask: Ask, submission: Submission, visit: Visit | None) -> None:
         passage = passage_of(ask)
