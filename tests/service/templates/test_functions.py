@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from promptd.core.descriptors import Param
 from promptd.core.errors import (
     ConfigUnusable,
     ContentFiltered,
+    ContentRefused,
     HandlerUnavailable,
     InvalidInput,
     InvalidOutput,
@@ -25,7 +27,7 @@ from promptd.core.rendering import Dialect
 from promptd.core.template import Draft, MessageSource, TemplateVersion
 from promptd.service.functions import Options
 from promptd.service.streams import START
-from tests.service.templates.lab import Lab
+from tests.service.templates.lab import Lab, open_lab
 
 pytestmark = pytest.mark.slow
 
@@ -265,6 +267,23 @@ async def test_files_go_in_and_come_out(lab: Lab) -> None:
     assert await lab.walk.uploads.read(made, 1000) == b"enclosed words"
     with pytest.raises(InvalidInput, match="enclosure"):
         await queued(lab, "letter", {"name": "Ada", "text": "x"}, enclosure=("file_nobody",))
+
+
+@pytest.mark.parametrize("values", [{"text": "contraband"}, {"text": "x"}])
+async def test_checks_look_at_values_and_files_of_a_query(tmp_path: Path, values: dict[str, Any]) -> None:
+    async def once() -> Any:
+        yield b"some contraband words"
+
+    async with open_lab(tmp_path, guard={"blocklist": ["contraband"]}) as lab:
+        upload = await lab.walk.uploads.save("ann", "enclosure.txt", "text/plain", once(), 1000)
+        await save_query(lab, "letter", "office")
+        if "contraband" in values["text"]:
+            with pytest.raises(ContentRefused, match="contraband"):
+                await queued(lab, "letter", {"name": "Ada", **values})
+        else:
+            prompt = await queued(lab, "letter", {"name": "Ada", **values}, enclosure=(upload.id,))
+            assert (prompt.status, prompt.error and prompt.error.code) == (Status.ABANDONED, "content_filtered")
+        assert lab.post.calls == [], "the engine heard nothing of it"
 
 
 async def test_a_query_that_is_asked_of_a_language_model_walks_like_its_prompts(lab: Lab) -> None:
