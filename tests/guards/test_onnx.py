@@ -15,6 +15,8 @@ from promptd.guards.onnx import Onnx, OnnxConfig
 from promptd.testing.guards import GuardContract
 from tests.guards.onnx_file import WORDS, write
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")
 pytest.importorskip("tokenizers", reason="the extra `onnx` is not installed")
 

@@ -21,6 +21,8 @@ from promptd.testing.guards import GuardContract
 from promptd.testing.sockets import Reader, Writer, answering, serve
 from tests.guards.house import house
 
+pytestmark = pytest.mark.slow
+
 FORBIDDEN = "birnam wood"
 
 

@@ -15,6 +15,8 @@ from promptd.guards.topics.learning import hazard
 from promptd.testing.guards import GuardContract
 from tests.guards.topic_texts import HARMLESS, HAZARDOUS
 
+pytestmark = pytest.mark.slow
+
 LAYOFFS = Topic(
     examples=(
         "Who will be laid off next month?",

@@ -29,6 +29,8 @@ from promptd.service.filed import Filed
 from tests.service.conftest import Build
 from tests.service.house import ADMIN, ANN, BOB, PATIENCE, Censor, Clock, House, fail, hold
 
+pytestmark = pytest.mark.slow
+
 URL = "/v1/things"
 RULES = BatchRules(queued=5, safe_seconds=0.02, pause_seconds=0.02)
 

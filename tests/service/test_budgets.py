@@ -18,6 +18,8 @@ from promptd.core.policy import Charge, Policy
 from tests.service.conftest import Build
 from tests.service.house import ANN, House, Plan, fail, hold, say
 
+pytestmark = pytest.mark.slow
+
 BUDGET = Policy(name="tokens", metric="tokens", limit=1000, period="day")
 
 

@@ -16,6 +16,8 @@ from promptd.testing.model_server import KEY, ModelServer
 from tests.faces.conftest import Server, run_server
 from tests.telemetry.collector import Collector, Told, by_grpc, by_http
 
+pytestmark = pytest.mark.slow
+
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "acme=1"}
 CHAT = {

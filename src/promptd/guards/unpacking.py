@@ -145,7 +145,7 @@ def _close(run: str) -> str:
 
 def _leet(text: str) -> Iterator[str]:
     said = _LEET.sub(lambda found: found[0].translate(_DIGITS), text)
-    if said != text:
+    if any(old not in (new, "|") for old, new in zip(text, said, strict=True)):  # bars alone are tables, and choices
         yield said
 
 

@@ -18,7 +18,7 @@ from tests.faces.arch.test_egress_access_log import LINE
 
 USER = {"role": "user", "content": "hello there"}
 JSON = {"Accept": "application/json"}
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -11,6 +11,8 @@ import pytest
 
 from promptd.faces.arch.access_log import AccessLog, Entry, line_of
 
+pytestmark = pytest.mark.slow
+
 LINE = re.compile(
     r'\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] "(?P<asked>[^"]*)" (?P<code>\d+) (?P<flags>\S+) (?P<received>\d+) (?P<sent>\d+) '
     r'(?P<ms>\d+) (?P<upstream_ms>\S+) "(?P<xff>[^"]*)" "(?P<agent>[^"]*)" "(?P<id>[^"]*)" "(?P<authority>[^"]*)" '

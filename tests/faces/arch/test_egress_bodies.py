@@ -15,6 +15,8 @@ from promptd.core.preferences import Preference
 from promptd.faces.arch.bodies import cleaned
 from promptd.faces.arch.quirks import native_for
 
+pytestmark = pytest.mark.slow
+
 MESSAGES = [{"role": "user", "content": "hi"}]
 
 

@@ -14,7 +14,7 @@ import pytest_asyncio
 from promptd.testing.model_server import ModelServer
 from tests.faces.arch.conftest import KEYS, Gate, file_for, run_gate
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 PATHS = (
     "/v1/chat/completions",

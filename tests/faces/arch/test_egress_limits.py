@@ -12,6 +12,8 @@ from promptd.dialects.arch.config import RateLimit
 from promptd.faces.arch.limits import LimitExceeded, RateLimits
 from promptd.limits.memory import MemoryLimits
 
+pytestmark = pytest.mark.slow
+
 NAMES = frozenset({"gpt-4o", "openai/gpt-4o", "fast"})
 
 

@@ -7,6 +7,8 @@ import pytest
 from promptd.dialects.arch.config import ArchConfig, Listener, Provider
 from promptd.faces.arch.models import ModelNotFound, NoAccessKey, Providers
 
+pytestmark = pytest.mark.slow
+
 GPT = Provider(name="main", vendor="openai", model="gpt-4o", interface="openai", access_key="k", default=True)
 MINI = Provider(name="openai/mini", vendor="openai", model="mini", interface="openai", access_key="k")
 CLAUDE = Provider(name="claude", vendor="anthropic", model="opus", interface="anthropic", access_key="k")

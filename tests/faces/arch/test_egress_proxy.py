@@ -17,7 +17,7 @@ from promptd.testing.model_server import ModelServer
 from tests.faces.arch.conftest import KEYS, Gate, file_for, run_gate, serve_app
 from tests.faces.client import Http, Response
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 TARGETS = """
 endpoints:

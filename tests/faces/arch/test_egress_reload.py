@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from promptd.testing.model_server import ModelServer
 from tests.faces.arch.conftest import KEYS, file_for, run_gate
+
+pytestmark = pytest.mark.slow
 
 NONE_LEFT = "ratelimits: [{{model: gpt-4o, selector: {{key: user-id, value: '*'}}, limit: {{tokens: 1, unit: hour}}}}]"
 

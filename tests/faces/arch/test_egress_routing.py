@@ -11,6 +11,8 @@ from promptd.testing.model_server.views import View
 from tests.faces.arch.conftest import KEYS, Gate, Open, Says, serve_app
 from tests.faces.client import Response
 
+pytestmark = pytest.mark.slow
+
 FILE = """
 version: v0.4.0
 listeners: [{{type: model, name: llm, port: 0}}]

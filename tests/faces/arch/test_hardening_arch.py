@@ -24,6 +24,8 @@ from tests.faces.arch.conftest import KEYS, Open, file_for, run_gate
 from tests.faces.arch.ingress_lab import CALL, listener, user
 from tests.service.targets.lab import Api, config
 
+pytestmark = pytest.mark.slow
+
 BAD = "forbidden"
 ASKED = frozenset({Stage.INPUT, Stage.TOOL})
 

@@ -19,6 +19,8 @@ from promptd.testing.sockets import serve
 from tests.faces.arch.ingress_lab import ASK, CALL, NEW, OLD, called, listener, user
 from tests.service.targets.lab import Api, config, target
 
+pytestmark = pytest.mark.slow
+
 # ------------------------------------------------------------------ a model answers
 
 

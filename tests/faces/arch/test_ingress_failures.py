@@ -28,6 +28,8 @@ from promptd.testing.sockets import serve
 from tests.faces.arch.ingress_lab import CALL, NEW, PATH, called, listener, user
 from tests.service.targets.lab import Api, config
 
+pytestmark = pytest.mark.slow
+
 # ------------------------------------------------------------------ guards
 
 

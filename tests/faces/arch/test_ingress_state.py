@@ -12,6 +12,8 @@ from promptd.faces.arch.ingress_replies import with_metadata
 from promptd.faces.arch.ingress_request import read
 from promptd.service.targets.conversation import Called
 
+pytestmark = pytest.mark.slow
+
 RAW = '```json\n{"tool_calls": [{"name": "weather", "arguments": {"city": "Oslo"}}]}\n```'
 CALLED = Called("weather", {"city": "Oslo"}, "sunny", RAW)
 

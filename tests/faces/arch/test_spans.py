@@ -9,6 +9,8 @@ from tests.engines.http_target_support import Endpoint as Api
 from tests.faces.arch.conftest import Open
 from tests.telemetry.collector import by_grpc
 
+pytestmark = pytest.mark.slow
+
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = {"traceparent": f"00-{TRACE}-{SPAN}-01", "x-request-id": "req-7", "x-acme-order-id": "17"}
 FILE = """

@@ -14,7 +14,7 @@ from promptd.faces.onebackend import ENDPOINTS
 from tests.faces.conftest import Server
 from tests.faces.onebackend.clients import Wire
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180), pytest.mark.slow]
 
 SECONDS = 15.0  # that one request may take on a busy machine
 IMAGE = {

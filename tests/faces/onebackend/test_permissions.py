@@ -15,7 +15,7 @@ from promptd.faces.onebackend.wire import Endpoint
 from tests.faces.conftest import Server, run_server
 from tests.faces.onebackend.clients import HOST, PROMPTS, Wire, done, register
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 FORGED = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyIxdWkiOiJhZG1pbiJ9.AAAA"
 #: Services whose endpoints are asked about the door alone; what they do is looked at in their own tests.

@@ -25,6 +25,8 @@ from promptd.testing.word_guard import WordGuard
 from tests.service.conftest import Build
 from tests.service.house import ANN, House
 
+pytestmark = pytest.mark.slow
+
 ASKED = frozenset({Stage.INPUT, Stage.TOOL})
 
 

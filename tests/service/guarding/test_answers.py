@@ -19,6 +19,8 @@ from promptd.testing.word_guard import WordGuard
 from tests.service.conftest import Build
 from tests.service.house import END, House, applied, hold, say
 
+pytestmark = pytest.mark.slow
+
 REACH = 20
 OAKS = "Oaks grow slowly and get old. "
 

@@ -27,6 +27,8 @@ from promptd.testing.upstream import Upstream
 from promptd.testing.word_guard import WordGuard
 from tests.service.house import Puppet, hold, say
 
+pytestmark = pytest.mark.slow
+
 ANN = Caller("ann", "key-ann", "team", USER_PERMISSIONS)
 OAKS = "Oaks grow slowly and get old. "
 OUT = frozenset({Stage.OUTPUT})

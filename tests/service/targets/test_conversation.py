@@ -24,6 +24,8 @@ from promptd.testing.function_model import ScriptedFunctionModel
 from promptd.testing.sockets import serve
 from tests.service.targets.lab import NONCE, Api, config, conversation, house_of, target, wish
 
+pytestmark = pytest.mark.slow
+
 CALL = Decision(target="weather", arguments={"city": "New York"}, raw="raw words")
 
 
