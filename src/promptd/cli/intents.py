@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
-import msgspec
 
 from promptd.cli.options import json_option
 from promptd.cli.output import print_fields, print_json, print_table
-from promptd.core.errors import InvalidRequest, SettingsError
-from promptd.dialects import yaml_text
 
 if TYPE_CHECKING:
     from promptd.core.ports import Intent
@@ -62,6 +58,10 @@ def evaluate(
     FILE is YAML or JSON: `targets`, each with `name`, `description` and `examples`, and `cases`, each with a `text` and the
     `target` that is meant; a case without `target` is out of scope.
     """
+    import asyncio
+
+    import msgspec
+
     from promptd.intents import evaluation
 
     targets, cases = evaluation.questions(_read(file))
@@ -83,6 +83,11 @@ def evaluate(
 
 
 def _read(path: Path) -> Any:
+    import msgspec
+
+    from promptd.core.errors import InvalidRequest
+    from promptd.dialects import yaml_text
+
     if path.stat().st_size > _MOST_BYTES:
         raise InvalidRequest(f"{path}: larger than {_MOST_BYTES} bytes", field="file")
     data = path.read_bytes()
@@ -96,6 +101,7 @@ def _read(path: Path) -> Any:
 
 def _matcher(backend: str, encoder: Path | None, pooling: Pooling, nli: Path | None) -> Intent:
     """With the threshold 0: every case gets the best target and its score."""
+    from promptd.core.errors import SettingsError
     from promptd.intents.builtin import BuiltIn, BuiltInConfig
     from promptd.intents.composite import Composite, CompositeConfig
     from promptd.intents.embeddings import Embeddings, EmbeddingsConfig
