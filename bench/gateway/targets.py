@@ -156,7 +156,7 @@ def _classifying(upstream: int, folder: Path) -> Recipe:
     """The same, and each prompt is read by the trained classifier as well."""
     port = free_port()
     settings = configuration(upstream, port)
-    settings["guard"]["checks"] = {"jailbreak": {"type": "classifier"}}
+    settings["guard"]["checks"] = {"jailbreak": {"type": "classifier", "threshold": 0.9}}
     return _served(port, settings, folder)
 
 
