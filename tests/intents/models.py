@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,25 @@ def encoder(folder: Path, *, first_only: bool = False) -> Path:
     return _save(folder / "encoder.onnx", nodes, ["input_ids", "attention_mask"], ["batch", "length", None], constants)
 
 
+def layered(folder: Path) -> Path:
+    """One direction for each known word and mark, and in the states of the middle layer the next one."""
+    table = np.eye(len(VOCABULARY), dtype=np.float32)
+    nodes = [
+        helper.make_node("Gather", ["next", "input_ids"], ["middle_hidden_state"]),
+        helper.make_node("Gather", ["table", "input_ids"], ["states"]),
+    ]
+    constants: dict[str, npt.NDArray[Any]] = {"table": table, "next": np.roll(table, 1, axis=1)}
+    shape: list[str | int | None] = ["batch", "length", None]
+    return _save(
+        folder / "layered.onnx",
+        nodes,
+        ["input_ids", "attention_mask"],
+        shape,
+        constants,
+        outputs=("states", "middle_hidden_state"),
+    )
+
+
 def nli(folder: Path) -> Path:
     """Says how many of the hypothesis' known words stand in the text: contradiction, neutral, entailment."""
     known = np.zeros(len(VOCABULARY), np.float32)
@@ -120,13 +139,14 @@ def _save(
     inputs: list[str],
     shape: list[str | int | None],
     constants: Mapping[str, npt.NDArray[Any]],
+    outputs: Sequence[str] = (),
 ) -> Path:
     used = {name for node in nodes for name in node.input}
     graph = helper.make_graph(
         nodes,
         path.stem,
         [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in inputs],
-        [helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in outputs or nodes[-1].output],
         [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), str(path))

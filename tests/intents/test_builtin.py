@@ -45,7 +45,7 @@ class TestBuiltIn(IntentContract):
     ("text", "targets", "expected"),
     [
         ("how is the weather in Seattle for the next 10 days", FORECAST, "get_current_weather"),
-        ("temperature in new york please", FORECAST, "get_current_weather"),
+        ("current temperature in new york please", FORECAST, "get_current_weather"),
         ("who are you", FORECAST, None),
         ("what is the capital of france", FORECAST, None),
         ("reboot devices 1 and 2", DEVICES, "reboot_device"),
@@ -146,7 +146,7 @@ async def test_too_many_targets_are_refused() -> None:
 async def test_accuracy_on_real_sentences() -> None:
     """20 intents with 10 examples each, 200 new sentences, 40 that fit none.
 
-    Measured: 188 nearest; at 0.8 143 right, 2 wrong; 38 left alone.
+    Measured: 189 nearest; at 0.8 145 right, 2 wrong; 39 left alone.
     """
     targets = [Target(name, name.replace("_", " "), tuple(texts)) for name, texts in sorted(SAMPLE["examples"].items())]
     intent = BuiltIn(OPEN)
@@ -160,10 +160,10 @@ async def test_accuracy_on_real_sentences() -> None:
     found = [await intent.match(user(text), targets) for text in SAMPLE["out_of_scope"]]
     left_alone = sum(match is None or match.score < 0.8 for match in found)
     figures = (best, right, wrong, left_alone)
-    assert best >= 186, figures
-    assert right >= 138, figures
-    assert wrong <= 4, figures
-    assert left_alone >= 36, figures
+    assert best >= 188, figures
+    assert right >= 142, figures
+    assert wrong <= 3, figures
+    assert left_alone >= 38, figures
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from promptd.core.errors import InvalidOutput, SettingsError
 from promptd.core.ports import Intent
 from promptd.core.targets import Target
 from promptd.intents.embeddings import BATCH, Embeddings, EmbeddingsConfig
-from promptd.intents.onnx import EncoderConfig
+from promptd.intents.onnx import Encoder, EncoderConfig
 from promptd.testing.intents import TARGETS, IntentContract
 from promptd.vectors import words
 
@@ -44,7 +44,47 @@ async def test_texts_are_asked_for_in_small_batches_and_once() -> None:
     targets = [Target(f"t{number}", f"about {number}") for number in range(BATCH)]
     await intent.match(SAID, targets)
     await intent.match(SAID, targets)
+    assert asked == [BATCH, BATCH, 1]
+    await intent.match([*SAID, Turn("user", "and in Paris"), Turn("user", "and in Paris")], targets)
     assert asked == [BATCH, BATCH, 1, 1]
+
+
+async def test_so_many_messages_are_remembered_and_no_more() -> None:
+    asked: list[str] = []
+
+    async def keeping(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        asked.extend(texts)
+        return await by_words(texts)
+
+    intent, targets = Embeddings(EmbeddingsConfig(threshold=0), keeping), [Target("one", "a description")]
+    said = [f"{first}{second}" for first in "abcdefghijklmnopqrst" for second in "abcdefghijklm"]
+    for text in [*said, said[-1], said[0]]:
+        await intent.match([Turn("user", text)], targets)
+    assert asked.count(said[-1]) == 1
+    assert asked.count(said[0]) == 2
+
+
+async def test_a_middle_layer_counts_where_there_are_examples(tmp_path: Path) -> None:
+    for name in ("onnx", "onnxruntime", "tokenizers"):
+        pytest.importorskip(name, reason="runs the encoder")
+    from tests.intents import models
+
+    models.tokenizer(tmp_path)
+    encoder = Encoder(EncoderConfig(model=models.layered(tmp_path)))
+
+    async def last_only(texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        rows: list[list[float]] = (await encoder.views(texts))[0].tolist()
+        return rows
+
+    config, said = EmbeddingsConfig(threshold=0), [Turn("user", "weather in Rome")]
+    told = [Target("weather", "tell the weather forecast"), Target("timer", "set a timer")]
+    shown = [Target(one.name, one.description, (one.description,)) for one in told]
+    alike = [
+        await Embeddings(config, encoder).match(said, targets)
+        == await Embeddings(config, last_only).match(said, targets)
+        for targets in (told, shown)
+    ]
+    assert alike == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -114,8 +154,25 @@ class TestWithMiniLM(IntentContract):
             assert match is not None
             assert match.target == target
 
+    async def test_weights_of_one_byte_lose_little(self, minilm: EncoderConfig, tmp_path: Path) -> None:
+        from training.words import minilm as recipe
+
+        assert minilm.model is not None
+        small = tmp_path / "small.onnx"
+        small.write_bytes(minilm.model.read_bytes())
+        recipe.quantize(small)
+        assert small.stat().st_size < minilm.model.stat().st_size / 3
+        texts = [text for text, _ in SAMPLE["queries"][:20]]
+        exact = await Encoder(minilm).views(texts)
+        encoder = Encoder(minilm.model_copy(update={"model": small}))
+        rough = await encoder.views(texts)
+        for one, other in zip(exact, rough, strict=True):
+            assert (one * other).sum(1).min() > 0.95
+        for alone, beside in zip(await encoder.views(texts[:1]), rough, strict=True):
+            assert (alone[0] == beside[0]).all()
+
     async def test_accuracy_on_real_sentences(self, minilm: EncoderConfig) -> None:
-        """Measured: 196 nearest; at 0.8 159 right, none wrong; 39 left alone."""
+        """Measured: 195 nearest; at 0.8 168 right, none wrong; 38 left alone."""
         listed = sorted(SAMPLE["examples"].items())
         targets = [Target(name, name.replace("_", " "), tuple(texts)) for name, texts in listed]
         intent = Embeddings(EmbeddingsConfig(threshold=0, encoder=minilm))
@@ -130,6 +187,6 @@ class TestWithMiniLM(IntentContract):
         left_alone = sum(match is None or match.score < 0.8 for match in found)
         figures = (best, right, wrong, left_alone)
         assert best >= 194, figures
-        assert right >= 148, figures
-        assert wrong <= 2, figures
+        assert right >= 164, figures
+        assert wrong <= 1, figures
         assert left_alone >= 37, figures

@@ -34,6 +34,22 @@ async def test_an_encoder_gives_vectors_of_length_1(tmp_path: Path, first_only: 
     assert rows[3] == rows[-1]
 
 
+async def test_views_leave_the_marks_out_and_have_the_middle_layer_where_there_is_one(tmp_path: Path) -> None:
+    models.tokenizer(tmp_path)
+    layered = Encoder(EncoderConfig(model=models.layered(tmp_path)))
+    plain = Encoder(EncoderConfig(model=models.encoder(tmp_path)))
+    assert (layered.layered, plain.layered) == (True, False)
+    weather, rain, mark = (models.VOCABULARY.index(word) for word in ("weather", "rain", "[CLS]"))
+    last, middle = await layered.views(["weather rain", ""])
+    assert last[0, [weather, rain]] == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert middle[0, [weather + 1, rain + 1]] == pytest.approx([0.5**0.5, 0.5**0.5])
+    assert not last[:, mark].any()
+    assert not last[1].any()
+    (trained,) = await layered(["weather rain"])
+    assert trained[mark] == pytest.approx(0.5)
+    assert len(await plain.views(["weather rain"])) == 1
+
+
 async def test_only_the_first_tokens_are_read(tmp_path: Path) -> None:
     models.tokenizer(tmp_path)
     encode = Encoder(EncoderConfig(model=models.encoder(tmp_path), max_tokens=8))

@@ -48,7 +48,9 @@ def test_names_are_read_as_words() -> None:
     assert label("Get_Weather-Forecast!") == "get weather forecast"
 
 
-@pytest.mark.parametrize("calibration", [builtin.CALIBRATION, embeddings.CALIBRATION])
+@pytest.mark.parametrize(
+    "calibration", [manner.calibration for manner in (builtin.MANNER, embeddings.SINGLE, embeddings.LAYERED)]
+)
 def test_the_nearer_the_surer_whatever_the_list(calibration: Calibration) -> None:
     """What is as near as a learned text is a match; what is far is none; a score is always a probability."""
     for targets, each in itertools.product((1, 3, 20, 150, 5000), (1, 2, 12, 500)):
@@ -63,4 +65,4 @@ def test_the_nearer_the_surer_whatever_the_list(calibration: Calibration) -> Non
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e9])
 def test_no_standing_is_too_odd(value: float) -> None:
     standing = Standing(0, value, -value, value, value)
-    assert 0 <= builtin.CALIBRATION.score(standing, 1, 1) <= 1
+    assert 0 <= builtin.MANNER.calibration.score(standing, 1, 1) <= 1

@@ -1,6 +1,6 @@
 """Fit the numbers of a matcher's calibration (`Calibration` in src/promptd/intents).
 
-    python -m training.words.calibrate --data FOLDER [--encoder MODEL.onnx]
+    python -m training.words.calibrate --data FOLDER [--encoder MODEL.onnx [--layered]]
 
 Many small worlds are drawn from CLINC150's training sentences: some intents as targets, with or without examples and
 descriptions, and sentences of which half mean one of the targets and half do not (other intents, and the out-of-scope
@@ -42,20 +42,25 @@ IN_SCOPE = 2.0
 class Worlds:
     """Draws worlds, and what the ranking says in each of them."""
 
-    def __init__(self, data: Path, encoder: Path | None) -> None:
+    def __init__(self, data: Path, encoder: Path | None, *, layered: bool) -> None:
         rows = json.loads((data / "clinc150_full.json").read_text())
         self.told = json.loads(DESCRIPTIONS.read_text())
         self.names = sorted(self.told)
         self.own = {name: [text for text, intent in rows["train"] if intent == name] for name in self.names}
         self.outside = [text for text, _ in rows["oos_train"]]
-        self.mix: Mix = builtin.MIX if encoder is None else embeddings.MIX
+        self.shots = [0, 0, 0, 1, 2, 3, 5, 10, 20, 40]
+        self.mix: Mix = builtin.MANNER.mix
         self.kept: dict[str, list[npt.NDArray[np.float32]]] = {}
         self.vectors: Vectors = builtin.word_sums
         if encoder is not None:
             embed = Encoder(EncoderConfig(model=encoder))
+            self.mix = (embeddings.LAYERED if layered else embeddings.SINGLE).mix
+            if layered:
+                self.shots = [1, 2, 3, 5, 10, 20, 40]
 
             async def vectors(texts: list[str]) -> list[npt.NDArray[np.float32]]:
-                return [await embeddings.rows_of(embed, texts), embed_sums(texts)]
+                views = await embed.views(texts)
+                return [*(views if layered else views[:1]), embed_sums(texts)]
 
             self.vectors = vectors  # type: ignore[assignment]
 
@@ -76,7 +81,7 @@ class Worlds:
             most = len(names)
             size = int(drawn.choice([1, 2, 3, 5, 8, 15, 30, 60, most], p=SIZES))
             size = min(size, most)
-            shots = int(drawn.choice([0, 0, 0, 1, 2, 3, 5, 10, 20, 40]))
+            shots = int(drawn.choice(self.shots))
             shots = shots if size * shots <= 1500 else 5
             described = (shots == 0 and drawn.random() < 0.85) or (shots > 0 and drawn.random() < 0.7)
             chosen = [names[place] for place in drawn.choice(most, size, replace=False)]
@@ -153,6 +158,8 @@ def report(rows: Rows, base: float, weights: Rows) -> None:
         ("1 to 5 examples", (each > 2.5) & (each < 7.5)),
         ("10 and more", each > 7.5),
     ):
+        if not part.any():
+            continue
         line = f"{label:18}"
         for threshold in (0.6, 0.8):
             matched = part & (score >= threshold)
@@ -162,8 +169,8 @@ def report(rows: Rows, base: float, weights: Rows) -> None:
         print(line)
 
 
-async def main(data: Path, encoder: Path | None) -> None:
-    worlds = Worlds(data, encoder)
+async def main(data: Path, encoder: Path | None, *, layered: bool) -> None:
+    worlds = Worlds(data, encoder, layered=layered)
     order = [worlds.names[place] for place in np.random.default_rng(5).permutation(len(worlds.names))]
     seen, unseen = order[:100], order[100:]
     even, odd = worlds.outside[::2], worlds.outside[1::2]
@@ -177,5 +184,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Fit the numbers of a matcher's calibration.")
     parser.add_argument("--data", type=Path, required=True, help="folder with clinc150_full.json")
     parser.add_argument("--encoder", type=Path, help="sentence encoder (ONNX); default: the built-in matcher")
+    parser.add_argument("--layered", action="store_true", help="with its middle layer, for lists with examples")
     options = parser.parse_args()
-    asyncio.run(main(options.data, options.encoder))
+    asyncio.run(main(options.data, options.encoder, layered=options.layered))

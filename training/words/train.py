@@ -24,12 +24,11 @@ from training.words import minilm
 
 OUTPUT = Path("src/promptd/models/words.npz")
 
-DIMENSIONS = 128
+DIMENSIONS = 192
 #: tokens before this one are special ones and punctuation
 FIRST = 1000
-#: whole words and pieces that are kept, by their place in the vocabulary
-WORDS, PIECES = 20_500, 8_000
-LEVELS = 4
+#: numbers are kept in steps of the root of their mean square, at most so many
+STEPS = 4
 #: how firmly a token keeps to the vector that it has alone
 RIDGE = 1.0
 ROUNDS = 40
@@ -107,11 +106,7 @@ def refine(vectors: Matrix, bags: Any, taught: Matrix) -> Matrix:
 def kept(vocabulary: list[str]) -> list[int]:
     """Numbers of the tokens that are kept: those of Latin letters and digits."""
     return [
-        number
-        for number, token in enumerate(vocabulary)
-        if number >= FIRST
-        and re.fullmatch(r"(##)?[a-z0-9]+", token)
-        and number < (PIECES if token.startswith("##") else WORDS)
+        number for number, token in enumerate(vocabulary) if number >= FIRST and re.fullmatch(r"(##)?[a-z0-9]+", token)
     ]
 
 
@@ -141,8 +136,8 @@ def train(texts: Path, output: Path) -> None:
     folded = (vectors * weights[:, None]) @ axes / widths**NARROWING
     numbers = kept(vocabulary)
     chosen = folded[numbers]
-    scales = (np.abs(chosen).max(1) * 0.8 / LEVELS).astype(np.float16)
-    small = np.clip(np.round(chosen / scales[:, None]), -LEVELS, LEVELS).astype(np.int8)
+    scales = np.sqrt((chosen**2).mean(1)).astype(np.float16)
+    small = np.clip(np.round(chosen / scales[:, None]), -STEPS, STEPS).astype(np.int8)
     names = np.frombuffer("\n".join(vocabulary[number] for number in numbers).encode(), np.uint8)
     np.savez_compressed(output, rows=small, scales=scales, names=names)
     print(f"{len(numbers)} tokens, {output.stat().st_size} bytes, {len(inner)} sentences")

@@ -11,18 +11,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from promptd.intents.calibration import Calibration
-from promptd.intents.learned import Learned, LearnedConfig
+from promptd.intents.learned import Learned, LearnedConfig, Manner
 from promptd.intents.lexicon import Floats
 from promptd.intents.ranking import Mix
 from promptd.vectors import words
 
-MIX: Final = Mix(vectors=(0.7,), letters=(0.1, 0.1, 0.1))
-
-CALIBRATION: Final = Calibration(
-    base=7.17,
-    plain=(1.911, 0.211, 7.432, 6.192, -0.069, -1.387),
-    by_texts=(1.279, -1.334, -0.349),
-    by_targets=(-0.024, -2.181, -0.592, 0.596),
+MANNER: Final = Manner(
+    Mix(vectors=(0.82,), letters=(0.05, 0.1, 0.03), steepness=2.5),
+    Calibration(
+        base=6.12,
+        plain=(2.855, 0.017, 9.682, 3.313, 0.017, -1.632),
+        by_texts=(1.573, -1.323, 0.375),
+        by_targets=(-0.185, -2.309, -0.483, 0.625),
+    ),
 )
 
 
@@ -36,7 +37,7 @@ class BuiltIn(Learned):
     config_class: Final = BuiltInConfig
 
     def __init__(self, config: BuiltInConfig = BuiltInConfig()) -> None:  # noqa: B008 - frozen
-        super().__init__(config, word_sums, MIX, CALIBRATION)
+        super().__init__(config, word_sums, MANNER)
 
 
 async def word_sums(texts: Sequence[str]) -> Sequence[Floats]:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from promptd.core.errors import InvalidOutput, SettingsError
 from promptd.intents.calibration import Calibration
-from promptd.intents.learned import Learned, LearnedConfig
+from promptd.intents.learned import Learned, LearnedConfig, Manner
 from promptd.intents.lexicon import Floats
 from promptd.intents.onnx import Encoder, EncoderConfig
 from promptd.intents.ranking import Mix
@@ -25,14 +25,30 @@ Embed = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
 #: Texts that are asked for at once
 BATCH: Final = 64
 
-MIX: Final = Mix(vectors=(0.6, 0.2), letters=(0.1, 0.05, 0.05))
-
-CALIBRATION: Final = Calibration(
-    base=8.831,
-    plain=(2.583, 0.359, 11.743, -1.434, 0.002, -1.606),
-    by_texts=(1.259, -2.263, 1.278),
-    by_targets=(-0.087, -2.519, -0.251, 0.522),
+#: With one vector for each text, and the sum of its words' vectors
+SINGLE: Final = Manner(
+    Mix(vectors=(0.7, 0.15), letters=(0.05, 0.05, 0.05), steepness=3.0),
+    Calibration(
+        base=7.435,
+        plain=(2.935, 0.188, 12.043, -0.818, -0.115, -1.634),
+        by_texts=(1.516, -1.909, 1.16),
+        by_targets=(-0.202, -2.368, -0.222, 0.552),
+    ),
 )
+
+#: With the states of a middle layer too, which tell how something is said: of use where there are examples of it
+LAYERED: Final = Manner(
+    Mix(vectors=(0.45, 0.3, 0.1), letters=(0.05, 0.08, 0.02), steepness=2.5, centred=1),
+    Calibration(
+        base=7.884,
+        plain=(5.518, -0.083, 8.7, 1.134, 1.078, -2.465),
+        by_texts=(0.964, 0.882, 0.101),
+        by_targets=(-0.256, -2.576, -0.583, 0.221),
+    ),
+)
+
+#: What is made of these vectors where there are none
+_LAYERED_TOLD: Final = SINGLE._replace(mix=SINGLE.mix._replace(vectors=(0.7, 0.0, 0.15)))
 
 
 class EmbeddingsConfig(LearnedConfig):
@@ -54,9 +70,13 @@ class Embeddings(Learned):
         source = embed or encoder_of(config.encoder)
 
         async def vectors(texts: Sequence[str]) -> Sequence[Floats]:
-            return (await rows_of(source, texts), words.embed_sums(texts))
+            views = await source.views(texts) if isinstance(source, Encoder) else [await rows_of(source, texts)]
+            return (*views, words.embed_sums(texts))
 
-        super().__init__(config, vectors, MIX, CALIBRATION)
+        if isinstance(source, Encoder) and source.layered:
+            super().__init__(config, vectors, _LAYERED_TOLD, LAYERED)
+        else:
+            super().__init__(config, vectors, SINGLE)
 
 
 def encoder_of(config: EncoderConfig | None) -> Embed:

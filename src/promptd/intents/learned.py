@@ -29,6 +29,9 @@ Vectors = Callable[[Sequence[str]], Awaitable[Sequence[Floats]]]
 #: How many lists of targets stay learned
 _LISTS: Final = 8
 
+#: Of how many messages the vectors are kept
+_HEARD: Final = 256
+
 #: From this many texts on a list is learned in a thread, to keep the event loop free
 _MANY: Final = 48
 
@@ -44,18 +47,28 @@ class LearnedConfig(Config):
     fading: float = Field(0.4, ge=0, le=1, description="Weight of each message, compared with the one after it.")
 
 
+class Manner(NamedTuple):
+    """How a list of targets is learned, and what the score is made of."""
+
+    mix: Mix
+    calibration: Calibration
+
+
 class _Known(NamedTuple):
     ranking: Ranking
+    calibration: Calibration
     spelling: Spelling
     names: Sequence[str]
     texts: int
 
 
 class Learned:
-    """The machinery. Lists of targets are remembered; keep a list's order to be fast. Default targets never compete."""
+    """The machinery: `shown` is the manner of lists with at least one example for each target on average, `told` that of
+    others. Lists of targets and vectors of messages are remembered. Default targets never compete."""
 
-    def __init__(self, config: LearnedConfig, vectors: Vectors, mix: Mix, calibration: Calibration) -> None:
-        self._config, self._vectors, self._mix, self._calibration = config, vectors, mix, calibration
+    def __init__(self, config: LearnedConfig, vectors: Vectors, told: Manner, shown: Manner | None = None) -> None:
+        self._config, self._vectors, self._told, self._shown = config, vectors, told, shown or told
+        self._heard: OrderedDict[str, Sequence[Floats]] = OrderedDict()
         self._known: OrderedDict[tuple[Target, ...], _Known | None] = OrderedDict()
         self._learning = asyncio.Lock()
 
@@ -72,12 +85,14 @@ class Learned:
             return None
         said = [(known.spelling.mend(text), weight) for text, weight in said]
         weights = np.array([weight for _, weight in said], np.float32)
-        vectors = [_direction(weights @ rows) for rows in await self._vectors([text for text, _ in said])]
-        if known.ranking.widths != [len(vector) for vector in vectors]:
+        heard = await self._hear([text for text, _ in said])
+        if any([len(row) for row in rows] != known.ranking.widths for rows in heard):
+            self._heard.clear()
             self._known.clear()  # another model answers than before: learn anew, the next time
             raise InvalidOutput("the embeddings are not all of one length")
+        vectors = [_direction(weights @ np.array(rows)) for rows in zip(*heard, strict=True)]
         standing = known.ranking.stand(blend([(bags(text), weight) for text, weight in said]), vectors)
-        score = self._calibration.score(standing, len(known.ranking.targets), known.texts)
+        score = known.calibration.score(standing, len(known.ranking.targets), known.texts)
         found = Match(known.names[standing.number], round(score, _DIGITS))
         return found if found.score >= self._config.threshold else None
 
@@ -94,18 +109,33 @@ class Learned:
         self._known.move_to_end(key)
         return self._known[key]
 
+    async def _hear(self, texts: Sequence[str]) -> Sequence[Sequence[Floats]]:
+        """Vectors of each text. Of a dialogue's messages all but the last were heard before."""
+        new = [text for text in dict.fromkeys(texts) if text not in self._heard]
+        found = {text: self._heard[text] for text in texts if text in self._heard}
+        if new:
+            found.update(zip(new, zip(*await self._vectors(new), strict=True), strict=True))
+        for text in texts:
+            self._heard[text] = found[text]
+            self._heard.move_to_end(text)
+        while len(self._heard) > _HEARD:
+            self._heard.popitem(last=False)
+        return [found[text] for text in texts]
+
     async def _learn(self, targets: Sequence[Target]) -> _Known | None:
         """None where the targets say nothing."""
         texts = texts_of(targets)
         if not texts:
             return None
         vectors = [unit(rows) for rows in await self._vectors([text.text for text in texts])]
+        examples = sum(len(target.examples) for target in targets)
+        mix, calibration = self._shown if examples >= len(targets) else self._told
         if len(texts) < _MANY:
-            ranking = Ranking(texts, vectors, self._mix)
+            ranking = Ranking(texts, vectors, mix)
         else:
-            ranking = await asyncio.to_thread(Ranking, texts, vectors, self._mix)
+            ranking = await asyncio.to_thread(Ranking, texts, vectors, mix)
         spelling = Spelling(text.text for text in texts)
-        return _Known(ranking, spelling, [target.name for target in targets], len(texts))
+        return _Known(ranking, calibration, spelling, [target.name for target in targets], len(texts))
 
 
 def _direction(vector: Floats) -> Floats:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -19,6 +19,16 @@ from promptd.vectors.words import unit
 
 #: Rows that a model takes at once
 _BATCH: Final = 16
+
+#: So few texts go one by one: weights of one byte give a text another vector beside others, and what a message is taken for
+#: must not depend on what it came with
+_FEW: Final = 32
+
+#: Name of the output with the states of a middle layer, where a model gives them
+MIDDLE: Final = "middle_hidden_state"
+
+#: Rows of vectors of each kind, out of the outputs, the mask of tokens, and the mask of those that are no marks
+_Read = Callable[[Sequence[Floats], Mask, Mask], Sequence[Floats]]
 
 #: Batches of one model that run beside each other; more wait
 _BESIDE: Final = 2
@@ -59,20 +69,37 @@ class Encoder:
 
     async def __call__(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """Raises `ExecutionFailed` where the model fails."""
-        rows = await self._model.run([(text, None) for text in texts], self._pool)
+        (rows,) = await self._model.run([(text, None) for text in texts], self._trained)
         result: Sequence[Sequence[float]] = rows.tolist()
         return result
 
+    @property
+    def layered(self) -> bool:
+        """Whether the model gives the states of a middle layer."""
+        return MIDDLE in self._model.outputs
+
+    async def views(self, texts: Sequence[str]) -> Sequence[Floats]:
+        """What there is to learn from: one kind of vectors of length 1, and one more if `layered`.
+
+        Means leave the tokenizer's marks out, which tell short questions apart less than their words do. Raises
+        `ExecutionFailed` where the model fails.
+        """
+        outputs = [self._model.outputs[0], MIDDLE] if self.layered else self._model.outputs[:1]
+        at_once = 1 if len(texts) <= _FEW else _BATCH
+        return await self._model.run([(text, None) for text in texts], self._seen, outputs, at_once)
+
+    def _trained(self, outputs: Sequence[Floats], mask: Mask, _: Mask) -> Sequence[Floats]:
+        return [self._pool(outputs[0], mask)]
+
+    def _seen(self, outputs: Sequence[Floats], _: Mask, inner: Mask) -> Sequence[Floats]:
+        return [self._pool(outputs[0], inner), *(_mean(states, inner) for states in outputs[1:])]
+
     def _pool(self, states: Floats, mask: Mask) -> Floats:
         if states.ndim == 2:  # a model that pools itself
-            pooled = states
-        elif states.ndim != 3:
-            raise ExecutionFailed("the encoder gave no states", detail=str(states.shape))
-        elif self._pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            pooled = (states * mask[..., None]).sum(1) / np.maximum(mask.sum(1, keepdims=True), 1)
-        return unit(pooled)
+            return unit(states)
+        if states.ndim == 3 and self._pooling == "cls":
+            return unit(states[:, 0])
+        return _mean(states, mask)
 
 
 class CrossEncoder:
@@ -97,15 +124,16 @@ class CrossEncoder:
     async def __call__(self, text: str, labels: Sequence[str]) -> Sequence[float]:
         """Raises `ExecutionFailed` where the model fails."""
         asked = [(text, self._hypothesis.replace("{}", one)) for one in labels]
-        rows = await self._model.run(asked, self._probability)
+        (rows,) = await self._model.run(asked, self._probability)
         return [float(row[0]) for row in rows]
 
-    def _probability(self, numbers: Floats, _: Mask) -> Floats:
+    def _probability(self, outputs: Sequence[Floats], *_: Mask) -> Sequence[Floats]:
+        (numbers,) = outputs
         if numbers.ndim != 2 or numbers.shape[1] != self._count:
             raise ExecutionFailed("the NLI model gave no numbers for its labels", detail=str(numbers.shape))
         apart = np.clip(numbers[:, self._denied] - numbers[:, self._entailed], -60, 60)
         probabilities: Floats = 1 / (1 + np.exp(apart))
-        return probabilities[:, None]
+        return [probabilities[:, None]]
 
 
 class _Model:
@@ -116,22 +144,37 @@ class _Model:
         self._model = OnnxModel(path, threads=config.threads)
         self._tokens = Tokens(config.tokenizer, path, config.max_tokens)
         self._beside = asyncio.Semaphore(_BESIDE)
+        self.outputs = self._model.outputs
 
-    async def run(self, asked: Sequence[tuple[str, str | None]], read: Any) -> Floats:
-        """One row for each text or pair; `read` makes rows of the model's output and the mask."""
-        rows = []
-        for start in range(0, len(asked), _BATCH):
+    async def run(
+        self, asked: Sequence[tuple[str, str | None]], read: _Read, outputs: Sequence[str] = (), at_once: int = _BATCH
+    ) -> Sequence[Floats]:
+        """Of each kind that `read` makes of the outputs (default: of the first) one row for each text or pair."""
+        names = outputs or self.outputs[:1]
+        batches = []
+        for start in range(0, len(asked), at_once):
             async with self._beside:
-                rows.append(await asyncio.to_thread(self._run, asked[start : start + _BATCH], read))
-        result: Floats = np.concatenate(rows)
-        return result
+                batches.append(await asyncio.to_thread(self._run, asked[start : start + at_once], read, names))
+        return [np.concatenate(kind) for kind in zip(*batches, strict=True)]
 
-    def _run(self, asked: Sequence[tuple[str, str | None]], read: Any) -> Floats:
-        output, mask = self._model.run([self._tokens.first(text, other) for text, other in asked])
-        rows: Floats = read(np.asarray(output, np.float32), mask)
-        if len(rows) != len(asked) or not np.isfinite(rows).all():
-            raise ExecutionFailed("the model gave no usable numbers", detail=str(rows.shape))
-        return rows
+    def _run(self, asked: Sequence[tuple[str, str | None]], read: _Read, names: Sequence[str]) -> Sequence[Floats]:
+        encodings = [self._tokens.first(text, other) for text, other in asked]
+        outputs, mask = self._model.run_for(names, encodings)
+        inner = mask.copy()
+        for row, encoding in enumerate(encodings):
+            inner[row, : len(encoding.ids)] -= np.asarray(encoding.special_tokens_mask, np.int64)
+        kinds = read([np.asarray(output, np.float32) for output in outputs], mask, inner)
+        for rows in kinds:
+            if len(rows) != len(asked) or not np.isfinite(rows).all():
+                raise ExecutionFailed("the model gave no usable numbers", detail=str(rows.shape))
+        return kinds
+
+
+def _mean(states: Floats, mask: Mask) -> Floats:
+    """The direction of the mean of the masked states."""
+    if states.ndim != 3:
+        raise ExecutionFailed("the encoder gave no states", detail=str(states.shape))
+    return unit((states * mask[..., None].astype(np.float32)).sum(1))
 
 
 def _labels(config: ModelConfig) -> Sequence[str]:

@@ -16,6 +16,7 @@ from promptd.core.targets import Target
 from promptd.intents.features import Bags, bags
 from promptd.intents.lexicon import Floats, Lexicon
 from promptd.intents.said import LONGEST, spoken, without_numbers
+from promptd.vectors.words import unit
 
 #: Texts that are learned from; more of them are left out evenly. Learning takes cubic time
 TEXTS: Final = 3000
@@ -23,8 +24,10 @@ TEXTS: Final = 3000
 #: Lists of more targets are refused
 TARGETS: Final = 1000
 
-_WIDTH: Final = 4.0
 _RIDGE: Final = 0.1
+
+#: From so many texts on their mean is believed more than not, where a kind of vectors is seen from it
+_STEADY: Final = 100
 
 
 class Text(NamedTuple):
@@ -39,6 +42,8 @@ class Mix(NamedTuple):
 
     vectors: tuple[float, ...]
     letters: tuple[float, float, float]
+    steepness: float  #: how much more near texts count than far ones
+    centred: int | None = None  #: the kind of vectors that is seen from the mean of the texts, as these are all alike
 
 
 class Standing(NamedTuple):
@@ -77,7 +82,9 @@ class Ranking:
     """Learned once for a list of targets. `vectors` holds for each kind one row of length 1 (or 0) for each text."""
 
     def __init__(self, texts: Sequence[Text], vectors: Sequence[Floats], mix: Mix) -> None:
-        self._mix, self._vectors = mix, vectors
+        self._mix = mix
+        self._mean = self._mean_of(vectors)
+        self._vectors = [self._seen(kind, rows) for kind, rows in enumerate(vectors)]
         self._owner = np.array([text.target for text in texts])
         self.targets = np.unique(self._owner)
         self.widths = [rows.shape[1] for rows in vectors]
@@ -85,13 +92,31 @@ class Ranking:
         self._lexicon = Lexicon(found)
         letters = [self._letters(self._lexicon.cosines(of_text)) for of_text in found]
         likeness = sum(
-            (np.float32(share) * (rows @ rows.T) for share, rows in zip(mix.vectors, vectors, strict=True)),
+            (
+                np.float32(share) * (rows @ rows.T)
+                for share, rows in zip(mix.vectors, self._vectors, strict=True)
+                if share
+            ),
             np.array(letters),
         )
-        kernel = _kernel(likeness).astype(np.float64)
+        kernel = self._kernel(likeness).astype(np.float64)
         wanted = (self._owner[:, None] == self.targets[None, :]).astype(np.float64)
         kernel[np.diag_indices_from(kernel)] += _RIDGE
         self._weights = np.linalg.solve(kernel, wanted).astype(np.float32)
+
+    def _mean_of(self, vectors: Sequence[Floats]) -> Floats | None:
+        if self._mix.centred is None:
+            return None
+        rows = vectors[self._mix.centred]
+        mean: Floats = rows.mean(0) * np.float32(len(rows) / (len(rows) + _STEADY))
+        return mean
+
+    def _seen(self, kind: int, rows: Floats) -> Floats:
+        return rows if self._mean is None or kind != self._mix.centred else unit(rows - self._mean)
+
+    def _kernel(self, likeness: Floats) -> Floats:
+        result: Floats = np.exp(np.float32(self._mix.steepness) * (likeness - np.float32(1)))
+        return result
 
     def _letters(self, cosines: Sequence[Floats]) -> Floats:
         total: Floats = sum(
@@ -104,9 +129,10 @@ class Ranking:
         """How the targets stand to a text, of which each vector has length 1 (or 0)."""
         cosines = self._lexicon.cosines(said)
         likeness = self._letters(cosines)
-        for share, rows, vector in zip(self._mix.vectors, self._vectors, vectors, strict=True):
-            likeness = likeness + np.float32(share) * (rows @ vector)
-        said_of = _kernel(likeness) @ self._weights
+        for kind, (share, rows) in enumerate(zip(self._mix.vectors, self._vectors, strict=True)):
+            if share:
+                likeness = likeness + np.float32(share) * (rows @ self._seen(kind, vectors[kind][None, :])[0])
+        said_of = self._kernel(likeness) @ self._weights
         place = int(np.argmax(said_of))
         first = float(said_of[place])
         second = float(np.partition(said_of, -2)[-2]) if len(said_of) > 1 else 0.0
@@ -118,8 +144,3 @@ class Ranking:
             float(likeness[own].max()),
             float(cosines[0][own].max()),
         )
-
-
-def _kernel(likeness: Floats) -> Floats:
-    result: Floats = np.exp(np.float32(_WIDTH) * (likeness - np.float32(1)))
-    return result

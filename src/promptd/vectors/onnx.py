@@ -78,6 +78,11 @@ class OnnxModel:
             raise SettingsError(f"model: expected the inputs input_ids and attention_mask, not {given}", key="model")
 
     @property
+    def outputs(self) -> Sequence[str]:
+        """Names of what it gives."""
+        return [one.name for one in self._session.get_outputs()]
+
+    @property
     def width(self) -> int | None:
         """How many numbers it gives for a row, where it says so."""
         shape = self._session.get_outputs()[0].shape
@@ -85,6 +90,11 @@ class OnnxModel:
 
     def run(self, encodings: Sequence[Encoding]) -> tuple[Any, Mask]:
         """Its first output, one row for each encoding, and which tokens are none of padding. Raises `ExecutionFailed`."""
+        outputs, mask = self.run_for(self.outputs[:1], encodings)
+        return outputs[0], mask
+
+    def run_for(self, outputs: Sequence[str], encodings: Sequence[Encoding]) -> tuple[Sequence[Any], Mask]:
+        """Like `run`, with the outputs of these names."""
         shape = (len(encodings), max(1, *(len(encoding.ids) for encoding in encodings)))
         given = {name: np.zeros(shape, np.int64) for name in _INPUTS}
         for row, encoding in enumerate(encodings):
@@ -93,10 +103,10 @@ class OnnxModel:
             given["attention_mask"][row, :length] = 1
             given["token_type_ids"][row, :length] = encoding.type_ids
         try:
-            output = self._session.run(None, {name: given[name] for name in self._names})[0]
+            found = self._session.run(outputs, {name: given[name] for name in self._names})
         except Exception as error:  # onnxruntime raises classes of its own making
             raise ExecutionFailed("the model failed", detail=repr(error)) from error
-        return output, given["attention_mask"]
+        return found, given["attention_mask"]
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]
 
 #: How many numbers a vector has
-DIMENSIONS: Final = 128
+DIMENSIONS: Final = 192
 
 _WORD: Final = re.compile(r"[^\W_\u0300-\u036f][\w\u0300-\u036f]*")
 

@@ -130,7 +130,7 @@ async def test_after_a_call_it_goes_on() -> None:
 
 async def test_a_call_that_is_no_targets_changes_nothing() -> None:
     called = Turn("assistant", tool_calls=(ToolCall(name="gone", arguments="{}"),))
-    turns = [Turn("user", "x"), called, Turn("user", "and in Portland?")]
+    turns = [Turn("user", "x"), called, Turn("user", "and in Lisbon?")]
     assert await _standin().decide(turns, TARGETS, ASKING) == Decision()
 
 
