@@ -1,4 +1,5 @@
-"""What the built-in classifier costs a prompt: µs of CPU for 1 KB and 4 KB, and the whole time at p50 and p95.
+"""What the built-in classifier costs a prompt: µs of CPU by size, and the whole time at p50 and p95; of new texts, and of those it
+has judged before.
 
 python -m bench.guard                  # a few seconds
 python -m bench.guard --rounds 20
@@ -29,13 +30,16 @@ def prompt(size: int, number: int) -> str:
     return text[:size]
 
 
-async def measure(size: int, rounds: int) -> None:
+async def measure(size: int, rounds: int, known: bool) -> None:
+    """`known`: the same texts in each round, which the guard remembers; else always others."""
     guard = Classifier()
-    turns = [[Turn("user", prompt(size, number))] for number in range(50)]
-    for one in turns:  # what is read once is read before the clock runs
-        await guard.inspect(one)
     cpu, spans = [], []
-    for _ in range(rounds):
+    for at in range(rounds + 1):
+        turns = [[Turn("user", prompt(size, number + (0 if known else 50 * at)))] for number in range(50)]
+        if at == 0:  # what is read once is read before the clock runs
+            for one in turns:
+                await guard.inspect(one)
+            continue
         began = time.process_time()
         for one in turns:
             start = time.perf_counter()
@@ -45,7 +49,7 @@ async def measure(size: int, rounds: int) -> None:
     spans.sort()
     p50, p95 = spans[len(spans) // 2], spans[len(spans) * 95 // 100]
     print(
-        f"{size:6,} bytes   {min(cpu) * 1e6:5.0f} µs CPU (best round)   {sorted(cpu)[len(cpu) // 2] * 1e6:5.0f} (median)   "
+        f"{size:6,} bytes{', known' if known else '':7}   {min(cpu) * 1e6:5.0f} µs CPU (best round)   {sorted(cpu)[len(cpu) // 2] * 1e6:5.0f} (median)   "
         f"p50 {p50 * 1e3:.2f} ms   p95 {p95 * 1e3:.2f} ms",
         flush=True,
     )
@@ -53,7 +57,8 @@ async def measure(size: int, rounds: int) -> None:
 
 async def main(rounds: int) -> None:
     for size in (1_024, 4_096, 32_768):
-        await measure(size, rounds)
+        for known in (False, True):
+            await measure(size, rounds, known)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from promptd.guards import evidence
 from promptd.guards.evidence import Weights
 from promptd.guards.unpacking import unpack
-from promptd.vectors.ngrams import grams, squeeze
+from promptd.vectors.ngrams import grams
 
 from .samples import Sample
 
@@ -28,96 +28,130 @@ BOUNDS = {
     "document": (None, None),
     "embedded": (0.0, 0.6),
 }
-STRENGTH = (6.0, 3.0, 3.0)  #: of each head: how freely it may weigh single grams
-REQUESTS = {"brief", "roleplay", "task", "chat", "security", "innocent_words", "system_prompt", "odd_task"}
+TECHNICAL = {"library", "technical", "manual"}
+STRENGTH = (6.0, 3.0, 3.0, 3.0)  #: of each head: how freely it may weigh single grams
+REQUESTS = {"brief", "how_to", "roleplay", "task", "chat", "security", "innocent_words", "system_prompt", "odd_task"}
 REQUESTS |= {"benign-roleplay", "benign-task", "benign-user-task", "benign-utterance"}
 
 
 class Bit(NamedTuple):
     """A piece of a text and what each head should say of it: 1, 0, or -1 where it is not asked."""
 
+    owner: int
     text: str
     attack: int
     request: int
     document: int
+    technical: int
     weight: float
 
 
 _PIECE = re.compile(r"(?<=[.!?:;>])\s+|\n+")
 
 
-def bits(samples: Sequence[Sample], seed: int) -> list[Bit]:
-    """What heads learn from: whole texts, hidden orders by themselves and beside a neighbour, pieces of ordinary texts."""
-    rng = random.Random(seed)
-    size = Counter((sample.family, sample.attack) for sample in samples)
-    found: list[Bit] = []
-    for sample in samples:
-        text = unpack(sample.text[:LONGEST]).plain
-        weight = min((300 / size[sample.family, sample.attack]) ** 0.5, 2.0)
+def bits(number: int, sample: Sample) -> Iterator[Bit]:
+    """What heads learn from a text: the whole, hidden orders by themselves and beside a neighbour, pieces of ordinary ones.
+
+    Technical texts teach but one head what they are: told that all of this is ordinary, the others forget what they know.
+    """
+    rng = random.Random(sample.text)
+
+    def bit(text: str, attack: int, request: int, document: int, technical: int, weight: float) -> Bit:
+        return Bit(number, text, attack, request, document, technical, weight)
+
+    text = unpack(sample.text[:LONGEST]).plain
+    asks = int(sample.family in REQUESTS)
+    if sample.span is not None:
+        order = unpack(sample.text[slice(*sample.span)]).plain
+        rest = sample.text[: sample.span[0]] + " " + sample.text[sample.span[1] :]
+        if sample.source == "technical":
+            yield bit(order, -1, -1, -1, 0, 1)
+            yield bit(unpack(rest).plain, -1, -1, -1, 1, 1 / 3)
+            return
+        mild = sample.family == "odd_task"
+        yield bit(order, -1 if mild else 1, 1, -1, 0, 1)
+        pieces = [one for one in _PIECE.split(rest) if len(one) > 12]
+        if pieces:
+            other = rng.choice(pieces)
+            both = rng.choice((f"{other} {order}", f"{order} {other}"))
+            yield bit(both, -1 if mild else 1, -1, -1, 0, 1 / 2)
+            plain = 0 if sample.document else -1
+            yield bit(rng.choice(pieces), plain, plain, -1, 0, 1 / 2)
+        yield bit(unpack(rest).plain, 0, -1, int(sample.document), 0, 1 / 3)
+        yield bit(text, -1, -1, int(sample.document), 0, 1)
+    elif sample.attack:
+        yield bit(text, 1, -1, 0, 0, 1)
+        pieces = [one for one in _PIECE.split(text) if len(one) > 60]
+        if len(text) > 600 and pieces:
+            for one in rng.sample(pieces, min(2, len(pieces))):
+                yield bit(one, 1, -1, -1, 0, 1 / 4)
+    else:
+        technical = int(sample.family in TECHNICAL)
+        kind = asks if asks or sample.document else -1
+        labels = (-1, -1, -1, 1) if technical else (0, kind, int(sample.document), 0)
+        yield bit(text, *labels, 1)
+        pieces = [one for one in _PIECE.split(text) if len(one) > 12]
+        for one in rng.sample(pieces, min(6 if technical else 3, len(pieces))):
+            yield bit(one, labels[0], labels[1], -1, labels[3], 1 / 2)
+
+
+class Corpus:
+    """Texts with all that heads learn from them, made once: folds only choose among it."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+        self.bits = [one for number, sample in enumerate(samples) for one in bits(number, sample)]
+        self.owners = np.array([one.owner for one in self.bits])
+        self.labels = {name: np.array([getattr(one, name) for one in self.bits]) for name in evidence.HEADS}
+        self.weights = np.array([one.weight for one in self.bits])
+        self.rows = matrix([one.text for one in self.bits])
+
+    def heads(self, chosen: Sequence[int]) -> Weights:
+        """One logistic regression for each head, in eight bits a weight; nothing is joined yet."""
+        share = np.zeros(len(self.samples))
+        size = Counter((self.samples[at].family, self.samples[at].attack) for at in chosen)
+        for at in chosen:
+            share[at] = self._share(self.samples[at], size)
+        wanted = np.flatnonzero(share[self.owners])
+        weight = (share[self.owners] * self.weights)[wanted]
+        table = np.zeros((1 << evidence.BITS, evidence.COLUMNS), np.int8)
+        scales, biases = np.zeros(len(evidence.HEADS)), np.zeros(len(evidence.HEADS))
+        for head, (name, strength) in enumerate(zip(evidence.HEADS, STRENGTH, strict=True)):
+            label = self.labels[name][wanted]
+            asked = label >= 0
+            rows = self.rows[wanted[asked]]
+            model = LogisticRegression(C=strength, max_iter=100, tol=2e-5)
+            part = balanced(weight[asked], label[asked])
+            model.fit(rows, label[asked], sample_weight=part * len(part))
+            found = model.coef_[0]
+            places = found[: 1 << evidence.BITS]
+            scales[head] = np.abs(places).max() / 127
+            table[:, head] = np.round(places / scales[head])
+            biases[head] = model.intercept_[0]
+        first = np.zeros(len(evidence.FEATURES) + 1)
+        first[[evidence.FEATURES.index("whole"), evidence.FEATURES.index("highest")]] = 1
+        return Weights(table, scales, biases, first)
+
+    def _share(self, sample: Sample, size: Counter[tuple[str, bool]]) -> float:
+        share = min((300 / size[sample.family, sample.attack]) ** 0.5, 2.0)
         if sample.family == "benign-roleplay" or sample.source.startswith("deepset"):
-            weight *= 1.5
-        asks = int(sample.family in REQUESTS)
-        if sample.span is not None:
-            order = unpack(sample.text[slice(*sample.span)]).plain
-            rest = sample.text[: sample.span[0]] + " " + sample.text[sample.span[1] :]
-            mild = sample.family == "odd_task"
-            found.append(Bit(order, -1 if mild else 1, 1, -1, weight))
-            pieces = [one for one in _PIECE.split(rest) if len(one) > 12]
-            if pieces:
-                other = rng.choice(pieces)
-                found.append(
-                    Bit(rng.choice((f"{other} {order}", f"{order} {other}")), -1 if mild else 1, -1, -1, weight / 2)
-                )
-                found.append(
-                    Bit(rng.choice(pieces), 0 if sample.document else -1, 0 if sample.document else -1, -1, weight / 2)
-                )
-            found.append(Bit(unpack(rest).plain, 0, -1, int(sample.document), weight / 3))
-            found.append(Bit(text, -1, -1, int(sample.document), weight))
-        elif sample.attack:
-            found.append(Bit(text, 1, -1, 0, weight))
-            pieces = [one for one in _PIECE.split(text) if len(one) > 60]
-            if len(text) > 600 and pieces:
-                found += [Bit(one, 1, -1, -1, weight / 4) for one in rng.sample(pieces, min(2, len(pieces)))]
-        else:
-            found.append(Bit(text, 0, asks if asks or sample.document else -1, int(sample.document), weight))
-            pieces = [one for one in _PIECE.split(text) if len(one) > 12]
-            for one in rng.sample(pieces, min(3, len(pieces))):
-                found.append(Bit(one, 0, asks if asks or sample.document else -1, -1, weight / 2))
-    return found
+            share *= 1.5
+        return share
 
 
 def matrix(texts: Sequence[str]) -> csr_matrix:
+    """A row of grams for each text."""
     places, values, starts = [], [], [0]
     for text in texts:
-        found = grams(squeeze(text[:LONGEST]), evidence.recipe()).places
-        places.append(found)
+        found = grams(evidence.squeezed(text[:LONGEST]), evidence.recipe()).places
+        places.append(found.astype(np.int32))
         values.append(np.full(len(found), 1 / np.sqrt(len(found) + evidence.SMOOTH), np.float32))
         starts.append(starts[-1] + len(found))
-    shape = (len(texts), 1 << evidence.BITS)
     joined = csr_matrix(
-        (np.concatenate(values), np.concatenate(places).astype(np.int32), np.array(starts)), shape=shape
+        (np.concatenate(values), np.concatenate(places), np.array(starts)), shape=(len(texts), 1 << evidence.BITS)
     )
     joined.sum_duplicates()
     return joined
-
-
-def heads(wanted: Sequence[Bit], rows: csr_matrix) -> Weights:
-    """One logistic regression for each head, in eight bits a weight; nothing is joined yet."""
-    table = np.zeros((1 << evidence.BITS, evidence.COLUMNS), np.int8)
-    scales, biases = np.zeros(len(evidence.HEADS)), np.zeros(len(evidence.HEADS))
-    weight = np.array([one.weight for one in wanted])
-    for head, (name, strength) in enumerate(zip(evidence.HEADS, STRENGTH, strict=True)):
-        label = np.array([getattr(one, name) for one in wanted])
-        asked = label >= 0
-        model = LogisticRegression(C=strength, max_iter=100, tol=2e-5)
-        share = balanced(weight[asked], label[asked])
-        model.fit(rows[asked], label[asked], sample_weight=share * len(share))
-        scales[head] = np.abs(model.coef_[0]).max() / 127
-        table[:, head] = np.round(model.coef_[0] / scales[head])
-        biases[head] = model.intercept_[0]
-    first = np.zeros(len(evidence.FEATURES) + 1)
-    first[[evidence.FEATURES.index("whole"), evidence.FEATURES.index("highest")]] = 1
-    return Weights(table, scales, biases, first)
 
 
 def balanced(weight: Any, label: Any) -> Any:
@@ -130,7 +164,8 @@ def balanced(weight: Any, label: Any) -> Any:
 
 def look(samples: Sequence[Sample], weights: Weights) -> Any:
     """Features of whole texts."""
-    return np.array([evidence.read(unpack(one.text), weights).features for one in samples])
+    reader = evidence.Reader(weights)
+    return np.array([reader.read(unpack(one.text)).features for one in samples])
 
 
 def join(values: Any, samples: Sequence[Sample]) -> Any:

@@ -20,19 +20,19 @@ class Fold(NamedTuple):
     benign: frozenset[str]
     kin: frozenset[str] = frozenset()
 
-    def split(self, samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
-        """For training, for testing."""
+    def split(self, samples: Sequence[Sample]) -> tuple[list[int], list[Sample]]:
+        """Numbers of those for training, and those for testing."""
         train, test = [], []
-        for one in samples:
+        for number, one in enumerate(samples):
             if one.attack:
                 if one.family in self.attacks:
                     test.append(one)
                 elif not one.uses & self.kin:
-                    train.append(one)
+                    train.append(number)
             elif one.family in self.benign or chance(one.text) < OTHERS:
                 test.append(one)
             else:
-                train.append(one)
+                train.append(number)
         return train, test
 
 
@@ -58,6 +58,9 @@ FAMILIES = {
     "orders to the reader, tools, mail": fold("to_the_reader tool_order mail_order", "chat minutes", "exfil tool"),
     "new or odd task in a document": fold("odd_task new_task", "chat", "odd_task"),
     "fake markup": fold("fake_markup", "task"),
+    "orders in a document; technical texts": fold(
+        "to_the_reader tool_order mail_order", "library technical manual", "exfil tool"
+    ),
     "other languages": fold("german romance other_scripts", "chat benign"),
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import attacks, benign, carriers, indirect, languages, slots
+from . import attacks, benign, carriers, indirect, languages, slots, technical
 from .grammar import begin, expand
 
 SEED = 20261121
@@ -115,7 +115,8 @@ def encode(text: str, rng: random.Random) -> str:
 
 def own(seed: int = SEED, each: int = 260) -> list[Sample]:
     """All texts by rule."""
-    return [*_attacks(Writer(seed), each), *_benign(Writer(seed + 1), each)]
+    technical_ones = [*_technical(seed + 2, each), *_in_technical(Writer(seed + 3), each)]
+    return [*_attacks(Writer(seed), each), *_benign(Writer(seed + 1), each), *technical_ones]
 
 
 def _attacks(writer: Writer, each: int) -> Iterator[Sample]:
@@ -156,6 +157,41 @@ def _benign(writer: Writer, each: int) -> Iterator[Sample]:
             frame, lines = writer.document(kind, 14)
             text, _ = writer.write(frame.replace("<body>", rng.choice((" ", "\\n")).join(lines).replace("\n", "\\n")))
             yield Sample(text.replace("\\n", "\n"), False, kind, document=True)
+
+
+def _technical(seed: int, each: int) -> Iterator[Sample]:
+    author = technical.Author(seed, 0)
+    rng = author.rng
+    for text in rng.sample(author.library, min(each * 6, len(author.library))):
+        yield Sample(text, False, "library", document=True)
+    for _ in range(each * 4):
+        yield Sample(author.ruled(), False, "technical", document=True)
+    for _ in range(each * 2):
+        yield Sample(author.prose(), False, "manual", document=True)
+    for _ in range(each * 2):
+        gap = rng.choice(("\n\n", "\n\n", "\n"))
+        yield Sample(
+            gap.join(author.paragraphs(6)), False, rng.choice(("library", "technical", "manual")), document=True
+        )
+
+
+def _in_technical(writer: Writer, each: int) -> Iterator[Sample]:
+    """Orders in technical texts, so that such a text is no evidence either way."""
+    author = technical.Author(writer.rng.randrange(2**32), 1)
+    rng = writer.rng
+    for family, templates in {**DIRECT, **indirect.ORDERS}.items():
+        if family == "other_scripts":
+            continue
+        for _ in range(each // 2 if family in indirect.ORDERS else each // 8):
+            order, uses = writer.write(rng.choice(templates))
+            order = begin(order)
+            around = author.paragraphs(5)
+            at = rng.randint(0, len(around))
+            gap = rng.choice(("\n\n", "\n\n", "\n", " "))
+            before = "".join(one + gap for one in around[:at])
+            whole = before + order + "".join(gap + one for one in around[at:])
+            span = len(before), len(before) + len(order)
+            yield Sample(whole, True, family, "technical", span=span, document=True, uses=uses)
 
 
 def rows(folder: Path, name: str) -> list[Sample]:

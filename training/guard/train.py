@@ -19,7 +19,7 @@ import numpy as np
 from promptd.guards import evidence
 from promptd.guards.evidence import Weights
 
-from . import figures, fit, folds
+from . import figures, fit, folds, manual
 from .samples import SEED, Sample, own, rows
 
 MODELS = Path(__file__).parents[2] / "src" / "promptd" / "models"
@@ -35,28 +35,26 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="file to keep the folds' features in, to look at them")
     options = parser.parse_args()
     began = time.monotonic()
-    samples = own() + rows(options.data, "train")
+    corpus = fit.Corpus(own() + rows(options.data, "train"))
+    print(f"{time.monotonic() - began:4.0f} s  texts", flush=True)
     seen: dict[str, tuple[list[Sample], Any]] = {}
     for name, fold in {**folds.FAMILIES, **folds.SOURCES}.items():
-        train, test = fold.split(samples)
+        train, test = fold.split(corpus.samples)
         test = folds.some(test, fold)
-        seen[name] = test, fit.look(test, train_heads(train))
+        seen[name] = test, fit.look(test, corpus.heads(train))
         print(f"{time.monotonic() - began:4.0f} s  {name}", flush=True)
     if options.work:
         options.work.write_bytes(pickle.dumps(seen))
     report = {name: held_out(name, seen) for name in seen}
     joint = joined(seen)
-    weights = train_heads(samples)._replace(joint=joint)
+    weights = corpus.heads(range(len(corpus.samples)))._replace(joint=joint)
     dev = rows(options.data, "dev")
     report["dev split"] = figures.figures(dev, judge(fit.look(dev, weights), joint), frozenset())
-    save(options.out, weights, report)
+    pages = manual.alarms(weights)
+    save(options.out, weights, report, pages)
     print(figures.table(report))
+    print(pages)
     print(f"{time.monotonic() - began:.0f} s")
-
-
-def train_heads(samples: list[Sample]) -> Weights:
-    wanted = fit.bits(samples, SEED)
-    return fit.heads(wanted, fit.matrix([one.text for one in wanted]))
 
 
 def held_out(name: str, seen: dict[str, tuple[list[Sample], Any]]) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def judge(values: Any, joint: Any) -> Any:
     return values @ joint[:-1] + joint[-1]
 
 
-def save(folder: Path, weights: Weights, report: dict[str, Any]) -> None:
+def save(folder: Path, weights: Weights, report: dict[str, Any], pages: dict[str, float]) -> None:
     path = folder / "guard.npz"
     np.savez_compressed(path, **weights._asdict())
     about = {
@@ -96,6 +94,7 @@ def save(folder: Path, weights: Weights, report: dict[str, Any]) -> None:
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "features": list(evidence.FEATURES),
         "figures": report,
+        "technical documentation": pages,
     }
     (folder / "guard.json").write_text(json.dumps(about, indent=1) + "\n")
 

@@ -8,6 +8,7 @@ be one layer of several; an attack that looks like an honest request gets past i
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -23,9 +24,11 @@ from promptd.core.model import Verdict
 from promptd.guards.texts import is_much, texts_of_turn
 
 if TYPE_CHECKING:
-    from promptd.guards.evidence import Weights
+    from promptd.guards.evidence import Reader
 
 _DIGITS: Final = 3  #: of a score; what a caller learns of it is coarse anyway
+
+_LONG: Final = 524_288  #: characters: what is longer in all gets its digest in a thread
 
 
 class ClassifierConfig(Config):
@@ -36,9 +39,58 @@ class ClassifierConfig(Config):
     )
 
 
-class _Finding(NamedTuple):
-    score: float = 0.0
-    category: str = ""
+class Judgement(NamedTuple):
+    """Of a text: its score, and whether what decides stands in a document."""
+
+    score: float
+    in_document: bool
+
+
+class Judge:
+    """Judges texts, and remembers what it said of the latest: a conversation's turns come again with each of its prompts.
+
+    Of a text nothing but a digest is kept: at most twice `most` times some 250 bytes.
+    """
+
+    def __init__(self, reader: Reader, most: int = 4_096) -> None:
+        self._reader = reader
+        self._most = most
+        # two generations; threads may fill them at once, at worst something is forgotten
+        self._young: dict[bytes, Judgement] = {}
+        self._old: dict[bytes, Judgement] = {}
+
+    def recall(self, key: bytes) -> Judgement | None:
+        """What was said of the text with this `digest`, if that is known still."""
+        found = self._young.get(key)
+        if found is None and (found := self._old.get(key)) is not None:
+            self._keep(key, found)
+        return found
+
+    def judge(self, key: bytes, text: str) -> Judgement:
+        """Of the text with this digest. Takes time linear in the text, where it is new."""
+        found = self.recall(key)
+        if found is None:
+            from promptd.guards.unpacking import unpack
+
+            evidence = self._reader.read(unpack(text))
+            probability = 1 / (1 + math.exp(-max(min(evidence.log_odds, 30.0), -30.0)))
+            found = Judgement(round(probability, _DIGITS), evidence.in_document)
+            self._keep(key, found)
+        return found
+
+    def judge_all(self, texts: Sequence[tuple[bytes, str]]) -> list[Judgement]:
+        """Of each text with its digest."""
+        return [self.judge(key, text) for key, text in texts]
+
+    def _keep(self, key: bytes, found: Judgement) -> None:
+        if len(self._young) >= self._most:
+            self._old, self._young = self._young, {}
+        self._young[key] = found
+
+
+def digest(text: str) -> bytes:
+    """128 bits that stand for a text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Classifier:
@@ -56,16 +108,28 @@ class Classifier:
         texts = [(text, foreign) for turn in turns for text, foreign in _texts(turn)]
         if not texts:
             return Verdict(True)
-        much = is_much([text for text, _ in texts])
-        found = await asyncio.to_thread(_worst, texts) if much else _worst(texts)
-        if found.score < self._threshold:
-            return Verdict(True, score=found.score)
-        return Verdict(False, found.category, found.score, {found.category: found.score})
+        judge = _judge()
+        much = sum(len(text) for text, _ in texts) > _LONG
+        keys = await asyncio.to_thread(_digests, texts) if much else _digests(texts)
+        keyed = [(key, text) for key, (text, _) in zip(keys, texts, strict=True)]
+        if is_much([text for key, text in keyed if judge.recall(key) is None]):
+            found = await asyncio.to_thread(judge.judge_all, keyed)
+        else:
+            found = judge.judge_all(keyed)
+        worst, foreign = max(zip(found, (foreign for _, foreign in texts), strict=True), key=lambda one: one[0].score)
+        if worst.score < self._threshold:
+            return Verdict(True, score=worst.score)
+        category = "injection" if foreign or worst.in_document else "jailbreak"
+        return Verdict(False, category, worst.score, {category: worst.score})
 
 
 def score(text: str) -> float:
     """Of one text, from 0 to 1: the probability of an attack where attacks are rare. Takes time linear in the text."""
-    return _judge(text, foreign=False).score
+    return _judge().judge(digest(text), text).score
+
+
+def _digests(texts: Sequence[tuple[str, bool]]) -> list[bytes]:
+    return [digest(text) for text, _ in texts]
 
 
 def _texts(turn: Turn) -> Iterator[tuple[str, bool]]:
@@ -75,30 +139,10 @@ def _texts(turn: Turn) -> Iterator[tuple[str, bool]]:
         yield text, turn.role == "tool" or text in documents
 
 
-def _worst(texts: Sequence[tuple[str, bool]]) -> _Finding:
-    return max((_judge(text, foreign) for text, foreign in texts), key=lambda found: found.score)
-
-
-def _judge(text: str, foreign: bool) -> _Finding:
-    # numpy is slow to import, and not everybody has this guard
-    from promptd.guards.evidence import read
-    from promptd.guards.unpacking import unpack
-
-    weights = _weights()
-    found = read(unpack(text), weights)
-    category = "injection" if foreign or found.in_document else "jailbreak"
-    return _Finding(round(1 / (1 + math.exp(-_bounded(found.log_odds(weights)))), _DIGITS), category)
-
-
-def _bounded(log_odds: float) -> float:
-    return max(min(log_odds, 30.0), -30.0)
-
-
 @cache
-def _weights() -> Weights:
-    import numpy as np
+def _judge() -> Judge:
+    # numpy is slow to import, and not everybody has this guard
+    from promptd.guards.evidence import Reader, load
 
-    from promptd.guards.evidence import Weights
-
-    with (files("promptd") / "models" / "guard.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        return Weights(**{name: stored[name] for name in Weights._fields})
+    with (files("promptd") / "models" / "guard.npz").open("rb") as file:
+        return Judge(Reader(load(file)))

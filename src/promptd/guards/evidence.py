@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from promptd.guards.notions import GROUPS
+from promptd.guards.notions import GROUPS, spaced
 from promptd.guards.texts import windows
 from promptd.guards.unpacking import Unpacked
 from promptd.vectors.ngrams import Bytes, Recipe, grams, read_notions, squeeze
@@ -24,17 +24,24 @@ Places = NDArray[np.int64]
 #: The table has 2 to the power of so many places
 BITS: Final = 18
 
-#: What the table weighs: attack or not; asking an assistant or not; a document or a prompt. The fourth column is empty, so
-#: that a row has the size of one number and is looked up as such.
-HEADS: Final = ("attack", "request", "document")
-COLUMNS: Final = 4
+#: What the table weighs: attack or not; asking an assistant or not; a document or a prompt; technical documentation or not
+HEADS: Final = ("attack", "request", "document", "technical")
+COLUMNS: Final = len(HEADS)
 
 #: What is known of a text in the end. `embedded`: how much a document asks an assistant for something.
-FEATURES: Final = ("whole", "highest", "windows", "embedded", "document", "symbols", "disguised", "hidden")
+FEATURES: Final = ("whole", "highest", "windows", "embedded", "document", "disguised", "hidden")
 
 #: Grams that a window is taken to have beyond its own, so that a few words prove little
 SMOOTH: Final = 40.0
 
+#: Log odds that a window loses which is technical for certain, and the log odds from which on it counts as such: manuals are full
+#: of the words that attacks are made of
+_DISCOUNT: Final = 5.0
+_CERTAIN: Final = 2.5
+
+#: Two sums share a number: no sum of a part's weights is half as much
+_APART: Final = 2.0**26
+_MILD: Final = frozenset({"escaped", "leet"})  #: tricks that names such as `s3` and addresses have too
 _SENTENCE: Final = 240  #: bytes after which a sentence ends at the latest
 _SHORT: Final = 12  #: bytes: what is shorter is no sentence of its own
 _SPAN: Final = 3  #: sentences in a window, at most
@@ -55,14 +62,17 @@ class Weights(NamedTuple):
     joint: Numbers
 
 
+def load(file: IO[bytes]) -> Weights:
+    """The weights in a file of `training/guard`."""
+    with np.load(file, allow_pickle=False) as stored:
+        return Weights(**{name: stored[name] for name in Weights._fields})
+
+
 class Evidence(NamedTuple):
-    """`features` of a text, or of that part of it which says most."""
+    """`features` of a text, or of that part of it which says most, and the log odds for an attack."""
 
     features: Numbers
-
-    def log_odds(self, weights: Weights) -> float:
-        """For an attack."""
-        return float(self.features @ weights.joint[:-1] + weights.joint[-1])
+    log_odds: float
 
     @property
     def in_document(self) -> bool:
@@ -76,26 +86,67 @@ def recipe() -> Recipe:
     return Recipe(bits=BITS, letters=(4,), notions=read_notions(GROUPS))
 
 
-def read(said: Unpacked, weights: Weights) -> Evidence:
-    """Of a text of any length, and of what is hidden in it. Time is linear in both."""
-    marks = [float(bool(said.tricks - {"escaped", "leet"})), 0.0]
-    found = [_part(part, marks, weights) for part in windows(said.plain, _PART, _OVERLAP)]
-    marks[1] = 1.0
-    for text in said.hidden:
-        found += [_part(part, marks, weights) for part in windows(text, _PART, _OVERLAP)]
-    return max(found, key=lambda evidence: evidence.log_odds(weights))
+def squeezed(text: str) -> Bytes:
+    """What its grams are made of."""
+    return squeeze(spaced(text))
 
 
-def _part(text: str, marks: list[float], weights: Weights) -> Evidence:
-    """Of one part. What speaks for an attack only because it is said over and over does not: a filler is none."""
-    found = Evidence(np.append(_features(text, weights), marks))
-    if found.log_odds(weights) <= 0:
-        return found
-    words = text.split()
-    new = _first_said(words)
-    if len(new) > _DIVERSE * len(words):
-        return found
-    return Evidence(np.append(_features(" ".join(new), weights), marks))
+class Reader:
+    """Reads texts by weights."""
+
+    def __init__(self, weights: Weights) -> None:
+        table = weights.table.astype(np.float64)
+        self._both = table[:, 0] + table[:, 1] * _APART
+        self._rest = table[:, 3] + _APART
+        self._kind = np.ascontiguousarray(weights.table[:, 2])
+        self._scales = [float(one) for one in weights.scales]
+        self._biases = [float(one) for one in weights.biases]
+        self._joint = weights.joint[:-1]
+        self._added = float(weights.joint[-1])
+
+    def read(self, said: Unpacked) -> Evidence:
+        """Of a text of any length, and of what is hidden in it. Time is linear in both."""
+        disguised = float(bool(said.tricks - _MILD))
+        found = [self._part(part, disguised, 0.0) for part in windows(said.plain, _PART, _OVERLAP)]
+        for text in said.hidden:
+            found += [self._part(part, disguised, disguised) for part in windows(text, _PART, _OVERLAP)]
+        return max(found, key=lambda evidence: evidence.log_odds)
+
+    def _part(self, text: str, disguised: float, hidden: float) -> Evidence:
+        """Of one part. What speaks for an attack only because it is said over and over does not: a filler is none."""
+        found = self._evidence(text, disguised, hidden)
+        if found.log_odds <= 0:
+            return found
+        words = text.split()
+        new = _first_said(words)
+        if len(new) > _DIVERSE * len(words):
+            return found
+        return self._evidence(" ".join(new), disguised, hidden)
+
+    def _evidence(self, text: str, disguised: float, hidden: float) -> Evidence:
+        data = squeezed(text)
+        edges = _edges(data)
+        found = grams(data, recipe())
+        sentences = len(edges) - 1
+        number = np.arange(sentences).repeat(edges[1:] - edges[:-1])[found.begins]
+        sums = np.empty((4, sentences))
+        for row, table in ((0, self._both), (2, self._rest)):
+            both = np.bincount(number, table[found.places], sentences)
+            np.rint(both / _APART, out=sums[row + 1])
+            np.subtract(both, sums[row + 1] * _APART, out=sums[row])
+        length = math.sqrt(len(found.places) + SMOOTH)
+        total = float(sums[0].sum()) / length * self._scales[0] + self._biases[0]
+        kind = int(self._kind[found.places].sum(dtype=np.int64)) / length * self._scales[2] + self._biases[2]
+        attack, request, technical, count = _spans(sums)
+        norm = 1 / np.sqrt(count + SMOOTH)
+        certain = technical * norm * self._scales[3] + (self._biases[3] - _CERTAIN)
+        less = _DISCOUNT / 2 * (1 + np.tanh(certain / 2))
+        highest = float((attack * norm * self._scales[0] - less).max()) + self._biases[0]
+        asks = float((request * norm * self._scales[1] - less).max()) + self._biases[1]
+        many = min(math.log(len(count)), _MOST)
+        embedded = min(asks, _STRONG) * _sigmoid(kind)
+        features = np.array([total, highest, many, embedded, kind, disguised, hidden])
+        return Evidence(features, float(features @ self._joint) + self._added)
 
 
 def _first_said(words: list[str]) -> list[str]:
@@ -110,27 +161,6 @@ def _first_said(words: list[str]) -> list[str]:
     return new
 
 
-def _features(text: str, weights: Weights) -> Numbers:
-    """All of `FEATURES` but the last two."""
-    data = squeeze(text)
-    edges = _edges(data)
-    found = grams(data, recipe())
-    rows = weights.table.view(np.int32).ravel()[found.places].view(np.int8).reshape(-1, COLUMNS)
-    sentence = np.repeat(np.arange(len(edges) - 1), np.diff(edges))[found.begins]
-    sums = [np.bincount(sentence, values, len(edges) - 1) for values in (None, rows[:, 0], rows[:, 1])]
-    whole = float(sums[1].sum()), float(rows[:, 2].sum(dtype=np.int64))
-    count, attack, request = _spans(np.array(sums))
-    norm = 1 / np.sqrt(count + SMOOTH)
-    attack = attack * norm * weights.scales[0] + weights.biases[0]
-    asks = float((request * norm).max()) * weights.scales[1] + weights.biases[1]
-    scale = weights.scales / math.sqrt(len(found.places) + SMOOTH)
-    total = whole[0] * scale[0] + weights.biases[0]
-    kind = whole[1] * scale[2] + weights.biases[2]
-    odd = np.count_nonzero(_symbols()[data]) / (len(data) + 20)
-    many = min(math.log(len(attack)), _MOST)
-    return np.array([total, attack.max(), many, min(asks, _STRONG) * _sigmoid(kind), kind, odd])
-
-
 def _spans(sums: Numbers) -> Numbers:
     """Of each row the sums of all runs of one, two and three sentences."""
     found = [sums]
@@ -141,14 +171,23 @@ def _spans(sums: Numbers) -> Numbers:
 
 def _edges(data: Bytes) -> Places:
     """Where sentences begin, and the end of the text."""
-    stops = _stops()[data[:-1]] & (data[1:] <= _BLANK)
-    stops |= data[:-1] == _LINE_END
-    found = np.concatenate(([0], np.flatnonzero(stops) + 1, [len(data)]))
-    if (np.diff(found) > _SENTENCE).any():
+    last = data[:-1]
+    stops = _stops()[last]
+    stops &= data[1:] <= _BLANK
+    stops |= last == _LINE_END
+    ends = stops.nonzero()[0]
+    found = np.empty(len(ends) + 2, np.int64)
+    found[0] = 0
+    np.add(ends, 1, out=found[1:-1])
+    found[-1] = len(data)
+    size = found[1:] - found[:-1]
+    if (size > _SENTENCE).any():
         found = np.union1d(found, np.arange(0, len(data), _SENTENCE))
-    keep = np.diff(found) >= _SHORT
-    keep[-1:] = True
-    return np.concatenate(([0], found[1:][keep]))
+        size = found[1:] - found[:-1]
+    keep = np.empty(len(found), np.bool_)
+    np.greater_equal(size, _SHORT, out=keep[1:])
+    keep[[0, -1]] = True
+    return found[keep]
 
 
 _BLANK: Final = 32
@@ -158,11 +197,6 @@ _LINE_END: Final = 10
 @functools.cache
 def _stops() -> NDArray[np.bool_]:
     return _members(".!?:;>")
-
-
-@functools.cache
-def _symbols() -> NDArray[np.bool_]:
-    return _members("<>[]{}|#=\\/_*~^$%&@+()")
 
 
 def _members(signs: str) -> NDArray[np.bool_]:

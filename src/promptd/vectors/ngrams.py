@@ -59,7 +59,7 @@ class Recipe(NamedTuple):
 
 
 class Notions(NamedTuple):
-    """Sorted hashes and the number of each."""
+    """Sorted hashes and the number of each; at the end the largest hash there is, without a notion."""
 
     hashes: Hashes
     numbers: NDArray[np.int64]
@@ -102,7 +102,8 @@ def read_notions(groups: Mapping[str, Sequence[str]]) -> Notions:
                 raise ValueError(f"{word}: a stem has {_STEM} letters")
             numbers[_stem_hash(hash_word(word[:-1])) if stem else hash_word(word)] = number
     order = sorted(numbers)
-    return Notions(np.array(order, np.uint64), np.array([numbers[one] for one in order], np.int64))
+    found = [*(numbers[one] for one in order), 0]
+    return Notions(np.array([*order, _LAST], np.uint64), np.array(found, np.int64))
 
 
 def grams(data: Bytes, recipe: Recipe) -> Grams:
@@ -135,20 +136,23 @@ def grams(data: Bytes, recipe: Recipe) -> Grams:
 def _add_notions(add: _Add, words: Words, sums: Hashes, notions: Notions) -> None:
     """Notions, and what follows them closely in the text whatever stands between."""
     stems = _stem_hash(_spans(sums, words.begins, np.minimum(words.ends, words.begins + _STEM)))
-    numbers = _lookup(words.hashes, notions)
-    numbers = np.where(numbers == 0, _lookup(stems, notions), numbers)
-    order = np.flatnonzero(numbers)
-    found = numbers[order].astype(np.uint64)
+    count = len(stems)
+    known = _lookup(np.concatenate((words.hashes, stems)), notions)
+    numbers = np.where(known[:count] == 0, known[count:], known[:count])
+    order = numbers.nonzero()[0]
+    found = numbers[order].view(np.uint64)
     at = words.begins[order]
     add(found, 20, at)
     for step, kind, reach in ((1, 21, 6), (2, 22, 10)):
-        near = np.flatnonzero(order[step:] - order[:-step] <= reach)
-        add(_join(found[near], found[near + step]), kind, at[near])
+        near = (order[step:] - order[:-step] <= reach).nonzero()[0]
+        first, begins = found[near], at[near]
+        add(_join(first, found[near + step]), kind, begins)
         if step == 2:
-            add(_join(_join(found[near], found[near + 1]), found[near + 2]), 23, at[near])
+            add(_join(_join(first, found[near + 1]), found[near + 2]), 23, begins)
 
 
 _STEM: Final = 5
+_LAST: Final = (1 << 64) - 1
 
 
 def _stem_hash(hashes: Any) -> Any:
@@ -158,7 +162,6 @@ def _stem_hash(hashes: Any) -> Any:
 
 def _lookup(hashes: Hashes, notions: Notions) -> Places:
     at = np.searchsorted(notions.hashes, hashes)
-    at[at == len(notions.hashes)] = 0
     return np.where(notions.hashes[at] == hashes, notions.numbers[at], 0)
 
 
@@ -209,9 +212,9 @@ def _spans(sums: Hashes, begins: Places, ends: Places) -> Hashes:
 
 
 def _words(data: Bytes, sums: Hashes) -> Words:
-    inside = np.zeros(len(data) + 2, np.int8)
+    inside = np.zeros(len(data) + 2, np.bool_)
     inside[1:-1] = _in_word()[data]
-    edges = np.flatnonzero(np.diff(inside))
+    edges = (inside[1:] != inside[:-1]).nonzero()[0]
     begins, ends = edges[::2], edges[1::2]
     return Words(begins, ends, _spans(sums, begins, ends))
 
