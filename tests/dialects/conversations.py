@@ -9,6 +9,7 @@ import json
 from typing import Any, Final
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from promptd.core.content import (
     INSTRUCTIONS,
@@ -158,6 +159,12 @@ def thoughts(draw: st.DrawFn) -> tuple[Thinking, ...]:
     proven = st.builds(Thinking, text=st.just("") | WORDS, signature=IDS)
     made = draw(st.lists(proven | st.builds(Thinking, sealed=IDS), max_size=3))
     return (*made, *draw(st.lists(WORDS.map(Thinking), max_size=1)))
+
+
+def brought_along(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """With images in the request itself in place of addresses, for a service that fetches none."""
+    here = [tuple([Image(PNG) if isinstance(part, Image) else part for part in turn.parts]) for turn in turns]
+    return tuple([replace(turn, parts=parts) for turn, parts in zip(turns, here, strict=True)])
 
 
 # ------------------------------------------------------------------ compare

@@ -20,7 +20,8 @@ from promptd.core.parameters import Parameters
 from promptd.dialects import chat, messages, responses
 from promptd.dialects.asked import Asked
 from promptd.egress import Egress
-from tests.dialects.conversations import PNG, answers, conversations, parameters, said, tools_of
+from tests.dialects.conversations import PNG, answers, brought_along, conversations, parameters, said, tools_of
+from tests.dialects.converse import wire as converse
 
 FRAME: dict[str, Any] = {"model": "m", "created": 1_700_000_000.0}
 
@@ -31,7 +32,7 @@ class Dialect(NamedTuple):
     `lost` names fields of answers that its wire has no place for: `stop_sequence` (both of OpenAI's APIs only say that
     one ended the answer), `annotations` (Anthropic's citations are of documents that came along, not of what was found),
     `refusal` (a text there, behind which the message ends as refused), `custom` (nobody can offer such a tool there; a
-    call becomes one of a function). `ends` are words for how an answer ended that become another.
+    call becomes one of a function), `reasoning` (tokens of thought are not told apart). `ends` are words for how an answer ended that become another.
     """
 
     name: str
@@ -61,8 +62,31 @@ DIALECTS = (
         lambda: messages.Writer(id="msg_1", **FRAME),
         frozenset({"annotations", "refusal", "custom"}),
     ),
+    # asked by engines only: the other side of it is the tests' own
+    Dialect(
+        "converse",
+        converse,
+        "",
+        converse.Writer,
+        frozenset({"annotations", "refusal", "custom", "reasoning"}),
+        {"pause": "stop"},
+    ),
 )
-PAIRS = [pytest.param(one, other, id=f"{one.name}-{other.name}") for one, other in product(DIALECTS, repeat=2)]
+CLIENTS = DIALECTS[:-1]
+
+
+def pair(one: Dialect, other: Dialect, client: str = "messages") -> Any:
+    """`client` shows every day what an engine's own dialect does; the others have their turn in the slow run."""
+    names = {one.name, other.name}
+    wide = "converse" in names and client not in names
+    return pytest.param(one, other, id=f"{one.name}-{other.name}", marks=[pytest.mark.slow] if wide else [])
+
+
+#: who asks and is asked, and who tells and is told: the last dialect is only asked, and only tells
+ASKED = [pair(one, other) for one, other in product(CLIENTS, DIALECTS)]
+TOLD = [pair(one, other) for one, other in product(DIALECTS, CLIENTS)]
+#: the service of the last dialect makes one call after the other
+MIXED = [pair(one, other, client="nobody") for one, other in product(DIALECTS, CLIENTS)]
 
 
 def through(dialect: Dialect, request: Request, *, stream: bool = False) -> Asked:
@@ -79,10 +103,14 @@ def through(dialect: Dialect, request: Request, *, stream: bool = False) -> Aske
     return asked
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize(("one", "other"), ASKED)
 @given(turns=conversations(), asked=parameters(), stream=st.booleans())
 @settings(deadline=None, max_examples=60)
 def test_requests(one: Dialect, other: Dialect, turns: Any, asked: Any, stream: bool) -> None:
+    lost = REQUESTS_LOSE[one.name] | REQUESTS_LOSE[other.name]
+    turns = brought_along(turns) if "addresses" in lost else turns
+    # there every tool of the conversation stays, and words say that none is to be called
+    unsaid = "none" in lost and (asked.tool_choice == "none" or not asked.tools)
     first = through(one, Request(messages=turns, parameters=asked), stream=stream)
     second = through(other, first.request, stream=stream)
     assert (first.model, second.model) == ("m", "m")
@@ -90,21 +118,28 @@ def test_requests(one: Dialect, other: Dialect, turns: Any, asked: Any, stream: 
     for hop in (first.request, second.request):
         assert said(hop.messages) == said(turns)
         got = hop.parameters
-        assert tools_of(got) == tools_of(asked)
         for name in ("temperature", "top_p", "max_tokens", "json_schema", "user"):
-            assert getattr(got, name) == getattr(asked, name), name
+            assert name in lost or getattr(got, name) == getattr(asked, name), name
+        if unsaid:
+            continue
+        assert tools_of(got) == tools_of(asked)
         if asked.tools:
             assert (got.tool_choice or "auto") == (asked.tool_choice or "auto")
             # where no tool may be called, how many at once is no question
-            if asked.tool_choice != "none":
+            if asked.tool_choice != "none" and "parallel" not in lost:
                 assert (got.parallel_tool_calls is not False) == (asked.parallel_tool_calls is not False)
 
 
 #: what of a request a dialect's wire has no place for, beside thoughts, which go to their own maker only
-REQUESTS_LOSE = {"chat": {"failed"}, "responses": {"stop"}, "messages": {"custom", "strict form", "detail"}}
+REQUESTS_LOSE = {
+    "chat": {"failed"},
+    "responses": {"stop"},
+    "messages": {"custom", "strict form", "detail"},
+    "converse": {"custom", "strict form", "detail", "effort", "user", "parallel", "none", "addresses"},
+}
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize(("one", "other"), ASKED)
 def test_requests_as_far_as_both_have_words(one: Dialect, other: Dialect) -> None:
     lost = REQUESTS_LOSE[one.name] | REQUESTS_LOSE[other.name]
     custom = "custom" not in lost
@@ -135,7 +170,8 @@ def test_requests_as_far_as_both_have_words(one: Dialect, other: Dialect) -> Non
     assert (results["c_1"].failed, results["c_2"].failed) == ("failed" not in lost, False)
     assert [called for turn in got.messages for called in turn.tool_calls] == list(turns[1].tool_calls)
     assert (got.parameters.tools, got.parameters.stop) == (asked.tools, asked.stop)
-    assert (got.parameters.effort, got.parameters.json_schema) == (asked.effort, asked.json_schema)
+    assert got.parameters.json_schema == asked.json_schema
+    assert got.parameters.effort == (None if "effort" in lost else asked.effort)
     if "strict form" not in lost:
         assert (got.parameters.schema_name, got.parameters.schema_strict) == ("form", True)
 
@@ -148,6 +184,8 @@ def seen(dialects: Sequence[Dialect], answer: Answer) -> dict[str, Any]:
         end = "content_filter"
     for dialect in dialects:
         end = dialect.ends.get(end, end)
+    if "reasoning" in lost:
+        usage = replace(usage, reasoning_tokens=0)
     return {
         "text": answer.text + refusal if "refusal" in lost else (answer.text, refusal),
         "thinking": [(thought.text, thought.signature, thought.sealed) for thought in answer.thinking],
@@ -179,7 +217,7 @@ def joined(chunks: Sequence[Chunk]) -> Answer:
     return gather(pieces, end, end.usage or Usage(), "")
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize(("one", "other"), TOLD)
 @given(answer=answers())
 @settings(deadline=None, max_examples=60)
 def test_answers(one: Dialect, other: Dialect, answer: Answer) -> None:
@@ -261,7 +299,7 @@ def events_of(chunks: Sequence[Chunk]) -> list[tuple[Any, ...]]:
     return said
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize(("one", "other"), TOLD)
 @given(answer=answers(), size=st.integers(1, 7), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=60)
 def test_streams(one: Dialect, other: Dialect, answer: Answer, size: int, sizes: list[int]) -> None:
@@ -275,7 +313,7 @@ def test_streams(one: Dialect, other: Dialect, answer: Answer, size: int, sizes:
     assert seen([one, other], joined(second)) == seen([one, other], answer)
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize(("one", "other"), MIXED)
 @given(answer=answers().filter(lambda made: len(made.tool_calls) > 1), data=st.data())
 @settings(deadline=None, max_examples=60)
 def test_mixed_calls(one: Dialect, other: Dialect, answer: Answer, data: st.DataObject) -> None:
@@ -316,7 +354,7 @@ def test_a_stream_and_a_whole_answer_say_the_same(dialect: Dialect, answer: Answ
 ENDS = {"chat": b"data: [DONE]\n\n", "responses": b"event: response.", "messages": b"event: message_stop\n"}
 
 
-@pytest.mark.parametrize(("one", "other"), PAIRS)
+@pytest.mark.parametrize(("one", "other"), TOLD)
 @given(answer=answers(), size=st.integers(1, 7))
 @settings(deadline=None, max_examples=30)
 def test_one_end(one: Dialect, other: Dialect, answer: Answer, size: int) -> None:
@@ -349,7 +387,7 @@ def given_back(dialect: Dialect, body: bytes) -> bytes:
     return json.dumps({"model": "m", **request}).encode()
 
 
-@pytest.mark.parametrize("dialect", DIALECTS, ids=[dialect.name for dialect in DIALECTS])
+@pytest.mark.parametrize("dialect", CLIENTS, ids=[dialect.name for dialect in CLIENTS])
 @given(answer=answers())
 @settings(deadline=None, max_examples=60)
 def test_an_answer_that_is_given_back_is_what_the_model_said(dialect: Dialect, answer: Answer) -> None:

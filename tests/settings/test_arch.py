@@ -22,13 +22,19 @@ from promptd.core.routing import resolve
 from promptd.dialects import arch
 from promptd.egress import Egress
 from promptd.engines.anthropic import AnthropicConfig
+from promptd.engines.bedrock import BedrockConfig
 from promptd.engines.endpoint import Endpoint, EndpointConfig
 from promptd.engines.openai.config import OpenAIConfig
 from promptd.settings import Settings, arch_file, compare, load
 from promptd.settings.arch import sections
 from tests.dialects.arch.files import FOLDER, NAMES, SECRET, VARIABLES, new, old, target
 
-CONFIGS: dict[str, Any] = {"openai": OpenAIConfig, "anthropic": AnthropicConfig, "endpoint": EndpointConfig}
+CONFIGS: dict[str, Any] = {
+    "openai": OpenAIConfig,
+    "anthropic": AnthropicConfig,
+    "bedrock": BedrockConfig,
+    "endpoint": EndpointConfig,
+}
 
 
 def written(folder: Path, tree: dict[str, Any], name: str = "arch_config.yaml") -> Path:
@@ -127,6 +133,33 @@ def test_every_name_of_a_model_leads_to_it(tmp_path: Path) -> None:
             {"headers": {"authorization": "x"}, "api_key": None},
         ),
         ({"model": "openai/m", "http_host": "other.test"}, {"headers": {":authority": "other.test"}}),
+        (
+            {"model": "chatgpt/m"},
+            {"engine": "openai", "profile": "chatgpt", "base_url": "https://chatgpt.com/backend-api/codex"},
+        ),
+        ({"model": "chatgpt/m", "base_url": "http://h:1/v1"}, {"profile": "chatgpt", "base_url": "http://h:1/v1"}),
+        (
+            {"model": "house/m", "base_url": "http://h:1/v1", "provider_interface": "chatgpt"},
+            {"profile": "chatgpt", "base_url": "http://h:1/v1"},
+        ),
+        (
+            {"model": "amazon_bedrock/a.b-v1:0", "base_url": "https://bedrock-runtime.eu-west-1.amazonaws.com"},
+            {
+                "engine": "bedrock",
+                "base_url": "https://bedrock-runtime.eu-west-1.amazonaws.com",
+                "api_key": "k",
+                "profile": None,
+            },
+        ),
+        (
+            {
+                "model": "amazon_bedrock/m",
+                "base_url": "http://h:1/proxy",
+                "passthrough_auth": True,
+                "http_host": "b.test",
+            },
+            {"base_url": "http://h:1/proxy", "passthrough": True, "headers": {":authority": "b.test"}},
+        ),
     ],
 )
 def test_providers_are_connections(tmp_path: Path, entry: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -41,6 +41,7 @@ _PROFILES: Final = {
     "deepseek": "deepseek",
     "openrouter": "openrouter",
     "ollama": "ollama",
+    "chatgpt": "chatgpt",
 }
 #: what vendors speak besides chat, where no profile says so
 _SPEAK: Final = {"xai": {"responses_api": True}, "vercel": {"responses_api": True, "messages_api": True}}
@@ -139,6 +140,8 @@ def _connection(provider: Provider, wait: float) -> dict[str, Any]:
             **({"base_url": provider.base_url} if provider.base_url else {}),
         }
     made["base_url"] = _address(provider)
+    if provider.interface == "amazon_bedrock":
+        return {"engine": "bedrock", **made}
     profile = _PROFILES.get(provider.vendor)
     if provider.vendor not in VENDORS and provider.interface != "openai":
         profile = _PROFILES.get(provider.interface)

@@ -82,6 +82,9 @@ model_providers:
   - {{model: openai/gpt-torn, access_key: $KEY, base_url: {torn}}}
   - {{model: anthropic/claude-torn, access_key: $KEY, base_url: {torn}}}
   - {{model: groq/llama-torn, access_key: $KEY, base_url: {torn}/v1}}
+  - {{model: amazon_bedrock/nova, access_key: $KEY, base_url: {whole}}}
+  - {{model: amazon_bedrock/nova-torn, access_key: $KEY, base_url: {torn}}}
+  - {{model: chatgpt/plus, access_key: $KEY, base_url: {whole}/v1}}
 """
 
 
@@ -105,8 +108,8 @@ def process(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         made.stop()
 
 
-#: every kind of provider; answers of the torn ones come in pieces of three bytes
-MODELS = ("gpt", "claude", "llama", "any", "gpt-torn", "claude-torn", "llama-torn")
+#: every kind of provider but the one that answers streams only; answers of the torn ones come in pieces of three bytes
+MODELS = ("gpt", "claude", "llama", "any", "nova", "gpt-torn", "claude-torn", "llama-torn", "nova-torn")
 
 
 @pytest.fixture(params=MODELS)

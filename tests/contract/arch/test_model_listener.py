@@ -32,22 +32,33 @@ CALL = '/call weather {"city": "Zürich"}'
 TEXT = "Grüße aus Zürich, 你好 👋"
 
 
+PLUS = "plus"  # the ChatGPT back end
+
+
 def user(text: str) -> ChatCompletionMessageParam:
     return {"role": "user", "content": text}
+
+
+def is_bedrock(model: str) -> bool:
+    return model.startswith("nova")
 
 
 # ------------------------------------------------------------------ chat completions
 
 
-@pytest.mark.arch("4.4.native", "4.4.usage", "4.3.key")
+@pytest.mark.arch("4.4.native", "4.4.usage", "4.3.key", "4.4.bedrock")
 async def test_chat(client: openai.AsyncOpenAI, hosts: Hosts, model: str) -> None:
-    """Every provider gets it as it came."""
+    """Every provider gets it as it came, and Bedrock in its own words."""
     text = f"{TEXT}, for {model}!"
     answer = await client.chat.completions.create(model=model, messages=[user(text)])
     assert answer.choices[0].message.content == f"You said: {text}"
     sent = hosts.the(text)
-    assert sent.path == "/v1/chat/completions"
-    assert sent.body == {"model": model, "messages": [user(text)]}
+    if is_bedrock(model):
+        assert sent.path == f"/model/{model}/converse-stream"
+        assert sent.body == {"messages": [{"role": "user", "content": [{"text": text}]}]}
+    else:
+        assert sent.path == "/v1/chat/completions"
+        assert sent.body == {"model": model, "messages": [user(text)]}
     assert ("x-api-key" in sent.headers) == model.startswith("claude")
     assert answer.choices[0].finish_reason == "stop"
     assert answer.usage is not None
@@ -102,7 +113,7 @@ async def test_system_messages_are_joined(client: openai.AsyncOpenAI, hosts: Hos
 # ------------------------------------------------------------------ messages
 
 
-@pytest.mark.arch("4.4.native", "4.4.usage")
+@pytest.mark.arch("4.4.native", "4.4.usage", "4.4.bedrock")
 async def test_messages(claude: anthropic.AsyncAnthropic, hosts: Hosts, model: str) -> None:
     text = f"{TEXT} of a longer message, so that some of it may be cached, for {model}"
     answer = await claude.messages.create(model=model, max_tokens=99, messages=[{"role": "user", "content": text}])
@@ -112,6 +123,7 @@ async def test_messages(claude: anthropic.AsyncAnthropic, hosts: Hosts, model: s
     assert answer.usage.output_tokens > 0
     assert (answer.usage.cache_read_input_tokens or 0) > 0
     expected = "/v1/messages" if model.startswith(("claude", "any")) else "/v1/chat/completions"
+    expected = f"/model/{model}/converse-stream" if is_bedrock(model) else expected
     assert hosts.the(text).path == expected
 
 
@@ -177,6 +189,63 @@ async def test_responses_on_a_stream(client: openai.AsyncOpenAI, model: str) -> 
 async def test_an_unknown_response(client: openai.AsyncOpenAI) -> None:
     with pytest.raises(openai.ConflictError, match="Conversation state not found for previous_response_id: resp_x"):
         await client.responses.create(model="gpt", input="x", previous_response_id="resp_x")
+
+
+# ------------------------------------------------------------------ the ChatGPT back end
+
+
+@pytest.mark.arch("4.4.chatgpt")
+async def test_chat_with_a_back_end_of_streams(client: openai.AsyncOpenAI, hosts: Hosts) -> None:
+    calls: list[Any] = []
+    async for chunk in await client.chat.completions.create(
+        model=PLUS, messages=[user(CALL)], tools=[WEATHER], stream=True
+    ):
+        calls += [call.function for choice in chunk.choices for call in choice.delta.tool_calls or ()]
+    assert json.loads("".join(call.arguments or "" for call in calls)) == {"city": "Zürich"}
+    words = "a chat that wants a stream"
+    async for _ in await client.chat.completions.create(model=PLUS, messages=[user(words)], stream=True, store=True):
+        pass
+    sent = hosts.the(words)
+    assert (sent.path, sent.body["store"], sent.stream) == ("/v1/chat/completions", False, True)
+    assert sent.headers["authorization"] == "Bearer sk-upstream"
+    with pytest.raises(openai.BadRequestError, match="answers streams only"):
+        await client.chat.completions.create(model=PLUS, messages=[user("whole")])
+    assert hosts.asked("whole") == []
+
+
+@pytest.mark.arch("4.4.chatgpt")
+async def test_responses_of_a_back_end_of_streams(client: openai.AsyncOpenAI, hosts: Hosts) -> None:
+    words = "a response that nobody keeps"
+    kinds = [
+        event.type async for event in await client.responses.create(model=PLUS, input=words, stream=True, store=False)
+    ]
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed")
+    sent = hosts.the(words)
+    assert (sent.path, sent.body) == ("/v1/responses", {"model": PLUS, "input": words, "stream": True, "store": False})
+    with pytest.raises(openai.BadRequestError, match="answers streams only"):
+        await client.responses.create(model=PLUS, input="whole", store=False)
+    # what is kept is kept here, and asked there as a stream
+    first = await client.responses.create(model=PLUS, input="a response that is kept")
+    assert first.output_text == "You said: a response that is kept"
+    second = await client.responses.create(model=PLUS, input="and on", previous_response_id=first.id)
+    assert second.output_text == "You said: and on"
+    sent = hosts.the("and on")
+    assert (sent.path, sent.body["store"], sent.stream) == ("/v1/responses", False, True)
+
+
+@pytest.mark.arch("4.4.chatgpt")
+async def test_messages_with_a_back_end_of_streams(claude: anthropic.AsyncAnthropic, hosts: Hosts) -> None:
+    words = "a message, translated"
+    answer = await claude.messages.create(model=PLUS, max_tokens=99, messages=[{"role": "user", "content": words}])
+    assert answer.model_dump()["content"][0]["text"] == f"You said: {words}"
+    sent = hosts.the(words)
+    assert (sent.path, sent.body["store"], sent.stream) == ("/v1/responses", False, True)
+    assert "max_output_tokens" not in sent.body
+    async with claude.messages.stream(
+        model=PLUS, max_tokens=99, messages=[{"role": "user", "content": CALL}], tools=[FORECAST]
+    ) as stream:
+        final = await stream.get_final_message()
+    assert [block.input for block in final.content if block.type == "tool_use"] == [{"city": "Zürich"}]
 
 
 # ------------------------------------------------------------------ text completions

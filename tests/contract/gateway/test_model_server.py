@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import anthropic
+import botocore.session
 import openai
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 
 from promptd.testing.model_server.views import THOUGHT
 from tests.contract.gateway.hosts import Hosts
-from tests.contract.gateway.samples import CALLS, chat_tools, claude_tools, response_tools, unique
+from tests.contract.gateway.samples import CALLS, SCHEMA, chat_tools, claude_tools, response_tools, unique
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -77,3 +81,41 @@ def test_wrong_requests_are_refused(hosts: Hosts) -> None:
         )
     assert len(upstream.complaints) == before + 3
     del upstream.complaints[before:]  # these were meant
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_bedrock(hosts: Hosts, torn: bool) -> None:
+    upstream = hosts.torn if torn else hosts.whole
+    client = botocore.session.get_session().create_client(
+        "bedrock-runtime",
+        region_name="eu-west-1",
+        endpoint_url=upstream.origin,
+        config=Config(retries={"total_max_attempts": 1}, signature_version=UNSIGNED),
+    )
+
+    def with_key(request: Any, **_: Any) -> None:
+        request.headers["authorization"] = f"Bearer {upstream.key}"
+
+    client.meta.events.register("before-send", with_key)  # by itself it sends none but over TLS
+    words = unique(CALLS)
+    tools = [{"toolSpec": {"name": name, "inputSchema": {"json": SCHEMA}}} for name in ("weather", "clock")]
+    asked = {
+        "modelId": "a.b-v1:0",
+        "messages": [{"role": "user", "content": [{"text": words}]}],
+        "toolConfig": {"tools": tools},
+    }
+    whole = client.converse(**asked)
+    inputs = [block["toolUse"]["input"] for block in whole["output"]["message"]["content"] if "toolUse" in block]
+    assert [given["city"] for given in inputs] == ["Zürich", "日本"]
+    said: dict[int, str] = {}
+    for event in client.converse_stream(**asked)["stream"]:
+        if "contentBlockDelta" in event and "toolUse" in event["contentBlockDelta"]["delta"]:
+            delta = event["contentBlockDelta"]
+            index = delta["contentBlockIndex"]
+            said[index] = said.get(index, "") + delta["delta"]["toolUse"]["input"]
+    assert [json.loads(text) for text in said.values()] == inputs
+    assert whole["usage"]["outputTokens"] == hosts.asked(words)[-1].output_tokens
+    with pytest.raises(client.exceptions.ValidationException):
+        client.converse(modelId="a.b", messages=[{"role": "assistant", "content": [{"text": "x"}]}])
+    assert upstream.complaints.pop().endswith("A conversation must start with a user message.")
+    client.close()

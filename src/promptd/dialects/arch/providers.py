@@ -81,8 +81,6 @@ def _check(entry: Mapping[str, Any], vendor: str, model: str, base_url: str | No
             (*path, "model"),
             entry["model"],
         )
-    if (known and known.later) or (known is None and interface == "chatgpt"):
-        raise fault(f"{spelled(path)}.model: the provider {vendor} is not supported yet", (*path, "model"))
     if known is not None and known.origin is None and not base_url:
         raise fault(f"Must provide base_url for the provider {vendor!r}", (*path, "model"), entry["model"])
     if model == "*" and entry.get("default"):

@@ -14,7 +14,6 @@ class Vendor(Struct, frozen=True):
     origin: str | None  #: None: the file has to say where it is
     path: str = "/v1"
     interface: str = "openai"
-    later: bool = False
     variable: str = ""
 
 
@@ -42,8 +41,8 @@ VENDORS: Final[dict[str, Vendor]] = {
     "qwen": Vendor(None, "/compatible-mode/v1"),
     "plano": Vendor(None),
     "arch": Vendor(None),
-    "chatgpt": Vendor(None, later=True),
-    "amazon_bedrock": Vendor(None, later=True),
+    "chatgpt": Vendor("https://chatgpt.com", "/backend-api/codex", "chatgpt"),
+    "amazon_bedrock": Vendor(None, "", "amazon_bedrock"),
 }
 
 #: of a prefix that is not known, where `provider_interface` says what it speaks

@@ -36,7 +36,7 @@ _CALLS_ELSEWHERE: Final = frozenset(
     {"extra_content", "status", "namespace", "index", "function", "custom", "arguments"}
 )
 #: members of requests that are not for `extra` to say, or that only other dialects have; the service refuses unknown ones
-_REQUESTS_ELSEWHERE: Final = frozenset(
+REQUESTS_ELSEWHERE: Final = frozenset(
     {"model", "messages", "system", "max_tokens", "stream", "tools", "tool_choice", "thinking", "output_config"}
     | {"service_tier", "n", "store", "metadata", "logit_bias", "logprobs", "top_logprobs", "prediction", "modalities"}
     | {"audio", "verbosity", "stream_options", "response_format", "reasoning_effort", "web_search_options", "seed"}
@@ -89,7 +89,7 @@ def encode_request(call: Call[Any, Any], *, stream: bool, manners: Manners = _TH
         tier = parameters.extra.get("service_tier")
         if isinstance(tier, str) and tier in _TIERS:
             body["service_tier"] = _TIERS[tier]
-        body.update({name: value for name, value in parameters.extra.items() if name not in _REQUESTS_ELSEWHERE})
+        body.update({name: value for name, value in parameters.extra.items() if name not in REQUESTS_ELSEWHERE})
         if isinstance(body.get("context_management"), list):  # OpenAI's; here it is an object
             del body["context_management"]
         return _encode(body)

@@ -19,7 +19,8 @@ _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 _TYPES: Final = {"auto": "auto", "required": "any", "none": "none"}
 _NO_PARAMETERS: Final[dict[str, Any]] = {"type": "object", "properties": {}}
 _ELSEWHERE: Final = frozenset({"type", "function", "parameters", "format", "async", "output_schema"})
-_ANY_TEXT: Final[dict[str, Any]] = {
+#: what a custom tool takes, whose arguments are any text
+ANY_TEXT: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {INPUT: {"type": "string"}},
     "required": [INPUT],
@@ -105,10 +106,7 @@ def _encode_tool(tool: Tool) -> dict[str, Any]:
     description = tool.description
     schema = tool.parameters or _NO_PARAMETERS
     if is_custom(tool):
-        schema, form = _ANY_TEXT, tool.extra.get("format")
-        if isinstance(form, dict) and isinstance(form.get("definition"), str):
-            rule = f"{INPUT} must fit this {form.get('syntax') or ''} grammar:\n{form['definition']}"
-            description = f"{description}\n\n{rule}" if description else rule
+        schema, description = ANY_TEXT, custom_description(tool)
     if description:
         wire["description"] = description
     wire["input_schema"] = schema if "type" in schema else {"type": "object", **schema}
@@ -116,3 +114,12 @@ def _encode_tool(tool: Tool) -> dict[str, Any]:
         wire["strict"] = tool.strict
     wire.update({name: value for name, value in tool.extra.items() if name not in _ELSEWHERE})
     return wire
+
+
+def custom_description(tool: Tool) -> str:
+    """What a custom tool is for, with the grammar of its text, for which services with JSON Schemas have no place."""
+    form = tool.extra.get("format")
+    if not isinstance(form, dict) or not isinstance(form.get("definition"), str):
+        return tool.description
+    rule = f"{INPUT} must fit this {form.get('syntax') or ''} grammar:\n{form['definition']}"
+    return f"{tool.description}\n\n{rule}" if tool.description else rule

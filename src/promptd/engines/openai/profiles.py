@@ -20,6 +20,7 @@ Name = Literal[
     "vllm",
     "ollama",
     "lmstudio",
+    "chatgpt",
 ]
 
 #: names of services are the same in every language
@@ -34,6 +35,7 @@ LABELS: Final[dict[str, str]] = {
     "vllm": "vLLM",
     "ollama": "Ollama",
     "lmstudio": "LM Studio",
+    "chatgpt": "ChatGPT",
 }
 
 CHAT: Final = "openai.chat"
@@ -56,6 +58,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     models: str = "{base}/models"
     speaks: frozenset[str] = frozenset()  #: dialects besides chat, completions and embeddings
     manners: Manners = Manners()
+    streams_only: bool = False  #: keeps nothing and answers streams only; what is translated goes to its Responses API
 
     def path(self, dialect: str) -> str:
         return str(getattr(self, dialect.rpartition(".")[2]))
@@ -148,5 +151,10 @@ PROFILES: Final[dict[str, Profile]] = {
         base_url="http://127.0.0.1:1234/v1",
         speaks=frozenset({RESPONSES, MESSAGES}),
         manners=Manners(top_k=True),
+    ),
+    "chatgpt": Profile(
+        base_url="https://chatgpt.com/backend-api/codex",
+        speaks=frozenset({RESPONSES}),
+        streams_only=True,
     ),
 }

@@ -1,4 +1,4 @@
-"""A scripted model behind the APIs of OpenAI and Anthropic, on a real socket of 127.0.0.1.
+"""A scripted model behind the APIs of OpenAI, Anthropic and Amazon Bedrock, on a real socket of 127.0.0.1.
 
 It says what the prompt tells it (`views.py`), checks every request as its vendor would, misbehaves on demand
 (`faults.py`), and writes down each exchange with the tokens that it told its client, so that sums can be compared.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
+from urllib.parse import unquote
 
 import msgspec
 
+from promptd.dialects.event_stream import MEDIA_TYPE
 from promptd.testing.faults import Presence, Wire
-from promptd.testing.model_server import chat, messages, responses
+from promptd.testing.model_server import chat, converse, messages, responses
 from promptd.testing.model_server.faults import EARLY, NAMES, REFUSALS, error_body
 from promptd.testing.model_server.views import Plan, View, WrongRequest, plan
 
@@ -25,13 +28,17 @@ MODELS: Final = ("script", "other")
 
 
 class Dialect(NamedTuple):
-    """How one path is read and written. `stream` gives the events; `named`: each event says its type in a line before."""
+    """How one path is read and written. `stream` gives the events; `named`: each event says its type in a line before.
+
+    `framed`: the events are binary messages.
+    """
 
     read: Callable[[dict[str, Any]], View]
     whole: Callable[[View, Plan], Any]
     stream: Callable[[View, Plan], Iterator[Any]]
     named: bool = False
     end: bytes = b""
+    framed: bool = False
 
 
 _DIALECTS: Final = {
@@ -40,6 +47,15 @@ _DIALECTS: Final = {
     "/v1/responses": Dialect(responses.read, responses.whole, responses.stream, named=True),
     "/v1/messages": Dialect(messages.read, messages.whole, messages.stream, named=True),
 }
+
+
+def _dialect_of(path: str) -> Dialect | None:
+    """Bedrock says in the path which model is asked, and how."""
+    found = converse.PATH.fullmatch(path)
+    if found is None:
+        return _DIALECTS.get(path)
+    read = partial(converse.read, model=unquote(found[1]), stream=found[2] == "converse-stream")
+    return Dialect(read, converse.whole, converse.stream, framed=True)
 
 
 class Exchange(msgspec.Struct, kw_only=True):
@@ -190,8 +206,8 @@ class ModelServer:
             elif exchange.path == "/v1/messages/count_tokens":
                 view = messages.read(exchange.body, counting=True)
                 self._whole(wire, exchange, {"input_tokens": plan(view).input_tokens})
-            elif exchange.path in _DIALECTS:
-                await self._speak(wire, exchange, _DIALECTS[exchange.path], anthropic)
+            elif (dialect := _dialect_of(exchange.path)) is not None:
+                await self._speak(wire, exchange, dialect, anthropic)
             else:
                 self._refuse(wire, exchange, anthropic, 404, f"no such path: {exchange.path}")
         except WrongRequest as error:
@@ -228,6 +244,10 @@ class ModelServer:
     ) -> None:
         exchange.status, exchange.outcome = status, "refused"
         headers = ["x-request-id: req_upstream", *([f"retry-after: {retry_after}"] if retry_after else [])]
+        if converse.PATH.fullmatch(exchange.path):
+            kind = converse.KINDS.get(status, "InternalServerException")
+            wire.whole(status, {"message": message}, f"x-amzn-errortype: {kind}:http://errors.example/", *headers)
+            return
         wire.whole(status, error_body(anthropic, status, message, code, field), *headers)
 
     # ---------------------------------------------------------------- one answer
@@ -235,7 +255,7 @@ class ModelServer:
     async def _speak(self, wire: Wire, exchange: Exchange, dialect: Dialect, anthropic: bool) -> None:
         view = dialect.read(exchange.body)
         said = plan(view)
-        exchange.stream, exchange.last = view.stream, view.last
+        exchange.model, exchange.stream, exchange.last = view.model, view.stream, view.last
         fault = said.fault or (self.trouble(view) if self.trouble is not None else "")
         exchange.fault = fault
         if refusal := REFUSALS.get(fault):
@@ -290,7 +310,8 @@ class ModelServer:
     async def _stream(
         self, wire: Wire, exchange: Exchange, dialect: Dialect, view: View, said: Plan, fault: str
     ) -> None:
-        wire.head(200, "text/event-stream; charset=utf-8", "transfer-encoding: chunked", "x-request-id: req_upstream")
+        kind = MEDIA_TYPE if dialect.framed else "text/event-stream; charset=utf-8"
+        wire.head(200, kind, "transfer-encoding: chunked", "x-request-id: req_upstream")
         events = list(dialect.stream(view, said))
         half = len(events) // 2
         for number, event in enumerate(events):
@@ -301,13 +322,16 @@ class ModelServer:
             await self._wait(said, hold=number == half)
             if number == len(events) - 1:
                 exchange.outcome = "whole"  # before its client can know
-            await self._event(wire, event, dialect.named)
+            await self._event(wire, event, dialect)
         await self._bytes(wire, dialect.end)
         wire.end()
 
     async def _break(self, wire: Wire, exchange: Exchange, dialect: Dialect, fault: str) -> None:
         """End a stream in its middle."""
         match fault:
+            case "error-within" if dialect.framed:
+                await self._bytes(wire, converse.exception("throttlingException", "Overloaded in the middle"))
+                wire.end()
             case "error-within":
                 error = error_body(exchange.path == "/v1/messages", 529, "Overloaded in the middle", "overloaded")
                 if exchange.path == "/v1/responses":
@@ -317,16 +341,19 @@ class ModelServer:
                         "message": "Overloaded in the middle",
                         "param": None,
                     }
-                await self._event(wire, error, dialect.named)
+                await self._event(wire, error, dialect)
                 wire.end()
             case "no-end":
                 wire.end()
             case _:
                 await self._misbehave(wire, exchange, fault)
 
-    async def _event(self, wire: Wire, event: Any, named: bool) -> None:
+    async def _event(self, wire: Wire, event: Any, dialect: Dialect) -> None:
+        if dialect.framed:
+            await self._bytes(wire, converse.frame(event))
+            return
         data = b"data: " + msgspec.json.encode(event) + b"\n\n"
-        await self._bytes(wire, b"event: " + event["type"].encode() + b"\n" + data if named else data)
+        await self._bytes(wire, b"event: " + event["type"].encode() + b"\n" + data if dialect.named else data)
 
     async def _bytes(self, wire: Wire, data: bytes) -> None:
         for packet in self._packets(data):

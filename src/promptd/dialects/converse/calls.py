@@ -1,0 +1,107 @@
+"""A call on a service that speaks the Converse API: send it, and read what comes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final, Protocol
+
+from promptd.core.engine import Call
+from promptd.core.errors import InvalidOutput, NetworkError, Timeout
+from promptd.core.model import Chunk
+from promptd.core.ports import HttpResponse, Timeouts
+from promptd.dialects.bodies import error_body
+from promptd.dialects.converse.errors import error_from_refusal
+from promptd.dialects.converse.manners import Manners
+from promptd.dialects.converse.outgoing import encode_request
+from promptd.dialects.converse.reader import Reader, decode_answer
+from promptd.dialects.event_stream import MEDIA_TYPE
+from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type
+from promptd.dialects.messages.customs import CustomCalls
+from promptd.dialects.offers import is_custom
+
+_DEFAULT_TIMEOUTS: Final = Timeouts()
+_EVERY_MODEL: Final = Manners()
+
+
+class Door(Protocol):
+    """How a request gets in."""
+
+    @property
+    def secrets(self) -> Iterable[str]:
+        """What no message may show."""
+
+    def headers(self, url: str, body: bytes) -> Mapping[str, str]:
+        """All of a request's: a signature is about the whole of it."""
+
+
+async def raise_for_status(response: HttpResponse, *, secrets: Iterable[str] = ()) -> None:
+    """Raise what a response that is not a success means; at most 64 KiB of its body are read."""
+    if not 200 <= response.status < 300:
+        body = await error_body(response)
+        raise error_from_refusal(response.status, response.headers, body, now=time.time(), secrets=secrets)
+
+
+async def read_answer(response: HttpResponse, *, secrets: Iterable[str] = ()) -> AsyncGenerator[Chunk, None]:
+    """The chunks of an answer, whole or as a stream: `progress` as it comes, then one `done`.
+
+    A stream that ends without a stop reason is a `NetworkError`.
+    """
+    await raise_for_status(response, secrets=secrets)
+    kind = media_type(response)
+    if kind == "application/json":
+        for chunk in decode_answer(await response.read(), secrets=secrets):
+            yield chunk
+        return
+    if kind not in (MEDIA_TYPE, ""):
+        raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
+    reader = Reader(secrets)
+    packets = response.chunks()
+    while not reader.ended:
+        try:
+            packet = await anext(packets, b"")
+        except (NetworkError, Timeout):
+            done = reader.cut()
+            if done is None:
+                raise
+            yield done
+            return
+        if not packet:
+            break
+        for chunk in reader.feed(packet):
+            if chunk.kind == "done":
+                await drain(packets)
+            yield chunk
+        if reader.error is not None:
+            raise reader.error
+    for chunk in reader.finish():
+        yield chunk
+
+
+async def run_call(
+    url: str,
+    door: Door,
+    call: Call[Any, Any],
+    *,
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS,
+    max_bytes: int = MAX_BYTES,
+    manners: Manners = _EVERY_MODEL,
+) -> AsyncGenerator[Chunk, None]:
+    """Run `call` against `url`, which answers whole or by a stream. Closing the generator closes the connection at once."""
+    body = await encoded(call, partial(encode_request, call, manners=manners))
+    names = {tool.name for tool in call.parameters.tools if is_custom(tool)}
+    customs = CustomCalls(names) if names else None
+    exchange = call.http.request(
+        "POST", url, headers=door.headers(url, body), body=body, timeouts=timeouts, max_bytes=max_bytes
+    )
+    async with exchange as response, aclosing(read_answer(response, secrets=door.secrets)) as chunks:
+        async for told in chunks:
+            for chunk in customs.take(told) if customs is not None else (told,):
+                if chunk.kind == "done":
+                    done = chunk
+                else:
+                    yield chunk
+    # only now, so that the connection is free for the next call before anybody acts on the answer
+    yield done
