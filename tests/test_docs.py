@@ -89,7 +89,7 @@ def test_example_configurations_load(document: str, tmp_path: Path) -> None:
 def test_example_configurations_of_the_gateway_load(tmp_path: Path) -> None:
     """Each block on its own; one without connections goes on from the one before."""
     text = ""
-    secrets = {f"{name}_KEY": "k" for name in ("ANTHROPIC", "OPENAI", "AZURE", "GROQ", "EAST", "WEST")}
+    secrets = {f"{name}_KEY": "k" for name in ("ANTHROPIC", "OPENAI", "AZURE", "GROQ", "BEDROCK", "EAST", "WEST")}
     for block in blocks("docs/gateway.md", "yaml"):
         text = block if "connections:\n" in block[:20] else text + block.removeprefix("models:\n")
         (tmp_path / "promptd.yaml").write_text(text)

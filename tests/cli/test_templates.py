@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,23 @@ async def test_a_wrong_command_line_is_told(env: dict[str, str], arguments: list
     result = await command("templates", *arguments, env=env)
     assert result.code == Exit.USAGE
     assert said in result.err
+
+
+async def test_settings_that_can_not_be_read_are_written_as_they_lie(
+    env: dict[str, str], fake: Any, tmp_path: Path
+) -> None:
+    query = {"version": 3, "fault": "", "connection": "gone", "settings": {"$sealed": "AAEC"}}
+    for code in (0, 0):  # the second time nothing changes
+        replies = [{"items": [{"name": "ask", "labels": {}}], "after": None}, query, {"items": []}]
+        fake.scripts = [partial(_replies, reply) for reply in replies]
+        pulled = await command("templates", "pull", str(tmp_path / "x"), env=env)
+        assert pulled.code == code, pulled
+    assert "its type is not installed" not in pulled.err
+    assert "$sealed: AAEC" in (tmp_path / "x" / "ask.yaml").read_text()
+
+
+async def _replies(reply: Any, connection: Any) -> None:
+    await connection.reply(200, reply)
 
 
 async def test_a_server_names_no_files_elsewhere(cli: Cli, env: dict[str, str], fake: Any, tmp_path: Path) -> None:

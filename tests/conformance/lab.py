@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import queue
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -41,6 +43,7 @@ class Probe(api.PromptServiceHandler[ProbeConfig, ProbeQuery]):
 
     def __init__(self) -> None:
         self.calls: list[api.ExecuteParams[ProbeConfig, ProbeQuery]] = []
+        self.hanging = queue.SimpleQueue[api.ExecuteParams[ProbeConfig, ProbeQuery]]()
 
     def compute_query_input(self, params: api.DescribeParams[ProbeConfig, ProbeQuery]) -> Sequence[api.Param]:
         if params.query.behaviour == "no descriptors":
@@ -64,6 +67,9 @@ class Probe(api.PromptServiceHandler[ProbeConfig, ProbeQuery]):
 
     async def execute(self, call: api.ExecuteParams[ProbeConfig, ProbeQuery]) -> api.ExecuteResult:
         self.calls.append(call)
+        if call.query.behaviour == "hang":
+            self.hanging.put_nowait(call)
+            await asyncio.Event().wait()
         _misbehave(call.query.behaviour)
         value: dict[str, Any] = {"said": f"{call.text(call.query.wording)} in {call.locale}", "count": 1}
         match call.query.result:
@@ -88,6 +94,8 @@ def _misbehave(behaviour: str) -> None:
             raise LookupError("of an unexpected kind")
         case "exit":
             raise SystemExit(3)
+        case "stray cancel":
+            raise asyncio.CancelledError
         case "group of one":
             raise BaseExceptionGroup("both", [TimeoutError(), TimeoutError()])
         case "mixed group":

@@ -14,7 +14,7 @@ from promptd.core.lifecycle import Status
 from promptd.testing import media
 from tests.conformance.lab import BASE, Lab, digest, opened
 from tests.faces.client import problem
-from tests.service.house import Clock, House, fail
+from tests.service.house import PATIENCE, Clock, House, fail
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +45,7 @@ OTHERS = {
     "own error": ("quota_exceeded", 503, False),
     "unexpected": ("execution_failed", 500, False),
     "exit": ("execution_failed", 500, False),
+    "stray cancel": ("execution_failed", 500, False),
     "group of one": ("timeout", 504, True),
     "mixed group": ("execution_failed", 500, False),
 }
@@ -75,6 +76,21 @@ async def test_an_unexpected_exception_is_told_by_its_kind_and_logged_whole(
     told = problem(await lab.ran(behaviour="unexpected"), 500, "execution_failed")
     assert "LookupError" in told["detail"]
     assert "of an unexpected kind" not in told["detail"], "it may quote the prompt"
+    logged = [record.getMessage() + str(record.__dict__) for record in caplog.records]
+    assert any("LookupError('of an unexpected kind')" in line for line in logged)
+    assert (await lab.ran()).status == 200, "the run after it"
+
+
+@pytest.mark.formcycle(38)
+async def test_a_real_cancellation_is_told_as_such(lab: Lab) -> None:
+    await lab.query(behaviour="hang")
+    running = asyncio.create_task(lab.run())
+    call = await asyncio.to_thread(lab.probe.hanging.get, timeout=PATIENCE)
+    canceled = await lab.server.http.post(f"{BASE}/prompts/{call.run_id}/cancel")
+    assert canceled.status == 200, canceled.body
+    told = problem(await running, 409, "cancelled")
+    assert (told["run_id"], told["retryable"]) == (call.run_id, False)
+    assert (await lab.ran()).status == 200, "the run after it"
 
 
 @pytest.mark.formcycle(33, 34)

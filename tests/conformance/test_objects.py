@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,74 @@ async def test_a_query_outlives_its_type(tmp_path: Path) -> None:
 
 
 @pytest.mark.formcycle(24)
+async def test_a_query_without_its_type_is_exported_sealed_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    async with opened(tmp_path) as lab:
+        await lab.query(wording="Dear {{name}}")
+        before = await sealed(lab.server)
+    async with run_server(tmp_path, **OTHER) as server:
+        told = (await server.admin.get(f"{BASE}/templates/query/version")).json["settings"]
+        assert told == {"$sealed": b64encode(before).decode()}
+        refused = await server.admin.post(f"{BASE}/templates/query/versions", _body(told))
+        problem(refused, 503, "handler_unavailable")  # not editable without its type
+        assert (await server.http.get(f"{BASE}/templates/query/version")).json["settings"] is None, "not for all"
+    async with opened(tmp_path) as lab:
+        saved = await lab.admin.post(f"{BASE}/templates/query/versions", _body(told, description="now with a word"))
+        assert (saved.status, saved.json["version"]) == (201, 2)
+        assert await sealed(lab.server, 2) == before, "byte for byte"
+        assert (await lab.run()).json["value"]["said"] == "Dear Ada in en"
+
+
+async def test_sealed_settings_of_anything_else_are_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as lab:
+        stored = {"name": "annex", "engine": "acme.probe", "config": {"key": "the key of the annex"}}
+        assert (await lab.admin.post(f"{BASE}/connections", stored)).status == 201
+        await lab.query()
+        own, connection = await sealed(lab.server), lab.server.house.walk.stored.list()[0].record.settings.sealed
+        for name, envelope, where in (
+            ("query", connection, "office"),
+            ("other", own, "office"),
+            ("query", own, "annex"),
+            ("query", b"", "office"),
+        ):
+            body = _body({"$sealed": b64encode(envelope).decode()}) | {"connection": where}
+            problem(
+                await lab.admin.post(f"{BASE}/templates/{name}/versions", body),
+                422,
+                "invalid_request",
+                "settings.$sealed",
+            )
+
+
+def _body(settings: Any, **more: Any) -> dict[str, Any]:
+    return {"connection": "office", "settings": settings, "label": "production", **more}
+
+
+@pytest.mark.formcycle(24)
 async def test_a_query_whose_type_is_gone_can_be_deleted(tmp_path: Path) -> None:
     async with opened(tmp_path) as lab:
         await lab.query()
     async with run_server(tmp_path, **OTHER) as server:
         assert (await server.admin.call("DELETE", f"{BASE}/templates/query")).status == 204
         problem(await server.admin.get(f"{BASE}/templates/query"), 404, "not_found")
+
+
+@pytest.mark.formcycle(25)
+async def test_a_connection_that_is_of_another_type_now_runs_no_query_before_it_is_saved_again(tmp_path: Path) -> None:
+    async with opened(tmp_path) as lab:
+        await lab.query(wording="Dear {{name}}")
+        before = await sealed(lab.server)
+    async with run_server(tmp_path, connections={"office": {"engine": "scripted"}}, models=MODELS) as server:
+        ran = await server.http.post(f"{BASE}/templates/query/run", {"inputs": {"name": "Ada"}})
+        assert "'acme.probe'" in problem(ran, 409, "config_unusable", "connection")["detail"]
+        form = f"{BASE}/plugins/scripted/forms/query?template=query&connection=office"
+        shown = (await server.admin.get(form)).json
+        assert ("unknown_field", "wording") in {(one["kind"], one["path"]) for one in shown["report"]["issues"]}
+        assert await sealed(server) == before, "nothing has changed"
+        confirmed = shown["data"] | {"model": "big", "prompt": '[{"say": "{{name}}"}]'}
+        assert (await server.admin.post(f"{BASE}/templates/query/versions", _body(confirmed))).status == 201
+        ran = await server.http.post(f"{BASE}/templates/query/run", {"inputs": {"name": "Ada"}})
+        assert (ran.status, ran.json["text"]) == (200, "Ada"), ran.body
+        assert await sealed(server) == before
 
 
 async def chain(lab: Lab) -> None:

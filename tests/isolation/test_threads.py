@@ -44,6 +44,8 @@ class E(Engine):
             return Result(text=text[4:])
         if text == "exit":
             raise SystemExit(3)
+        if text == "exit in a thread":
+            await asyncio.to_thread(sys.exit, 3)
         if text == "interrupt":
             raise KeyboardInterrupt
         if text == "cancelled":
@@ -116,6 +118,7 @@ async def _say(engine: Engine[Any, Any], make_call: MakeCall, text: str) -> str:
     ("text", "kind", "says"),
     [
         ("exit", ExecutionFailed, "SystemExit"),
+        ("exit in a thread", ExecutionFailed, "SystemExit"),
         ("interrupt", ExecutionFailed, "KeyboardInterrupt"),
         ("cancelled", ExecutionFailed, "CancelledError"),
         ("raise", ExecutionFailed, "ValueError"),

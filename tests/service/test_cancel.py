@@ -71,7 +71,7 @@ async def test_cancel_in_mid_stream(house: House) -> None:
     assert "".join([chunk.text for chunk in await anext(reader)])
     await house.prompts.cancel(ANN, prompt.id)
     rest = [chunk async for batch in reader for chunk in batch]
-    assert rest[-1].kind == "error"
+    assert (rest[-1].kind, rest[-1].code) == ("error", "cancelled")
     assert (await house.finished(later)).status is Status.COMPLETED, "the thread goes on"
     assert [turn.content for turn in house.engine.calls[-1].messages] == ["later"]
     (attempt,) = await house.attempts(prompt)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from pydantic import SecretStr
 
 from promptd.core.configs import ConfigFile, SerializedConfig, StoredFile
@@ -132,6 +133,58 @@ async def test_an_unchanged_date_means_neither_opened_nor_written(lab: Lab) -> N
         "b.pem",
         stored.files["certificate"].digest,
     )
+
+
+@pytest.mark.formcycle(9)
+async def test_files_are_sealed_on_disk(lab: Lab) -> None:
+    secret = b"-----BEGIN PRIVATE KEY-----" * 5000
+    stored = await save(lab, config(Source(secret).file()))
+    (digest,) = lab.kept()
+    assert digest == stored.files["certificate"].digest
+    assert b"PRIVATE" not in lab.contents.path(digest).read_bytes()
+    assert stored.files["certificate"].size == len(secret)
+    assert await content(lab, stored) == secret
+
+
+async def test_a_file_that_was_stored_in_the_clear_is_read_and_sealed_with_the_next_save(lab: Lab) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"in the clear"
+
+    async def kept(digest: str) -> str:
+        return digest
+
+    sealed = (await save(lab, config(Source(b"x").file()))).files["certificate"]
+    digest = await lab.contents.keep(pieces(), kept)
+    sealed_data = (await save(lab, config(Source(b"x").file()))).sealed
+    plain = StoredSettings(sealed_data, files={"certificate": replace(sealed, digest=digest, size=12, key=b"")})
+    assert await content(lab, plain) == b"in the clear"
+    read = (await lab.vault.open(lab.printer, plain)).config
+    assert isinstance(read, PrinterConfig)
+    again = await save(lab, read, plain)
+    assert again.files["certificate"].key
+    assert await content(lab, again) == b"in the clear"
+
+
+async def test_a_file_can_be_read_before_and_after_a_change_of_the_key(tmp_path: Path) -> None:
+    async with opened(tmp_path) as lab:
+        stored = await save(lab, config(Source(b"the certificate").file()))
+        early = (await lab.vault.open(lab.printer, stored)).config
+        lab.keys.rotate()
+        renewed = lab.vault.renewed(stored, lab.keys.stale)
+        assert renewed is not None
+        assert lab.vault.renewed(renewed, lab.keys.stale) is None
+        half = replace(renewed, files=stored.files)
+        assert lab.vault.renewed(half, lab.keys.stale) is not None, "the files' keys count"
+        lab.keys.forget()
+        assert isinstance(early, PrinterConfig)
+        assert early.certificate is not None
+        with early.certificate.open() as file:
+            assert file.read() == b"the certificate", "what is in use stays so"
+        assert renewed.files["certificate"].digest == stored.files["certificate"].digest
+    async with opened(tmp_path) as again:
+        with pytest.raises(ConfigUnusable):
+            await again.vault.open(again.printer, half)
+        assert await content(again, renewed) == b"the certificate"
 
 
 @pytest.mark.parametrize("change", [timedelta(milliseconds=1), timedelta(days=-30)])

@@ -261,7 +261,7 @@ async def test_one_in_use_is_neither_deleted_nor_renamed(lab: Lab) -> None:
     async def users_of(name: str) -> list[str]:
         return users.get(name, [])
 
-    lab.stored.users_of = users_of
+    lab.stored.users_of.append(users_of)
     with pytest.raises(Conflict, match="letters, labels"):
         await lab.stored.delete("office")
     with pytest.raises(Conflict, match="letters, labels"):

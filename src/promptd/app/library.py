@@ -106,7 +106,7 @@ async def make(
     rendering.register(rendering.Dialect.HANDLEBARS, dotprompt.Handlebars())
     functions = Functions(templates=templates, queries=queries)
     templates.check = functions.check
-    stored.users_of = templates.users_of
+    stored.users_of.append(templates.users_of)
     return Library(
         stored=stored,
         forms=forms,

@@ -12,7 +12,7 @@ from typing import Any
 
 from promptd import logs, registry
 from promptd.app.guards import Desk
-from promptd.app.parts import Parts, make
+from promptd.app.parts import Parts, make, with_stored
 from promptd.core.errors import SettingsError
 from promptd.dialects.arch.config import ArchConfig
 from promptd.egress import Egress
@@ -84,6 +84,7 @@ class Reload:
                     )
                 changes = compare(self.settings, wanted)
                 parts = await asyncio.to_thread(make, changes.settings, self._plugins, self._egress, self._desk)
+                parts = self._with_stored(parts, changes.settings)
             except SettingsError as error:
                 _log.error(
                     "the configuration stays as it is: %s",
@@ -133,9 +134,23 @@ class Reload:
             self._spawn(self._retire(connection))
 
     def renew(self) -> None:
-        """The known models have changed: serve what they are now, beside what is configured."""
+        """The known models or stored connections have changed: serve what they are now, beside what is configured."""
+        try:
+            self._parts = self._with_stored(self._parts, self.settings)
+        except SettingsError as error:  # a limit counts a cost that nobody knows any more; what was known goes on
+            _log.error("models stay as they are: %s", error.message, extra={"action": "renew_failed", "key": error.key})
         for connection in self._serve(self._parts):
             self._spawn(self._retire(connection))
+
+    def _with_stored(self, parts: Parts, settings: Settings) -> Parts:
+        return with_stored(parts, settings, self._stored.served(parts.connections), self._stored.names())
+
+    async def users_of(self, connection: str) -> tuple[str, ...]:
+        """The models of the settings that a connection serves, in words."""
+        routes = self._parts.routes.items()
+        return tuple(
+            f"the model {name}" for name, route in routes if any(leg.connection == connection for leg in route.legs)
+        )
 
     def _serve(self, parts: Parts) -> tuple[Connection, ...]:
         """Give lanes to every connection that there is now; those that are gone or changed are returned."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -16,22 +16,27 @@ Priced = Callable[[Leg], Leg]
 """A leg with its price, where one is known and the operator has not named another."""
 
 
-def make_routes(settings: Settings, priced: Priced = lambda leg: leg) -> Mapping[str, Route]:
-    """A route per name and pattern. Raises `SettingsError` with the key that leads nowhere or in a circle."""
+def make_routes(
+    settings: Settings, priced: Priced = lambda leg: leg, stored: Collection[str] | None = ()
+) -> Mapping[str, Route]:
+    """A route per name and pattern. `stored` are the names of stored connections; None: they are not known yet, and any name
+    may be one. Raises `SettingsError` with the key that leads nowhere or in a circle."""
     exact = [name for name in settings.models if STAR not in name]
     # with patterns alone there is nothing that a prompt without a model could be given to
-    if settings.default_model not in exact and (settings.default_model or exact or not settings.models):
+    if settings.default_model not in exact and (settings.default_model or exact):
         raise _wrong(
-            "default_model", f"one of {', '.join(exact)}" if exact else "nothing, because every model is a pattern"
+            "default_model",
+            f"one of {', '.join(exact)}" if exact else "nothing, because no model has a name of its own",
         )
-    maker = _Maker(settings, priced)
+    maker = _Maker(settings, priced, stored)
     return {name: maker.route(name) for name in settings.models}
 
 
 class _Maker:
     """Follows references; `_trail` is where it is, to notice circles."""
 
-    def __init__(self, settings: Settings, priced: Priced) -> None:
+    def __init__(self, settings: Settings, priced: Priced, stored: Collection[str] | None) -> None:
+        self._stored = stored
         self._connections, self._models, self._priced = settings.connections, settings.models, priced
         self._patterns = by_length(name for name in settings.models if STAR in name)
         self._made: dict[str, Route] = {}
@@ -118,8 +123,9 @@ class _Maker:
         upstream: str | None = None,
         price: PriceSettings | None = None,
     ) -> Leg:
-        if connection not in self._connections:
-            raise _wrong(f"{place}.connection", f"one of {', '.join(self._connections)}")
+        if connection not in self._connections and self._stored is not None and connection not in self._stored:
+            known = ", ".join([*self._connections, *sorted(self._stored)])
+            raise _wrong(f"{place}.connection", f"one of {known}: there is no {connection!r}, nor is one stored")
         asked = upstream or model.upstream
         if asked is not None and STAR in asked and STAR not in name:
             key = f"{place}.upstream" if upstream else f"models.{name}.upstream"

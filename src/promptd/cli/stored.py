@@ -6,7 +6,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -114,8 +115,10 @@ def add(client: Client, name: str, engine: str, as_json: bool, **wishes: Any) ->
     """Save a connection called NAME. It is served at once."""
     from promptd.cli.client import at
 
-    body = {"name": name, "engine": engine, "config": _filled(client, engine, {}, wishes), **_facts(wishes)}
-    _tell(client.call("POST", at("connections"), body=body), "saved", as_json=as_json)
+    with _filled(client, engine, {}, wishes) as config:
+        body = {"name": name, "engine": engine, "config": config, **_facts(wishes)}
+        saved = client.call("POST", at("connections"), body=body)
+    _tell(saved, "saved", as_json=as_json)
 
 
 @click.command()
@@ -133,14 +136,16 @@ def edit(client: Client, name: str, clear: tuple[str, ...], rename: str | None, 
     body: Json = {"changed_at": seen["changed_at"], **_facts(wishes)}
     if rename is not None:
         body["name"] = rename
-    if clear or any(wishes[source] for source in ("values", "secrets", "variables", "files")):
-        if seen["config"] is None:
-            raise CliError(f"{name}: {seen['problem'] or 'its settings can not be shown'}")
-        body["config"] = _filled(client, seen["engine"], seen["config"], wishes)
-        body["clear"] = list(clear)
-    if len(body) == 1:
-        raise click.UsageError("say what is to be different")
-    _tell(client.call("PUT", at("connections", seen["id"]), body=body), "changed", as_json=as_json)
+    with ExitStack() as stack:
+        if clear or any(wishes[source] for source in ("values", "secrets", "variables", "files")):
+            if seen["config"] is None:
+                raise CliError(f"{name}: {seen['problem'] or 'its settings can not be shown'}")
+            body["config"] = stack.enter_context(_filled(client, seen["engine"], seen["config"], wishes))
+            body["clear"] = list(clear)
+        if len(body) == 1:
+            raise click.UsageError("say what is to be different")
+        changed = client.call("PUT", at("connections", seen["id"]), body=body)
+    _tell(changed, "changed", as_json=as_json)
 
 
 @click.command()
@@ -233,10 +238,12 @@ def export(client: Client, name: str) -> None:
 # ------------------------------------------------------------------ settings
 
 
-def _filled(client: Client, engine: str, config: Json, wishes: Mapping[str, Any]) -> Json:
-    """`config` with what was given. Raises `click.UsageError` where a secret stands on the command line."""
+@contextmanager
+def _filled(client: Client, engine: str, config: Json, wishes: Mapping[str, Any]) -> Iterator[Json]:
+    """`config` with what was given, until it is saved: the server seals files that it keeps, the uploads are in the clear
+    and go. Raises `click.UsageError` where a secret stands on the command line."""
     from promptd.cli.client import at
-    from promptd.cli.transfer import upload
+    from promptd.cli.transfer import Attached, upload
 
     named = client.call("GET", at("plugins", engine, "forms", "connection"))["secrets"] if wishes["values"] else {}
     for given in wishes["values"]:
@@ -251,9 +258,14 @@ def _filled(client: Client, engine: str, config: Json, wishes: Mapping[str, Any]
         _put(config, Given(path, os.environ[variable]))
     for path in wishes["secrets"]:
         _put(config, Given(path, _asked(path)))
-    for path, file in wishes["files"]:
-        _put(config, Given(path, {"$upload": upload(client, Path(file))["id"]}))
-    return config
+    attached = Attached([], [])
+    try:
+        for path, file in wishes["files"]:
+            attached.sent.append(upload(client, Path(file))["id"])
+            _put(config, Given(path, {"$upload": attached.sent[-1]}))
+        yield config
+    finally:
+        attached.take_back(client)
 
 
 def _asked(path: str) -> str:

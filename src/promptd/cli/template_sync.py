@@ -206,6 +206,7 @@ def pull(client: Client, root: Path, names: tuple[str, ...], kind: str, as_json:
     """
     from promptd.cli import template_folder
     from promptd.cli.template_views import partials, remote, remotes
+    from promptd.core.connections import SEALED
     from promptd.core.errors import InvalidRequest
 
     folder = template_folder.read([root]) if root.is_dir() else template_folder.Folder({}, {}, [])
@@ -229,13 +230,16 @@ def pull(client: Client, root: Path, names: tuple[str, ...], kind: str, as_json:
         if one.fault:
             complain(f"{one.name}: it can't run ({one.fault}) and is left out", warning=True)
         elif one.held.draft.connection is not None and one.held.settings is None:
-            problems.append(f"{one.name}: the settings of its query can't be read with this key, or by this server")
+            problems.append(f"{one.name}: the settings of its query are not for this key")
         elif local is not None and local.held.same(one.held):
             steps.append(Step("template", one.name, UNCHANGED, one.number, str(local.path)))
         else:
             try:
                 written = template_folder.write(folder, root, one.name, one.held, prompt=kind == "prompt")
                 put("template", one.name, written, local is not None, one.number)
+                if SEALED in (one.held.settings or {}):
+                    told = "its type is not installed, or the vault's key is another one"
+                    complain(f"{one.name}: the settings are written as they lie on the server: {told}", warning=True)
             except InvalidRequest as error:
                 problems.append(f"{one.name}: {error.message}")
     for name, source in sorted(partials(client).items()):

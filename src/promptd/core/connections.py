@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from base64 import b64encode
+from typing import Any, Final
 
 from msgspec import Struct, field
 
+#: stands for settings that nobody can read now, because their type is not installed or their key is gone
+SEALED: Final = "$sealed"
+
 
 class StoredSlot(Struct, frozen=True):
-    """A file that belongs to settings. `digest` names its content; `modified` is UTC seconds, in whole milliseconds."""
+    """A file that belongs to settings. `digest` names its content, `key` is the envelope of the key that this lies under;
+    `modified` is UTC seconds, in whole milliseconds."""
 
     filename: str
     media_type: str
     modified: float
     digest: str
-    size: int
+    size: int  #: bytes of the file itself
+    key: bytes = b""  #: empty: the content is not sealed, as earlier versions left it
 
 
 class StoredSettings(Struct, frozen=True, omit_defaults=True):
@@ -24,6 +30,12 @@ class StoredSettings(Struct, frozen=True, omit_defaults=True):
     content_type: str = "application/json"
     version: int | None = None
     files: dict[str, StoredSlot] = field(default_factory=dict)  #: by slot
+    engine: str = ""  #: the `type_id` of who wrote them; empty: not known, as earlier versions left it
+
+
+def sealed_mark(settings: StoredSettings) -> dict[str, Any]:
+    """The settings for a file, as they lie in the store: only the server that wrote them knows what they are."""
+    return {SEALED: b64encode(settings.sealed).decode()}
 
 
 class TestNote(Struct, frozen=True):

@@ -305,6 +305,14 @@ class Vault(Protocol):
     def open(self, sealed: bytes) -> bytes:
         """Raises `ConfigUnusable` where the key is not the one that sealed it."""
 
+    def seal_file(self, pieces: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+        """The envelope of a key that belongs to this file, and the bytes under it: a change of the vault's own key seals
+        the envelope anew and leaves the bytes as they are."""
+
+    def open_file(self, file: BinaryIO, key: bytes) -> BinaryIO:
+        """What was sealed under the key out of the envelope; closing it closes `file`. Raises `ConfigUnusable`, now or
+        when it is read, where the bytes were changed."""
+
 
 class Passwords(Protocol):
     """Slow hashes of passwords."""

@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr, replace
 
 from promptd.core.choice import STAR, Wildcards
 from promptd.core.engine import Engine, Standing
-from promptd.core.errors import InvalidRequest, NotFound, PromptExecutionError
+from promptd.core.errors import HandlerUnavailable, InvalidRequest, NotFound, PromptdError, PromptExecutionError
 from promptd.core.health import Cooldown
 from promptd.core.model import Capability, Model
 from promptd.core.ports import HttpClient
@@ -40,6 +40,11 @@ class Connection(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         force_setattr(self, "dialects", self.engine.dialects(self.config))
+
+    @property
+    def passes(self) -> bool:
+        """Whether it sends its callers' own keys on; no other engine may see one."""
+        return getattr(self.config, "passthrough", False) is True
 
 
 class Connections:
@@ -77,7 +82,7 @@ class Connections:
         self._able: dict[
             tuple[int, Capability], tuple[Route, bool]
         ] = {}  #: the route is kept, so that its id stays its own
-        self.default_model = default_model
+        self.default_model = default_model or None
         self.version += 1
         self._engines |= {id(connection.engine): connection.engine for connection in self}
         return tuple(old for name, old in before.items() if self._connections.get(name) is not old)
@@ -169,6 +174,18 @@ class Connections:
     def leg_supports(self, leg: Leg, capability: Capability) -> bool:
         connection = self._connections.get(leg.connection)  # it may have gone since the route was looked up
         return connection is not None and capability in (leg.capabilities or connection.engine.capabilities)
+
+    def unfit(self, route: Route, capability: Capability) -> PromptdError:
+        """Why a model can't be asked for what it does not support."""
+        if not any(leg.connection in self._connections for leg in route.legs):
+            return HandlerUnavailable(
+                f"the connection {route.connection!r} of the model {route.model!r} can't be used now"
+            )
+        return InvalidRequest(
+            f"the model {route.model!r} does not do {capability}",
+            field="files" if capability is Capability.VISION else "capability",
+            expected="something the model can do",
+        )
 
     def first_for(self, capability: Capability) -> str | None:
         """The first model of the configuration that does it."""

@@ -16,6 +16,7 @@ from promptd.core.calls import Call
 from promptd.core.chunks import voided
 from promptd.core.descriptors import Checker
 from promptd.core.errors import (
+    Cancelled,
     ConfigUnusable,
     ExecutionFailed,
     HandlerUnavailable,
@@ -172,7 +173,8 @@ class Fulfilment:
             except (Refusal, PromptExecutionError) as failed:
                 if run.stopped is not None:  # this one ends, and not for its form
                     raise asyncio.CancelledError from failed
-                raise last from failed
+                # whoever cancels the child wants no other answer; another start of the parent would bring one
+                raise (_final(last) if isinstance(failed, Cancelled) else last) from failed
             text = "".join(piece.text for piece in pieces)
             return self._anew(run, answer, text, done)
         raise _final(last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 
 from promptd.core import identity, template
 from promptd.core.assertions import check_assertion
+from promptd.core.connections import SEALED, StoredSettings, sealed_mark
 from promptd.core.descriptors import Param, input_schema, output_schema
 from promptd.core.engine import Call
 from promptd.core.errors import ConfigUnusable, HandlerUnavailable, InvalidRequest, NotFound
@@ -242,14 +244,30 @@ class Functions:
     ) -> R:
         """What `use` makes of a query's draft with what was written into its form; it stores it, if anybody does.
 
-        Raises `InvalidRequest` that names the field, and what `use` raises.
+        Sealed settings stay as they are, and must be those of one of the template's versions: whoever has the envelope of
+        others can't have them read as these. Raises `InvalidRequest` that names the field, and what `use` raises.
         """
         identity.require(caller, identity.TEMPLATE_EDIT)
+        if SEALED in values:
+            return await self._queries.keep(draft, lambda: self._kept(caller, name, draft.connection, values), use)
         try:
             before = (await self._templates.resolve(name, label=LATEST))[0].draft
         except NotFound:
             before = None
         return await self._queries.write(draft, values, before, use)
+
+    async def _kept(
+        self, caller: Caller, name: str, connection: str | None, values: Mapping[str, Any]
+    ) -> StoredSettings:
+        """The stored settings that a mark stands for."""
+        with suppress(NotFound):
+            for version in await self._templates.versions(caller, name):
+                settings = version.draft.settings
+                if settings is not None and version.draft.connection == connection and sealed_mark(settings) == values:
+                    return settings
+        raise InvalidRequest(
+            field=f"settings.{SEALED}", expected="what this server tells of a version of this template"
+        )
 
     async def difference(self, caller: Caller, name: str, before: int, after: int) -> str:
         """What changed between two versions, as a unified diff; of a query's settings for those who may change them."""
@@ -261,11 +279,12 @@ class Functions:
         return await asyncio.to_thread(template.difference, old, new, settings)
 
     async def settings_of(self, draft: Draft) -> dict[str, Any] | None:
-        """What the form of a query holds, marks in place of its secrets; None where there is nothing or it can't be read."""
+        """What the form of a query holds, marks in place of its secrets; all of it is one mark (`{"$sealed": …}`) where it
+        can't be read. None where there is nothing."""
         try:
             return await self._queries.shown(draft)
         except (HandlerUnavailable, ConfigUnusable):
-            return None
+            return sealed_mark(draft.settings) if draft.settings is not None else None
 
     async def check(self, name: str, draft: Draft) -> None:
         """Raises `InvalidRequest` that names the field, `DescriptorFailed`, or what `Queries.open` raises."""

@@ -6,8 +6,10 @@ Who may view and edit templates may do the same here: most of these items are ab
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from promptd.core import identity
 from promptd.core.errors import InvalidRequest
@@ -26,6 +28,8 @@ from promptd.service.clock import Clock
 
 _COUNT: Final = "items"
 _PAGE: Final = 500
+
+Store = Callable[[Sequence[Struct]], Awaitable[None]]
 
 
 class Name(NamedTuple):
@@ -81,8 +85,9 @@ class Items:
         for name, value in values.items():
             check_item(name.type, name.key, value)
 
-    async def put(self, caller: Caller, values: Mapping[Name, str]) -> None:
-        """Set all of them or none. Without any, only the version rises. Raises `Forbidden`, `InvalidRequest`."""
+    async def put(self, caller: Caller, values: Mapping[Name, str], store: Store | None = None) -> None:
+        """Set all of them or none. Without any, only the version rises. `store` puts the rows into the store, with others
+        that belong to them. Raises `Forbidden`, `InvalidRequest`, and what `store` raises."""
         self.check(caller, values)
         now = self._clock()
         made = [
@@ -97,7 +102,10 @@ class Items:
                 raise InvalidRequest(field="values", expected=f"at most {MOST_ITEMS} items in all")
             if made and count.characters > MOST_CHARACTERS:
                 raise InvalidRequest(field="values", expected=f"at most {MOST_CHARACTERS} characters in all")
-            await self._records.put(*made, count)
+            await (store or self._put)((*made, count))
+
+    async def _put(self, rows: Sequence[Struct]) -> None:
+        await self._records.put(*rows)
 
     async def delete(self, caller: Caller, names: Sequence[Name]) -> None:
         """What is not there is gone already. Raises `Forbidden`."""

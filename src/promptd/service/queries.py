@@ -69,6 +69,14 @@ class Queries:
             raise HandlerUnavailable(f"the connection {draft.connection!r} is not there")
         if draft.settings is None:
             raise ConfigUnusable("the query has no settings")
+        wrote = draft.settings.engine
+        if wrote not in ("", connection.engine.type_id):
+            # what another type makes of them is a proposal, until somebody has seen and saved it
+            raise ConfigUnusable(
+                f"the settings are those of {wrote!r}, and the connection {connection.name!r} is one of "
+                f"{connection.engine.type_id!r} now: save the query with what fits",
+                field="connection",
+            )
         settings = (await self._vault.open(connection.engine, draft.settings, "query")).config
         if complete and (empty := (*required_empty(connection.config), *await self._empty(connection, settings))):
             raise ConfigIncomplete(f"required and empty: {', '.join(empty)}", field=empty[0])
@@ -113,6 +121,13 @@ class Queries:
             return await use(replace(draft, settings=settings))
 
         return await self._vault.store(engine, config, record, kind="query", before=kept)
+
+    async def keep(
+        self, draft: Draft, find: Callable[[], Awaitable[StoredSettings]], use: Callable[[Draft], Awaitable[R]]
+    ) -> R:
+        """Like `write`, with the settings that `find` takes from the store; they stay as they are."""
+        with self._vault.storing():
+            return await use(replace(draft, settings=await find()))
 
     async def describe(self, connection: Connection, settings: Config, locale: str = "en") -> Query:
         """What settings that need not be stored make of inputs and outputs. Raises `DescriptorFailed`."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeVar
+
+from msgspec.structs import replace
 
 from promptd.core.configs import LoadReport, SerializedConfig, StoredFile, plan_files
 from promptd.core.connections import StoredSettings, StoredSlot
@@ -84,20 +87,15 @@ class SettingsVault:
             data=self._vault.open(stored.sealed),
             content_type=stored.content_type,
             version=stored.version,
-            files=self._files(stored),
+            # their keys are in memory from now on, like the secrets: a change of the vault's key takes nothing away
+            files={slot: _file(file, self._opener(file)) for slot, file in stored.files.items()},
         )
 
-    def _files(self, stored: StoredSettings) -> dict[str, StoredFile]:
-        return {
-            slot: StoredFile(
-                file.filename,
-                file.media_type,
-                _EPOCH + round(file.modified * 1000) * _MILLISECOND,
-                partial(self._contents.open, file.digest),
-                file.size,
-            )
-            for slot, file in stored.files.items()
-        }
+    def _opener(self, file: StoredSlot) -> Callable[[], BinaryIO]:
+        if not file.key:
+            return partial(self._contents.open, file.digest)
+        key = self._vault.open(file.key)
+        return lambda: self._vault.open_file(self._contents.open(file.digest), key)
 
     async def store(
         self,
@@ -113,27 +111,35 @@ class SettingsVault:
         Files that have the date of those in `before` are neither opened nor written. Throw away what is no longer named
         with `Contents.release`. Raises `PromptSerializationError`, `StoreUnavailable` and what `record` raises.
         """
-        done = asyncio.get_running_loop().create_future()
-        self._storing.add(done)
-        try:
+        with self.storing():
             written = await self._write(engine, config, kind)
-            known = before.files if before is not None else {}
-            plan = plan_files(self._files(before) if before is not None else {}, written.files)
-            fresh = {slot: written.files[slot] for slot in (*plan.write, *plan.rewrite)}
+            # what earlier versions left unsealed counts as new
+            known = {slot: file for slot, file in before.files.items() if file.key} if before is not None else {}
+            plan = plan_files({slot: _file(file, _never) for slot, file in known.items()}, written.files)
+            fresh = {slot: _Fresh(written.files[slot], self._vault) for slot in (*plan.write, *plan.rewrite)}
 
             async def put(saved: Mapping[str, tuple[str, int]]) -> R:
                 slots = {
-                    slot: _slot(file, *(saved.get(slot) or (known[slot].digest, known[slot].size)))
+                    slot: fresh[slot].slot(saved[slot][0]) if slot in fresh else _slot(file, known[slot])
                     for slot, file in written.files.items()
                 }
                 if kind == "query":
                     self.of_queries.update(slot.digest for slot in slots.values())
                 sealed = self._vault.seal(written.data)
-                return await record(StoredSettings(sealed, written.content_type, written.version, slots))
+                settings = StoredSettings(sealed, written.content_type, written.version, slots, engine.type_id)
+                return await record(settings)
 
             if not fresh:
                 return await put({})
-            return await self._contents.keep_all({slot: _pieces(file) for slot, file in fresh.items()}, put)
+            return await self._contents.keep_all({slot: file.pieces for slot, file in fresh.items()}, put)
+
+    @contextmanager
+    def storing(self) -> Iterator[None]:
+        """Sealed bytes go into the store only within: a change of the vault's key waits for the end."""
+        done = asyncio.get_running_loop().create_future()
+        self._storing.add(done)
+        try:
+            yield
         finally:
             self._storing.discard(done)
             done.set_result(None)
@@ -162,14 +168,18 @@ class SettingsVault:
 
     def renewed(self, stored: StoredSettings | None, stale: Callable[[bytes], bool]) -> StoredSettings | None:
         """The same under the vault's current key; None where it is already, or where no key opens it any more."""
-        if stored is None or not stale(stored.sealed):
+        if stored is None or not any(map(stale, _envelopes(stored))):
             return None
         try:
             sealed = self._vault.seal(self._vault.open(stored.sealed))
+            files = {
+                slot: replace(file, key=self._vault.seal(self._vault.open(file.key))) if file.key else file
+                for slot, file in stored.files.items()
+            }
         except ConfigUnusable as error:
             _log.warning("stored settings can't be sealed anew: %s", error.message, extra={"action": "reseal_failed"})
             return None
-        return StoredSettings(sealed, stored.content_type, stored.version, stored.files)
+        return replace(stored, sealed=sealed, files=files)
 
     async def settled(self) -> None:
         """Wait until what is being stored now is in the store, so that somebody who looks there sees it."""
@@ -182,9 +192,44 @@ def digests(*stored: StoredSettings | None) -> set[str]:
     return {file.digest for settings in stored if settings is not None for file in settings.files.values()}
 
 
-def _slot(file: StoredFile, digest: str, size: int) -> StoredSlot:
-    modified = (file.last_modified - _EPOCH) // _MILLISECOND / 1000
-    return StoredSlot(file.filename, file.media_type, modified, digest, size)
+class _Fresh:
+    """A file on its way into the store: sealed, under a key of its own."""
+
+    def __init__(self, file: StoredFile, vault: Vault) -> None:
+        self._file, self._size = file, 0
+        self._key, self.pieces = vault.seal_file(self._counted())
+
+    async def _counted(self) -> AsyncIterator[bytes]:
+        async for piece in _pieces(self._file):
+            self._size += len(piece)
+            yield piece
+
+    def slot(self, digest: str) -> StoredSlot:
+        """Once all of it is stored, under `digest`."""
+        file = self._file
+        return StoredSlot(file.filename, file.media_type, _modified(file), digest, self._size, self._key)
+
+
+def _envelopes(stored: StoredSettings) -> list[bytes]:
+    return [stored.sealed, *(file.key for file in stored.files.values() if file.key)]
+
+
+def _file(file: StoredSlot, opener: Callable[[], BinaryIO]) -> StoredFile:
+    modified = _EPOCH + round(file.modified * 1000) * _MILLISECOND
+    return StoredFile(file.filename, file.media_type, modified, opener, file.size)
+
+
+def _never() -> BinaryIO:
+    raise ConfigUnusable("only its date was asked for")
+
+
+def _slot(file: StoredFile, known: StoredSlot) -> StoredSlot:
+    """The same content under what the file is called now."""
+    return StoredSlot(file.filename, file.media_type, _modified(file), known.digest, known.size, known.key)
+
+
+def _modified(file: StoredFile) -> float:
+    return (file.last_modified - _EPOCH) // _MILLISECOND / 1000
 
 
 async def _pieces(file: StoredFile) -> AsyncIterator[bytes]:

@@ -60,8 +60,8 @@ class StoredConnections:
         self._clients: WeakSet[OwnClient] = WeakSet()
         self._one_at_a_time = asyncio.Lock()
         self.changed: Callable[[], None] = lambda: None
-        #: what uses a connection, by its name: the templates say
-        self.users_of: Callable[[str], Awaitable[Sequence[str]]] = _nobody
+        #: what uses a connection, by its name: templates and models say
+        self.users_of: list[Callable[[str], Awaitable[Sequence[str]]]] = []
         contents.named_besides.append(self._digests)
 
     async def load(self) -> None:
@@ -88,6 +88,10 @@ class StoredConnections:
     def list(self) -> tuple[Known, ...]:
         """All of them, by name."""
         return tuple(sorted(self._known.values(), key=lambda known: known.record.name))
+
+    def names(self) -> frozenset[str]:
+        """Of all of them, those that can't be used too."""
+        return frozenset(known.record.name for known in self._known.values())
 
     async def get(self, identifier: str) -> Known:
         """By id or name. Raises `NotFound`. One that could not be read is read again: the vault may be back."""
@@ -371,10 +375,6 @@ class StoredConnections:
             raise Conflict(f"name: there is a connection {name!r} already")
 
     async def _check_unused(self, name: str, verb: str) -> None:
-        users = await self.users_of(name)
+        users = [user for told in self.users_of for user in await told(name)]
         if users:
             raise Conflict(f"the connection {name!r} can't be {verb}: it is used by {', '.join(users[:50])}")
-
-
-async def _nobody(name: str) -> Sequence[str]:
-    return ()

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from promptd.core import identity, template
@@ -154,11 +155,21 @@ class Templates:
         raise Conflict(f"the template {name!r} is being changed by others")
 
     async def _save(self, caller: Caller, name: str, draft: Draft, note: str) -> TemplateVersion:
+        found, version, is_new = await self._next(caller, name, draft, note)
+        if is_new:
+            await self._records.put(found, version)
+            self._tell()
+        return version
+
+    async def _next(
+        self, caller: Caller, name: str, draft: Draft, note: str = ""
+    ) -> tuple[Template, TemplateVersion, bool]:
+        """The two rows once `draft` is the newest version, and whether that takes a new version."""
         now = self._clock()
         found = await self._records.get(Template, name)
         newest = await self._find_version(name, found.latest) if found is not None else None
-        if newest is not None and newest.draft == draft:
-            return newest
+        if found is not None and newest is not None and newest.draft == draft:
+            return found, newest, False
         if found is None:
             base = Template(name=name, created=now, changed=now, user=caller.user)
         else:
@@ -166,9 +177,53 @@ class Templates:
         version = TemplateVersion(
             template=name, number=base.latest + 1, draft=draft, created=now, user=caller.user, note=note
         )
-        await self._records.put(replace(base, latest=version.number), version)
-        self._tell()
-        return version
+        return replace(base, latest=version.number), version, True
+
+    async def save_all(
+        self,
+        caller: Caller,
+        drafts: Mapping[str, Draft],
+        *,
+        partials: Mapping[str, str],
+        besides: Sequence[Struct] = (),
+    ) -> None:
+        """Store drafts as the newest versions, shared texts, and records of the caller's own: all of it or nothing.
+
+        Where `production` is somewhere, it moves along. Raises what `check` raises, and `Conflict` where that label is
+        guarded: cases run only once their version is stored.
+        """
+        identity.require(caller, identity.TEMPLATE_EDIT)
+        for name, draft in drafts.items():
+            template.check_name(name)
+            if not draft.fault:
+                await self.check(name, draft)
+        for _ in range(_TRIES):
+            try:
+                async with self._writing:
+                    rows = [row for name, draft in drafts.items() for row in await self._running(caller, name, draft)]
+                    rows += [await self._next_partial(caller, name, source) for name, source in partials.items()]
+                    await self._records.put(*rows, *besides)
+            except StaleVersion:
+                continue
+            finally:
+                if partials:
+                    self._forget()
+            self._tell()
+            return
+        raise Conflict("these templates are being changed by others")
+
+    async def _running(self, caller: Caller, name: str, draft: Draft) -> list[Struct]:
+        """The rows that change when `draft` is what runs from now on."""
+        found, version, is_new = await self._next(caller, name, draft)
+        rows: list[Struct] = [version] if is_new else []
+        shares = (Share(version.number),)
+        if PRODUCTION in found.labels and found.labels[PRODUCTION] != shares:
+            if PRODUCTION in found.guarded:
+                raise Conflict(f"{name}: the label {PRODUCTION!r} is guarded by cases; save the template and move it")
+            moved = self._moved(found, PRODUCTION, shares, caller, judged=False)
+            found = moved if is_new else replace(moved, changed=self._clock(), version=found.version + 1)
+            return [found, *rows]
+        return [found, *rows] if is_new else []
 
     async def move(self, caller: Caller, name: str, label: str, shares: tuple[Share, ...]) -> Template:
         """Let a label point at these versions from now on; at none: take it away.
@@ -206,15 +261,24 @@ class Templates:
         """With all versions. Prompts that were made from it keep what they are. Raises `NotFound`, `Conflict` (in use)."""
         identity.require(caller, identity.TEMPLATE_EDIT)
         await self.get(name)
-        users = await self.in_use(name)
-        if users:
-            raise Conflict(f"the template {name!r} is used by {', '.join(users[:10])}")
-        async with self._writing:
-            found = await self.get(name)
-            await self._records.delete(Template, name)
-            for number in range(1, found.latest + 1):
-                await self._records.delete(TemplateVersion, template.version_id(name, number))
-        self._tell()
+        await self.delete_all(caller, (name,))
+
+    async def delete_all(self, caller: Caller, names: Sequence[str]) -> None:
+        """Like `delete`; what is not there is gone already. None of them goes where one is in use (`Conflict`)."""
+        identity.require(caller, identity.TEMPLATE_EDIT)
+        for name in names:
+            users = await self.in_use(name)
+            if users:
+                raise Conflict(f"the template {name!r} is used by {', '.join(users[:10])}")
+        for name in names:
+            async with self._writing:
+                found = await self._records.get(Template, name)
+                if found is None:
+                    continue
+                await self._records.delete(Template, name)
+                for number in range(1, found.latest + 1):
+                    await self._records.delete(TemplateVersion, template.version_id(name, number))
+            self._tell()
 
     def _tell(self) -> None:
         for listener in self.listeners:
@@ -256,17 +320,21 @@ class Templates:
         """Save a shared text; every template that uses it says it from now on."""
         identity.require(caller, identity.TEMPLATE_EDIT)
         template.check_name(name)
-        known = await self.partials()
-        if name not in known and len(known) >= _MOST_PARTIALS:
-            raise Conflict(f"there are {_MOST_PARTIALS} partials already")
-        before = await self._records.get(Partial, name)
-        version = before.version + 1 if before is not None else 0
-        partial = Partial(name=name, source=source, changed=self._clock(), user=caller.user, version=version)
+        partial = await self._next_partial(caller, name, source)
         try:
             await self._records.put(partial)
         finally:
             self._forget()
         return partial
+
+    async def _next_partial(self, caller: Caller, name: str, source: str) -> Partial:
+        """The row of a shared text once it says this."""
+        known = await self.partials()
+        if name not in known and len(known) >= _MOST_PARTIALS:
+            raise Conflict(f"there are {_MOST_PARTIALS} partials already")
+        before = await self._records.get(Partial, name)
+        version = before.version + 1 if before is not None else 0
+        return Partial(name=name, source=source, changed=self._clock(), user=caller.user, version=version)
 
     async def delete_partial(self, caller: Caller, name: str) -> None:
         """Raises `NotFound`."""

@@ -39,9 +39,7 @@ from promptd.settings.tracing import TracingSettings
 
 
 def _default_models(data: dict[str, Any]) -> dict[str, ModelSettings]:
-    if "builtin" not in data["connections"]:
-        raise _wrong("models", "at least one model, because connections are configured")
-    return {"demo": ModelSettings(connection="builtin")}
+    return {"demo": ModelSettings(connection="builtin")} if "builtin" in data["connections"] else {}
 
 
 class Settings(Section):
@@ -60,7 +58,7 @@ class Settings(Section):
     )
     models: dict[ModelName, ModelSettings] = Field(
         default_factory=_default_models,
-        description="Default: `demo`, served by `builtin`.",
+        description="Default: `demo`, served by `builtin`, where that is there. A server for queries alone needs none.",
     )
     plugins: dict[Text, PluginSettings] = Field(
         {}, description="Rules for installed plugins, by the name of their distribution."
@@ -113,12 +111,11 @@ class Settings(Section):
             raise _wrong("queue.beat_seconds", "at most half of queue.lease_seconds")
         if self.queue.quarantine_after > self.queue.rescue_limit:
             raise _wrong("queue.quarantine_after", "at most queue.rescue_limit")
-        for name, model in self.models.items():
-            if model.connection is not None and model.connection not in self.connections:
-                raise _wrong(f"models.{name}.connection", f"one of {', '.join(self.connections)}")
         named = [name for name in self.models if "*" not in name]
-        if self.default_model not in named and (self.default_model or named or not self.models):
-            raise _wrong("default_model", f"one of {', '.join(named or self.models)}")
+        if self.default_model not in named and (self.default_model or named):
+            raise _wrong(
+                "default_model", f"one of {', '.join(named or self.models) or 'the models, and there are none'}"
+            )
         _unique("limits", [limit.name for limit in self.limits])
         if self.guard.output and not self.guard.rules:
             raise _wrong("guard.output", "false, because no rule of the guard is set")

@@ -105,7 +105,7 @@ class ConnectionSettings(Section):
 class LegSettings(Section):
     """One of the connections that serve a model."""
 
-    connection: Text = Field(description="Name of the connection.")
+    connection: Text = Field(description="Name of the connection, or of a stored one.")
     upstream: Text | None = Field(None, description="Name the connection is asked for. Default: as the model says.")
     weight: Weight = Field(1.0, description="Its share of the prompts, beside the others of its tier.")
     tier: int = Field(
@@ -138,7 +138,7 @@ class ModelSettings(Section):
     With one `*` in it, it is a pattern for many names (`gpt-*`); exact names come first, then the longest pattern.
     """
 
-    connection: Text | None = Field(None, description="Name of the connection that serves it.")
+    connection: Text | None = Field(None, description="Name of the connection that serves it, or of a stored one.")
     connections: tuple[LegSettings, ...] = Field((), description="In its place, several connections.")
     alias: Text | None = Field(None, description="In its place, the model that this is another name of.")
     split: tuple[ArmSettings, ...] = Field(

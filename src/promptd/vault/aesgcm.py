@@ -6,12 +6,14 @@ An envelope is `version (1) · key id (8) · nonce (12) · ciphertext and tag`; 
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import BinaryIO, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from promptd.core.errors import ConfigUnusable
+from promptd.vault.files import decrypted, encrypted
 from promptd.vault.sources import ID_BYTES, KeySource, fresh
 
 _VERSION: Final = b"\x01"
@@ -47,6 +49,16 @@ class AesGcmVault:
             return AESGCM(key).decrypt(nonce, sealed[_HEADER_BYTES + _NONCE_BYTES :], header)
         except InvalidTag:
             raise ConfigUnusable("a stored secret was changed or cut off") from None
+
+    def seal_file(self, pieces: AsyncIterator[bytes]) -> tuple[bytes, AsyncIterator[bytes]]:
+        """The envelope of a fresh key, and the bytes under that key."""
+        key = AESGCM.generate_key(256)
+        return self.seal(key), encrypted(pieces, key)
+
+    def open_file(self, file: BinaryIO, key: bytes) -> BinaryIO:
+        """The bytes under the key that was in the envelope; closing it closes `file`. Raises `ConfigUnusable` where they
+        were changed or cut off, and so does reading."""
+        return decrypted(file, key)
 
     def check(self) -> None:
         """Read the keys now, as far as there are any, so that a wrong source is found at the start."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import pytest
 
@@ -15,6 +15,8 @@ from promptd.dialects.dotprompt import check, read_prompt_file, render, render_t
 
 pytestmark = pytest.mark.slow
 
+SECONDS: Final = 0.2  # of this process
+BYTES: Final = 50_000_000
 HUNDRED: dict[str, Any] = {"x": list(range(100))}
 NESTED: Any = []
 for _ in range(3000):
@@ -50,22 +52,40 @@ HOSTILE: dict[str, tuple[str, Mapping[str, Any], Mapping[str, str]]] = {
     "nested values": ("{{json x}}", {"x": NESTED}, {}),
     "a number of a million digits": ("{{x}}", {"x": 1 << 3_000_000}, {}),
     "what is no data": ("{{x.__class__.__mro__}}", {"x": object()}, {}),
+    "an endless walk of cheap steps": ("{{#each x}}{{@index}}{{this}}{{../y}}{{/each}}", {"x": [1] * 90_000}, {}),
+    "a loop of partials": ("{{#each x}}{{> p}}{{/each}}", {"x": [1] * 90_000}, {"p": "{{#if this}}{{/if}}"}),
+    "a loop of lookups": (
+        "{{#each x}}{{lookup (lookup @root 'x') @index}}{{#ifEquals this 1}}{{/ifEquals}}{{/each}}",
+        {"x": [1] * 90_000},
+        {},
+    ),
     "keys that are no text": ("{{json x}}", {"x": {1: 2}}, {}),
 }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """CPU time, the least of three: now and then the collector looks through all that other tests left."""
+    found = []
+    for _ in range(3):
+        started = time.process_time()
+        work()
+        found.append(time.process_time() - started)
+    return min(found)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_template_ends_in_a_typed_error(name: str) -> None:
     source, values, partials = HOSTILE[name]
-    started = time.process_time()
-    with pytest.raises((InvalidInput, InvalidRequest, InputTooLarge)):
-        render(source, values, partials=partials)
-    assert time.process_time() - started < 2, "0.2 s on a quiet machine; the tests' machine may be slow"
-    tracemalloc.start()
-    try:
+
+    def ends() -> None:
         with pytest.raises((InvalidInput, InvalidRequest, InputTooLarge)):
             render(source, values, partials=partials)
-        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+
+    assert _seconds(ends) < SECONDS
+    tracemalloc.start()
+    try:
+        ends()
+        assert tracemalloc.get_traced_memory()[1] < BYTES
     finally:
         tracemalloc.stop()
 
@@ -76,10 +96,8 @@ def test_a_hostile_template_ends_in_a_typed_error(name: str) -> None:
     ids=["line ends", "blank lines"],
 )
 def test_a_long_template_takes_linear_time(source: str) -> None:
-    started = time.process_time()
-    check(source)
-    render(source, {"x": 1})
-    assert time.process_time() - started < 3
+    assert _seconds(lambda: check(source)) < SECONDS
+    assert _seconds(lambda: render(source, {"x": 1})) < SECONDS
 
 
 @pytest.mark.parametrize(
@@ -101,7 +119,15 @@ def test_a_value_is_never_read_as_template(value: str) -> None:
 
 def test_a_hostile_file_ends_in_a_typed_error() -> None:
     for text in ("---\na: &a [1]\nb: *a\n---\n", "---\n" + "[" * 100_000, "---\n" * 1_000_000, "a" * 50_000_000):
-        started = time.process_time()
-        with pytest.raises(PromptdError):
-            read_prompt_file(text, file="x.prompt")
-        assert time.process_time() - started < 2
+
+        def ends(text: str = text) -> None:
+            with pytest.raises(PromptdError):
+                read_prompt_file(text, file="x.prompt")
+
+        assert _seconds(ends) < SECONDS
+        tracemalloc.start()
+        try:
+            ends()
+            assert tracemalloc.get_traced_memory()[1] < BYTES
+        finally:
+            tracemalloc.stop()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 
+from promptd.core.chain import Action
 from promptd.core.template import PRODUCTION, Draft, MessageSource, Share
 from promptd.faces.trustgraph import configuration
 from promptd.service import items
@@ -74,6 +78,67 @@ async def test_a_put_is_all_or_nothing(tg: TrustGraph) -> None:
         assert (answer.status, answer.json["error"]["type"]) == (200, "gateway-error")
     assert await value(tg, "a", "b") is None
     assert await value(tg, "prompt", "template.x") is None
+
+
+async def test_a_put_is_one_transaction(tg: TrustGraph) -> None:
+    """The disk refuses the last row: nothing of the others is there."""
+    await config(tg, "put", values=[item("prompt", "template.old", '{"prompt":"old"}')])
+    with closing(sqlite3.connect(tg.house.settings.home / "promptd.db")) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON record WHEN NEW.id LIKE 'last@%' BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    texts = ("system", '"Be brief."'), ("template.old", '{"prompt":"new"}'), ("template.last", '{"prompt":"hello"}')
+    values = [item("a", "b", "c"), *(item("prompt", key, text) for key, text in texts)]
+    answer = await tg.http.post("/api/v1/config", {"operation": "put", "values": values})
+    assert answer.status == 200
+    assert "error" in answer.json
+    assert await value(tg, "a", "b") is None
+    assert json.loads(await value(tg, "prompt", "system")) == "Be helpful."
+    assert json.loads(await value(tg, "prompt", "template.old"))["prompt"] == "old"
+    assert await value(tg, "prompt", "template.last") is None
+
+
+async def test_a_guarded_template_is_left_alone_with_all_others(tg: TrustGraph) -> None:
+    admin = await tg.house.walk.callers.authenticate(tg.admin.key)
+    templates = tg.house.walk.templates
+    await templates.save(admin, "x", Draft(messages=(MessageSource("old"),)), label=PRODUCTION)
+    await templates.guard(admin, "x", [PRODUCTION])
+    values = [item("prompt", f"template.{name}", '{"prompt":"new"}') for name in "ax"]
+    answer = await tg.http.post("/api/v1/config", {"operation": "put", "values": values})
+    assert "guarded" in answer.json["error"]["message"]
+    assert (await templates.get("x")).latest == 1
+    assert await value(tg, "prompt", "template.a") is None
+
+
+async def test_puts_at_the_same_time_do_not_mix(tg: TrustGraph) -> None:
+    names = "template.x", "template.y", "system"
+    before = (await config(tg, "list", type="a"))["version"]
+
+    async def put(tag: str) -> None:
+        texts = [json.dumps({"prompt": tag} if "." in name else tag) for name in names]
+        values = [item("prompt", name, text) for name, text in zip(names, texts, strict=True)]
+        await config(tg, "put", values=[*values, item("tool", "t", tag)])
+
+    async def delete() -> None:
+        await config(tg, "delete", keys=[*(item("prompt", name) for name in names), item("tool", "t")])
+
+    await asyncio.gather(*(put(f"tag {no}") for no in range(20)), *(delete() for _ in range(5)))
+    await put("first")
+    await asyncio.gather(*(put(f"tag {no}") for no in range(20)))
+    found = [await value(tg, "prompt", name) for name in names]
+    tags = {await value(tg, "tool", "t"), *(json.loads(found[no])["prompt"] for no in (0, 1)), json.loads(found[2])}
+    assert len(tags) == 1
+    assert (await config(tg, "list", type="a"))["version"] == before + 46
+
+
+async def test_nothing_is_deleted_where_one_is_in_use(tg: TrustGraph) -> None:
+    await config(tg, "put", values=[item("prompt", f"template.{name}", '{"prompt":"hello"}') for name in "xy"])
+    admin = await tg.house.walk.callers.authenticate(tg.admin.key)
+    await tg.house.walk.chains.save(admin, "c", actions=(Action("one", "y"),))
+    keys = [item("prompt", f"template.{name}") for name in "xy"]
+    answer = await tg.http.post("/api/v1/config", {"operation": "delete", "keys": keys})
+    assert "is used by" in answer.json["error"]["message"]
+    assert await value(tg, "prompt", "template.x") is not None
 
 
 async def test_prompts_are_templates_of_the_library(tg: TrustGraph) -> None:

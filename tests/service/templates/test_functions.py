@@ -25,6 +25,7 @@ from promptd.core.lifecycle import Status
 from promptd.core.model import Capability, Chunk, Mode, Output, Prompt
 from promptd.core.rendering import Dialect
 from promptd.core.template import Draft, MessageSource, TemplateVersion
+from promptd.core.usage import Dimension, UsageQuery
 from promptd.service.functions import Options
 from promptd.service.streams import START
 from tests.service.templates.lab import Lab, open_lab
@@ -74,6 +75,16 @@ async def test_a_run_is_a_prompt_that_names_its_version(lab: Lab) -> None:
     use = prompt.request.template
     assert use is not None
     assert (use.template, use.number, use.label) == ("greet", 1, "production")
+
+
+async def test_versions_that_share_the_runs_of_a_label_are_compared(lab: Lab) -> None:
+    await lab.templates.save(lab.ann, "greet", draft('[{"say": "Hello {{ name }}"}]'), label="production")
+    await queued(lab, "greet", {"name": "Ada"})
+    await lab.templates.save(lab.ann, "greet", draft('[{"say": "Hi {{ name }}"}]'), label="production")
+    await queued(lab, "greet", {"name": "Bob"})
+    await queued(lab, "greet", {"name": "Cy"})
+    report = await lab.house.database.ledger.report(UsageQuery(by=(Dimension.ARM,)))
+    assert [(line.group, line.sums.completed) for line in report.lines] == [(("greet@1",), 1), (("greet@2",), 2)]
 
 
 async def test_an_attached_run_that_is_not_kept_still_names_its_version(lab: Lab) -> None:

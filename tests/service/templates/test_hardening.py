@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from promptd.core.chain import Action, ActiveRun, Binding, ChainRun, Step
 from promptd.core.descriptors import Param
 from promptd.core.engine import Call, Result
-from promptd.core.errors import InvalidRequest, ModelForbidden, PromptdError, StoreUnavailable
+from promptd.core.errors import InvalidOutput, InvalidRequest, ModelForbidden, PromptdError, StoreUnavailable
 from promptd.core.lifecycle import Status
 from promptd.core.model import Caller, Mode, Output
 from promptd.core.template import Assertion, Case, Draft, MessageSource
@@ -289,6 +289,49 @@ async def test_a_prompt_that_is_stopped_while_it_is_repaired_is_stopped(
         else:
             await lab.walk.prompts.cancel(lab.ann, "prompt_x")
         assert await ends == "cancelled"
+    assert lab.walk.worker.load()["school"] == (1, 0)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+async def test_a_repair_that_is_canceled_leaves_the_answer_as_it_was_and_nothing_is_tried_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, mode: Mode
+) -> None:
+    execute, repairing = lab.pupil.execute, asyncio.Queue[str]()
+
+    async def slow(call: Call[PupilConfig]) -> Result:
+        if len(call.messages) > 1:
+            repairing.put_nowait(call.run_id)
+            await asyncio.Event().wait()
+        return await execute(call)
+
+    monkeypatch.setattr(lab.pupil, "execute", slow)
+    schema = Output(kind="json", schema={"type": "object", "required": ["a"]})
+    await lab.templates.save(lab.ann, "obj", draft("x", output=schema, model="pupil"))
+    prepared = await lab.functions.prepare(lab.ann, "obj", {}, Options(mode=mode, repair=3))
+    submission = replace(prepared, id="prompt_x")
+
+    async def run() -> None:
+        if mode is Mode.QUEUED:
+            await lab.walk.intake.submit(submission)
+            await lab.walk.streams.finished("prompt_x")
+            return
+        with pytest.raises(InvalidOutput):
+            async with lab.walk.attached.open(submission) as visit:
+                await visit.whole()
+
+    async with asyncio.timeout(PATIENCE):
+        ends = asyncio.create_task(run())
+        child = await repairing.get()
+        assert child != "prompt_x"
+        await lab.walk.prompts.cancel(lab.ann, child)
+        await ends
+    await lab.walk.attached.flush()
+    parent = await lab.walk.prompts.get(lab.ann, "prompt_x")
+    assert (parent.status, parent.runs) == (Status.ABANDONED, 1)
+    assert parent.error is not None
+    assert parent.error.code == "invalid_output"
+    assert (await lab.walk.prompts.get(lab.ann, child)).status is Status.CANCELED
+    assert repairing.empty()
     assert lab.walk.worker.load()["school"] == (1, 0)
 
 

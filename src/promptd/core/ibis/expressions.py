@@ -7,38 +7,26 @@ from typing import Any, Final
 
 from promptd.core import literals
 from promptd.core.ibis.filters import FILTERS, Filter
-from promptd.core.ibis.lexing import Token
 from promptd.core.ibis.scope import Scope
 from promptd.core.metering import Fault, Meter
+from promptd.core.tokens import Token, TokenReader
 
 Expression = Callable[[Scope], Any]
 
 _MAX_NESTING: Final = 30  # of lists in literals
 _COMPARED: Final = frozenset({"==", "!=", "<", ">", "<=", ">=", "in", "not in"})
-_END: Final = Token("end", "the end of the tag")
 
 
-class Reader:
-    """Reads the tokens of one tag from left to right; `note` hears the names that it meets.
+class Reader(TokenReader):
+    """Reads the expressions of one tag; `note` hears the names that it meets.
 
     What is done with literals is tried out at once, so that a mistake is found when the template is stored; `meter`
     counts that.
     """
 
     def __init__(self, tokens: list[Token], line: int, note: Callable[[str], None], meter: Meter) -> None:
-        self._tokens, self._position = tokens, 0
-        self.line, self._note, self._meter = line, note, meter
-
-    @property
-    def next(self) -> Token:
-        return self._tokens[self._position] if self._position < len(self._tokens) else _END
-
-    def take(self, *texts: str) -> bool:
-        """Step over a sign or keyword, if it is one of these."""
-        if self.next.kind in ("sign", "word") and self.next.text in texts:
-            self._position += 1
-            return True
-        return False
+        super().__init__(tokens, line)
+        self._note, self._meter = note, meter
 
     def name(self) -> str:
         token = self.next
@@ -47,20 +35,12 @@ class Reader:
         self._position += 1
         return token.text
 
-    def end(self) -> None:
-        if self.next is not _END:
-            raise self.fault("the end of the tag")
-
-    def fault(self, expected: str) -> Fault:
-        return Fault(f"Expected {expected}, found {self.next.text[:40]!r}", self.line)
-
     def printed(self) -> Expression:
         """`a or b`, `a || b` or `a ?? b :: c`."""
         first = self.expression()
         if self.take("??"):
             yes = self.expression()
-            if not self.take("::"):
-                raise self.fault("'::'")
+            self.must("::")
             no = self.expression()
             return lambda scope: yes(scope) if first(scope) else no(scope)
         options = [first]
@@ -94,8 +74,7 @@ class Reader:
         left = self.expression()
         operator = self.next.text if self.next.kind != "text" else ""
         if self.take("not"):
-            if not self.take("in"):
-                raise self.fault("'in'")
+            self.must("in")
             operator = "not in"
         elif not (operator in _COMPARED and self.take(operator)):
             return lambda scope: bool(left(scope)) is not negated
@@ -182,7 +161,7 @@ class Reader:
         found: list[Any] = []
         while not self.take(")"):
             found.append(self._must(0))
-            if not self.take(",") and self.next != Token("sign", ")"):
+            if not self.take(",") and not self.at(")"):
                 raise self.fault("')'")
         return tuple(found)
 
@@ -240,10 +219,9 @@ class Reader:
             key = self._must(depth + 1)
             if isinstance(key, list | dict | tuple):
                 raise self.fault("a text or a number as a name")
-            if not self.take(":"):
-                raise self.fault("':'")
+            self.must(":")
             found[key] = self._must(depth + 1)
-            if not self.take(",") and self.next != Token("sign", "}"):
+            if not self.take(",") and not self.at("}"):
                 raise self.fault("'}'")
         return found
 

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from promptd.core.metering import Fault
+from promptd.core.tokens import Token
 
 MAX_TAGS: Final = 3_000
 MAX_TOKENS: Final = 10_000  # of all tags together
@@ -24,11 +25,6 @@ class Piece(NamedTuple):
     kind: Kind
     text: str
     line: int
-
-
-class Token(NamedTuple):
-    kind: str  #: `text`, `number`, `word` (a dotted path or a keyword) or `sign`
-    text: str
 
 
 _OPENING: Final = re.compile(r"\{[#$%{]")

@@ -126,8 +126,7 @@ class Parser:
         names = [reader.name()]
         while reader.take(","):
             names.append(reader.name())
-        if not reader.take("in"):
-            raise reader.fault("'in'")
+        reader.must("in")
         items = self._expression(reader)
         self._bound.append({*names, "loop"})
         body, stop = self._body(("empty", "endfor"), piece, depth + 1)
@@ -175,8 +174,7 @@ class Parser:
             if reader.next.kind == "end":
                 return found
             name = reader.name()
-            if not reader.take("="):
-                raise reader.fault("'='")
+            reader.must("=")
             found.append((name, reader.expression()))
             bound.add(name)
             if reader.next.text != "&":

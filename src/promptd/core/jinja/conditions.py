@@ -8,7 +8,8 @@ from typing import Any, Final
 from promptd.core.jinja.operators import compared
 from promptd.core.jinja.scope import Scope, Undefined, as_number, as_text, truth
 
-_SEQUENCES: Final = (list, tuple, str, dict)
+_WALKED: Final = (list, tuple, str, dict, type(None), Undefined)
+_WRITTEN: Final = (str, int, float, list, tuple)
 
 
 def _is(*kinds: type) -> Callable[..., Any]:
@@ -27,12 +28,12 @@ def _divisible(_: Scope, value: Any, divisor: Any) -> bool:
     return isinstance(value, int | float) and value % as_number(divisor) == 0
 
 
-def _starts(_: Scope, value: Any, start: Any) -> bool:
-    return isinstance(value, str) and value.startswith(as_text(start))
+def _starts(scope: Scope, value: Any, start: Any) -> bool:
+    return type(value) in _WRITTEN and scope.meter.text(value).startswith(as_text(start))
 
 
-def _ends(_: Scope, value: Any, end: Any) -> bool:
-    return isinstance(value, str) and value.endswith(as_text(end))
+def _ends(scope: Scope, value: Any, end: Any) -> bool:
+    return type(value) in _WRITTEN and scope.meter.text(value).endswith(as_text(end))
 
 
 TESTS: Final[Mapping[str, Callable[..., Any]]] = {
@@ -49,15 +50,15 @@ TESTS: Final[Mapping[str, Callable[..., Any]]] = {
     "gt": _compares(">"),
     "in": _compares("in"),
     "integer": _is(int),
-    "iterable": _is(*_SEQUENCES),
+    "iterable": _is(*_WALKED),
     "le": _compares("<="),
     "lt": _compares("<"),
     "mapping": _is(dict),
     "ne": _compares("!="),
     "none": lambda _, value: value is None,
-    "number": _is(int, float),
+    "number": _is(int, float, bool),
     "odd": _rest(2, 1),
-    "sequence": _is(list, tuple, str),
+    "sequence": _is(list, tuple, Undefined),
     "startingwith": _starts,
     "string": _is(str),
     "true": lambda _, value: value is True,

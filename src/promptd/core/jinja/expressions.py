@@ -8,11 +8,11 @@ from typing import Any, Final
 from promptd.core import literals
 from promptd.core.jinja.conditions import TESTS
 from promptd.core.jinja.filters import FILTERS
-from promptd.core.jinja.lexing import Token
 from promptd.core.jinja.operators import binary, compared, negative
 from promptd.core.jinja.reading import RESERVED, TokenReader
 from promptd.core.jinja.scope import Scope, known, part, truth
 from promptd.core.metering import Fault
+from promptd.core.tokens import Token
 
 Expression = Callable[[Scope], Any]
 Named = dict[str, Expression]
@@ -23,7 +23,7 @@ _BOUNDS: Final = 3  # start, stop and step
 _MAX_PLACE: Final = 18  # digits
 _MAX_PATH: Final = 100  # characters of a path in an error
 _ITEM: Final = 64  # bytes, about
-_LEVELS: Final = (("~",), ("+", "-"), ("*", "/", "//", "%"))
+_LEVELS: Final = (("+", "-"), ("~",), ("*", "/", "//", "%"))
 _COMPARED: Final = ("==", "!=", "<", ">", "<=", ">=", "in")
 _CONSTANTS: Final = {"true": True, "false": False, "none": None, "True": True, "False": False, "None": None}
 _METHODS: Final = {"items": dict.items, "keys": dict.keys, "values": dict.values}
@@ -76,7 +76,8 @@ class Reader(TokenReader):
         return lambda scope: truth(inner(scope)) is (negations % 2 == 0)
 
     def _comparison(self) -> Expression:
-        left = self._level(0)
+        first = self._level(0)
+        links: list[tuple[str, Expression]] = []
         while True:
             if self.take("not"):
                 self.must("in")
@@ -85,8 +86,9 @@ class Reader(TokenReader):
                 sign = self.next.text
                 self._position += 1
             else:
-                return left
-            left = self._between(compared, sign, left, self._level(0))
+                return _compared(first, links) if links else first
+            self._chain()
+            links.append((sign, self._level(0)))
 
     def _level(self, level: int) -> Expression:
         if level == len(_LEVELS):
@@ -95,12 +97,12 @@ class Reader(TokenReader):
         while self.at(*_LEVELS[level]):
             sign = self.next.text
             self._position += 1
-            left = self._between(binary, sign, left, self._level(level + 1))
+            left = self._between(sign, left, self._level(level + 1))
         return left
 
-    def _between(self, apply: Callable[..., Any], sign: str, left: Expression, right: Expression) -> Expression:
+    def _between(self, sign: str, left: Expression, right: Expression) -> Expression:
         self._chain()
-        return lambda scope: apply(sign, scope, left(scope), right(scope))
+        return lambda scope: binary(sign, scope, left(scope), right(scope))
 
     def _written(self, start: int) -> str:
         """What stands between a token and the next one to be read."""
@@ -328,6 +330,21 @@ def _nothing(_: Scope) -> Any:
 
 def _none(_: Scope) -> Any:
     return None
+
+
+def _compared(first: Expression, links: list[tuple[str, Expression]]) -> Expression:
+    """Whether each is to the next as the sign between them says, up to the first that is not."""
+
+    def value(scope: Scope) -> bool:
+        left = first(scope)
+        for sign, expression in links:
+            right = expression(scope)
+            if not compared(sign, scope, left, right):
+                return False
+            left = right
+        return True
+
+    return value
 
 
 def _first(scope: Scope, options: list[Expression], *, wanted: bool) -> Any:

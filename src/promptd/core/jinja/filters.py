@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Callable, Mapping
 from sys import getsizeof
 from typing import Any, Final
@@ -19,6 +20,8 @@ _MAX_INDENT: Final = 1000
 _NUMBER: Final = (int, float)
 _SEQUENCES: Final = (list, tuple, str, dict)
 _UNICODE_GROWTH: Final = 3
+_WORD: Final = re.compile(r"[^-\s({\[<]+")
+_WORD_COST: Final = 32  # bytes per character, where every other one may be a word
 _ESCAPED: Final = 24  # bytes that a sign of HTML may become
 
 
@@ -63,7 +66,7 @@ def _split(scope: Scope, value: Any, separator: str | None = None, maxsplit: int
 
 def _split_cost(text: str, separator: str | None) -> int:
     if separator is None:
-        return 32 * len(text)  # every other character may be a word
+        return _WORD_COST * len(text)  # every other character may be a word
     return getsizeof(text) + 64 * (text.count(separator) + 1)
 
 
@@ -143,7 +146,7 @@ def _converted(kind: Callable[[Any], Any], value: Any, default: Any) -> Any:
 def _round(_: Scope, value: Any, precision: int = 0) -> float | int:
     if abs(precision) > 100:
         raise ValueError
-    number = as_number(value)
+    number = _measure(value)
     return number if isinstance(number, int) else round(number, precision)
 
 
@@ -176,8 +179,10 @@ def _pprint(scope: Scope, value: Any) -> str:
     return _tojson(scope, value, 2)
 
 
-def _title(text: str) -> str:
-    return " ".join(word[:1].upper() + word[1:].lower() for word in text.split(" "))
+def _title(scope: Scope, value: Any) -> str:
+    text = _written(scope, value)
+    scope.meter.take(_WORD_COST * len(text))
+    return _WORD.sub(lambda word: word[0][:1].upper() + word[0][1:].lower(), text)
 
 
 def _safe(_: Scope, value: Any) -> Any:
@@ -197,7 +202,14 @@ def _bool(_: Scope, value: Any) -> bool:
 
 
 def _absolute(_: Scope, value: Any) -> int | float:
-    return abs(as_number(value))
+    return abs(_measure(value))
+
+
+def _measure(value: Any) -> int | float:
+    """A number that is no truth value. Raises `TypeError`."""
+    if type(value) is bool:
+        raise TypeError
+    return as_number(value)
 
 
 FILTERS: Final[Mapping[str, Function]] = {
@@ -238,7 +250,7 @@ FILTERS: Final[Mapping[str, Function]] = {
     "split": _split,
     "string": _string,
     "sum": lists.total,
-    "title": _changed(_title),
+    "title": _title,
     "tojson": _tojson,
     "trim": _changed(str.strip),
     "unique": lists.unique,

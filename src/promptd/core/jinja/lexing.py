@@ -7,14 +7,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from promptd.core.metering import Fault
+from promptd.core.tokens import Token
 
 MAX_TOKENS: Final = 10_000
 MAX_TAGS: Final = 3_000
-
-
-class Token(NamedTuple):
-    kind: str  #: `text`, `number`, `name` or `sign`
-    text: str
 
 
 class Piece(NamedTuple):

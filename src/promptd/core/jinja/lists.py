@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from promptd.core.jinja.operators import ranked
 from promptd.core.jinja.scope import Scope, Undefined, as_number, as_text, items, known, part
 
 
@@ -53,21 +54,24 @@ def _in_order(
     scope: Scope, found: list[Any], key: Callable[[Any], Any], *, case_sensitive: bool, reverse: bool
 ) -> list[Any]:
     scope.meter.step(2 * len(found))
+    return sorted(found, key=_order(scope, key, case_sensitive=case_sensitive), reverse=bool(reverse))
 
+
+def _order(scope: Scope, key: Callable[[Any], Any], *, case_sensitive: bool) -> Callable[[Any], Any]:
     def order(item: Any) -> Any:
         value = known(key(item))
         scope.meter.weigh(value)
-        return value.lower() if isinstance(value, str) and not case_sensitive else value
+        return value.lower() if isinstance(value, str) and not case_sensitive else ranked(value)
 
-    return sorted(found, key=order, reverse=bool(reverse))
+    return order
 
 
-def unique(scope: Scope, value: Any, attribute: Any = None) -> list[Any]:
+def unique(scope: Scope, value: Any, attribute: Any = None, case_sensitive: bool = False) -> list[Any]:
     seen: set[str] = set()
     kept: list[Any] = []
     for item in items(scope.meter, value):
         scope.meter.step()
-        mark = _mark(scope, inner(item, attribute))
+        mark = _mark(scope, inner(item, attribute), case_sensitive=case_sensitive)
         if mark not in seen:
             seen.add(mark)
             kept.append(item)
@@ -75,11 +79,11 @@ def unique(scope: Scope, value: Any, attribute: Any = None) -> list[Any]:
 
 
 def extreme(choose: Callable[..., Any]) -> Callable[..., Any]:
-    def function(scope: Scope, value: Any) -> Any:
+    def function(scope: Scope, value: Any, case_sensitive: bool = False) -> Any:
         found = items(scope.meter, value)
         scope.meter.step(len(found))
-        scope.meter.weigh(found)
-        return choose(found) if found else Undefined("")
+        order = _order(scope, known, case_sensitive=case_sensitive)
+        return choose(found, key=order) if found else Undefined("")
 
     return function
 
@@ -120,7 +124,11 @@ def inner(item: Any, path: Any) -> Any:
     return item
 
 
-def _mark(scope: Scope, value: Any) -> str:
+def _mark(scope: Scope, value: Any, *, case_sensitive: bool) -> str:
     """A text that is the same for equal values only."""
     scope.meter.weigh(known(value))
+    if isinstance(value, str) and not case_sensitive:
+        value = value.lower()
+    elif type(value) is float and value.is_integer():
+        value = int(value)
     return scope.meter.made(json.dumps(value, default=list))

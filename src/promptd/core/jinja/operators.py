@@ -10,6 +10,7 @@ from promptd.core.jinja.scope import Scope, known
 from promptd.core.metering import MAX_BITS, Fault
 
 _NUMBER: Final = (int, float)
+_ORDER: Final = ("<", ">", "<=", ">=")
 _ITEM: Final = 8
 
 
@@ -44,14 +45,21 @@ def compared(sign: str, scope: Scope, left: Any, right: Any) -> bool:
             scope.meter.weigh(value)
         elif isinstance(value, str):
             scope.meter.take(len(value))
+    if sign in _ORDER and isinstance(one, _NUMBER) and isinstance(other, _NUMBER):
+        one, other = ranked(one), ranked(other)
     try:
         return bool(_COMPARED[sign](one, other))
     except TypeError:
         raise Fault(f"{sign} can't compare these values") from None
 
 
+def ranked(value: Any) -> Any:
+    """The value as it is put in order: truth values come before all numbers."""
+    return (type(value) is not bool, value) if isinstance(value, _NUMBER) else value
+
+
 def negative(value: Any) -> Any:
-    if not isinstance(known(value), _NUMBER):
+    if type(known(value)) not in _NUMBER:
         raise Fault("- can't stand before this value")
     return -value
 

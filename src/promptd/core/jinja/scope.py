@@ -58,8 +58,11 @@ def as_number(value: Any) -> int | float:
 
 
 def items(meter: Meter, value: Any) -> list[Any]:
-    """The items of a list, the names of an object, the characters of a text; counted before they are listed."""
-    if isinstance(known(value), str | list | tuple | dict):
+    """The items of a list, the names of an object, the characters of a text, nothing of none; counted before they are
+    listed."""
+    if known(value) is None:
+        return []
+    if isinstance(value, str | list | tuple | dict):
         meter.take(_ITEM * len(value) if isinstance(value, str) else 8 * len(value))
         return list(value)
     raise Fault("A value that is no list can't be walked through")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from promptd.core.configs import LoadReport, redact, secret_states
+from promptd.core.connections import sealed_mark
 from promptd.core.engine import Engine
 from promptd.core.localisation import resolve
 from promptd.faces.native.requests import When
@@ -122,8 +123,8 @@ class StoredConnectionView(Struct, frozen=True):
 
 
 class ExportView(Struct, frozen=True):
-    """A connection for elsewhere, without its secrets. `config` is null where its type is not installed: nobody can tell
-    then what is a secret."""
+    """A connection for elsewhere, without its secrets. Where its type is not installed nobody can tell what is a secret:
+    `config` is then `{"$sealed": …}`, the settings as they lie in the store, under the vault's key."""
 
     format: str
     name: str
@@ -131,7 +132,7 @@ class ExportView(Struct, frozen=True):
     description: str
     slots: int
     version: int | None
-    config: dict[str, Any] | None
+    config: dict[str, Any]
     secrets: dict[str, bool]
     files: tuple[str, ...]
 
@@ -215,6 +216,8 @@ def tested_view(tested: Tested) -> TestedView:
 def export_view(known: Known) -> ExportView:
     record = known.record
     config, secrets, _ = shown_settings(known)
+    if config is None:
+        config = sealed_mark(record.settings)
     files = tuple(sorted(file.filename for file in record.settings.files.values()))
     return ExportView(
         EXPORT,

@@ -155,7 +155,8 @@ class TemplatePage(Struct, frozen=True):
 
 class VersionView(Struct, frozen=True):
     """A version, which never changes. `settings` are what the form of a query holds, `{"$secret": "<path>"}` in place of
-    each secret; only those who may write templates see them. `fault` says why it can't run, where something is wrong with
+    each secret, or `{"$sealed": …}` where they can't be read, because their type is not installed or the vault's key is
+    another one; only those who may write templates see them. `fault` says why it can't run, where something is wrong with
     it."""
 
     template: str

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from msgspec import Struct
+
 from promptd.core import identity
 from promptd.core.errors import InvalidRequest, NotFound
 from promptd.core.items import check_item
 from promptd.core.model import Caller
-from promptd.core.template import PRODUCTION, Draft, check_name
+from promptd.core.template import Draft, check_name
 from promptd.dialects.trustgraph.errors import BadOperation
 from promptd.dialects.trustgraph.prompts import (
     DEFAULT_SYSTEM,
@@ -135,7 +137,7 @@ class Configuration:
     # ---------------------------------------------------------------- writing
 
     async def _put(self, caller: Caller, body: dict[str, Any]) -> Reply:
-        """All of it or nothing: everything is checked before anything is stored."""
+        """All of it or nothing. The next call gets it: where a label says what runs, it moves along."""
         items: dict[Name, str] = {}
         drafts: dict[str, Draft] = {}
         for place, entry in enumerate(_entries(body, "values")):
@@ -149,39 +151,33 @@ class Configuration:
             elif name != _INDEX:  # it is kept by itself
                 items[name] = value
         self._items.check(caller, items)
-        for template, draft in drafts.items():
-            await self._save(caller, template, draft)
-        if _SYSTEM in items:
-            await self._templates.put_partial(caller, SYSTEM_PARTIAL, read_system(items[_SYSTEM]))
-        await self._items.put(caller, items)
+        drafts = {name: await self._judged(name, draft) for name, draft in drafts.items()}
+        partials = {SYSTEM_PARTIAL: read_system(items[_SYSTEM])} if _SYSTEM in items else {}
+
+        async def store(rows: Sequence[Struct]) -> None:
+            await self._templates.save_all(caller, drafts, partials=partials, besides=rows)
+
+        await self._items.put(caller, items, store)
         return {"version": await self._items.version()}
 
-    async def _save(self, caller: Caller, name: str, draft: Draft) -> None:
-        """The next call must get it: where a label says what runs, it moves along."""
-        try:
-            labels = (await self._templates.get(name)).labels
-        except NotFound:
-            labels = {}
+    async def _judged(self, name: str, draft: Draft) -> Draft:
+        """The draft, or what is left of one that can't run: it is kept, and says why when it is used."""
         try:
             await self._templates.check(name, draft)
         except InvalidRequest as error:
-            draft = Draft(source=draft.source, fault=error.message)
-        await self._templates.save(caller, name, draft, label=PRODUCTION if PRODUCTION in labels else None)
+            return Draft(source=draft.source, fault=error.message)
+        return draft
 
     async def _delete(self, caller: Caller, body: dict[str, Any]) -> Reply:
-        items: list[Name] = []
+        """Nothing goes where a template is in use. What is not there is gone already."""
         names = _names(body)
         self._items.check(caller, {})
-        for name in names:
-            template = _template(name)
-            if template is None:
-                items.append(name)
-            with suppress(NotFound):  # gone already
-                if template is not None:
-                    await self._templates.delete(caller, template)
-                elif name == _SYSTEM:
-                    await self._templates.delete_partial(caller, SYSTEM_PARTIAL)
-        await self._items.delete(caller, items)
+        templates = {name: template for name in names if (template := _template(name)) is not None}
+        await self._templates.delete_all(caller, tuple(templates.values()))
+        if _SYSTEM in names:
+            with suppress(NotFound):
+                await self._templates.delete_partial(caller, SYSTEM_PARTIAL)
+        await self._items.delete(caller, [name for name in names if name not in templates])
         return {"version": await self._items.version()}
 
 
