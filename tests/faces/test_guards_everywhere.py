@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import connect
 
 from promptd.core.filters import Query
 from promptd.core.model import Prompt
-from tests.faces.conftest import Serve
+from tests.faces.conftest import Serve, Server
+from tests.faces.mcp.conftest import run_mcp
+from tests.faces.onebackend.clients import PROMPTS, register
 from tests.faces.test_templates import save
 
 WORD = "badger"
@@ -59,6 +63,68 @@ async def test_a_refused_text_is_stored_and_sent_nowhere(serve: Serve, name: str
         assert (await server.house.database.records.find(Prompt, Query(count=True))).count == 0
         await server.house.walk.attached.flush()
         assert (await server.house.database.records.find(Prompt, Query(count=True))).count == 0
+
+
+async def stored(server: Server) -> int | None:
+    await server.house.walk.attached.flush()
+    return (await server.house.database.records.find(Prompt, Query(count=True))).count
+
+
+CHECK = {"checks": {"words": {"type": "rules", "blocklist": [WORD], "message": "not on my watch"}}}
+
+
+@pytest.mark.parametrize("sync", [True, False])
+async def test_onebackend(serve: Serve, sync: bool) -> None:
+    async with serve(guard=CHECK) as server:
+        user = await register(server, "ann", PROMPTS)
+        answer = await user.post("/prompt-svc/prompt", {"prompt": f"a {WORD}", "sync": sync})
+        assert (answer.status, answer.json) == (422, {"error": "not on my watch"})
+        assert await stored(server) == 0
+        assert (await user.post("/prompt-svc/prompt", {"prompt": "fine", "sync": sync})).status == 200
+
+
+@pytest.mark.parametrize("service", ["text-completion", "prompt"])
+async def test_trustgraph(serve: Serve, service: str) -> None:
+    async with serve(guard=CHECK) as server:
+        admin = await server.client("root", admin=True)
+        inputs = [{"name": "who", "kind": "string"}]
+        await save(admin, "greet", "Greet {{ who }}.", inputs=inputs, label="production")
+
+        def ask(text: str) -> dict[str, Any]:
+            if service == "prompt":
+                return {"id": "greet", "variables": {"who": text}}
+            return {"system": "", "prompt": text}
+
+        answer = await admin.post(f"/api/v1/{service}", ask(f"a {WORD}"))
+        assert "not on my watch" in answer.json["error"]["message"], answer
+        async with connect(f"ws://127.0.0.1:{server.port}/api/v1/socket?token={admin.key}") as line:
+            for streaming in (True, False):
+                request = {**ask(f"a {WORD}"), "streaming": streaming}
+                await line.send(json.dumps({"id": "1", "service": service, "flow": "default", "request": request}))
+                assert "not on my watch" in str(await line.recv())
+        assert await stored(server) == 0
+        assert "error" not in (await admin.post(f"/api/v1/{service}", ask("Ann"))).json
+
+
+@pytest.mark.parametrize("stage", ["input", "output"])
+async def test_mcp(tmp_path: Path, stage: str) -> None:
+    check = {**CHECK["checks"]["words"], "stages": [stage]}
+    async with run_mcp(tmp_path, guard={"checks": {"words": check}}) as server:
+        await server.save("greet", '[{"say": "Greet {{ a }}{{ b }}."}]', callable=True)
+        async with server.client() as client:
+            # for the input the word is one piece, in the answer it comes together
+            values = {"a": WORD, "b": ""} if stage == "input" else {"a": WORD[:3], "b": WORD[3:]}
+            result = await client.call_tool("greet", values)
+            assert result.is_error
+            assert "not on my watch" in result.content[0].text  # type: ignore[union-attr]
+            assert WORD not in str(result)
+            assert not (await client.call_tool("greet", {"a": "Ann", "b": ""})).is_error
+
+
+async def test_moderation(serve: Serve) -> None:
+    async with serve(guard=CHECK) as server:
+        answer = await server.http.post("/v1/moderations", {"input": ["fine", f"a {WORD}"]})
+        assert [one["flagged"] for one in answer.json["results"]] == [False, True]
 
 
 async def test_a_template_and_its_values(serve: Serve) -> None:

@@ -11,17 +11,19 @@ from promptd.app import intents
 from promptd.app.guards import Desk
 from promptd.core import chunks
 from promptd.core.content import Turn
-from promptd.core.errors import SettingsError
+from promptd.core.errors import ContentRefused, SettingsError
 from promptd.core.guarding import Subject
-from promptd.core.model import Answer, Caller, Mode, Request, Submission, Usage
+from promptd.core.lifecycle import Status
+from promptd.core.model import Answer, Caller, Failure, Judgement, Mode, Prompt, Request, Submission, Usage
 from promptd.core.parameters import Parameters
 from promptd.core.ports import HttpClient
 from promptd.core.targets import Asking, FunctionModel
 from promptd.dialects.arch.config import ArchConfig
 from promptd.intents.function_calling import Remote
 from promptd.service.attached import Attached
+from promptd.service.clock import Ids
 from promptd.service.connections import Connections
-from promptd.service.guarding import Guarding
+from promptd.service.guarding import Guarding, kept
 from promptd.service.targets.by_model import ByModel
 from promptd.service.targets.calling import Calling
 from promptd.service.targets.conversation import Conversation, Wish
@@ -63,18 +65,49 @@ class _Asker:
 
 
 class _Judge:
-    """Lets the guards of the house judge turns before anything is sent anywhere."""
+    """Lets the guards of the house judge turns before anything is sent anywhere. What they refuse is on the books."""
 
-    def __init__(self, guarding: Guarding) -> None:
-        self._guarding = guarding
+    def __init__(self, guarding: Guarding, attached: Attached, connections: Connections, ids: Ids) -> None:
+        self._guarding, self._attached, self._connections, self._ids = guarding, attached, connections, ids
 
     async def __call__(self, turns: Sequence[Turn], wish: Wish) -> Sequence[Turn]:
         caller = wish.caller
         subject = Subject(
             models=wish.models, user=caller.user, key=caller.key, team=caller.team, listener=wish.listener
         )
-        judged, _ = await self._guarding.inspect(turns, subject, caller)
-        return judged
+        told: list[Judgement] = []
+        try:
+            return await self._guarding.inspect(turns, subject, caller, told)
+        except ContentRefused as error:
+            if not self._attached.ledger.full:
+                self._attached.ledger.add(self._refused(turns, wish, error, told), ())
+            raise
+
+    def _refused(self, turns: Sequence[Turn], wish: Wish, error: ContentRefused, told: list[Judgement]) -> Prompt:
+        """A prompt that was over before anybody was asked. What an API said is part of the one that the client sees."""
+        now, caller = self._attached.clock(), wish.caller
+        request = Request(messages=tuple(turns))
+        keep = self._attached.intake.keeps(Submission(caller=caller, request=request, mode=Mode.ATTACHED))
+        own = len(turns) > 1 or turns[0].role != "tool"
+        model = wish.models[0] if wish.models else ""
+        route = self._connections.route(model)
+        return Prompt(
+            id=wish.id if own and wish.id else self._ids.make("prm"),
+            parent=None if own else wish.id or None,
+            model=model,
+            lane=route.legs[0].connection if route is not None and route.legs else "",
+            user=caller.user,
+            key=caller.key,
+            team=caller.team,
+            request=request if keep else Request(),
+            created=now,
+            updated=now,
+            finished=now,
+            mode=Mode.ATTACHED,
+            status=Status.ABANDONED,
+            error=Failure(error.code, error.message),
+            judgements=kept(told, everything=keep),
+        )
 
 
 class Talks:
@@ -88,6 +121,7 @@ class Talks:
         connections: Connections,
         desk: Desk,
         http: HttpClient,
+        ids: Ids,
     ) -> None:
         """Raises `SettingsError` for a function model or an embedding model that nobody serves."""
         self._settings, self._attached, self._desk, self._http = settings, attached, desk, http
@@ -102,7 +136,7 @@ class Talks:
                 settings.arch,
                 calling=Calling(attached),
                 function_model=self._function_model(settings.arch),
-                judge=_Judge(guarding),
+                judge=_Judge(guarding, attached, connections, ids),
                 entropy=os.urandom,
             )
 

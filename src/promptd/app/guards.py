@@ -18,6 +18,7 @@ from promptd.core.guarding import STAGES, Action, GuardTools, Redactor, Stage
 from promptd.core.model import Answer, Caller, Capability, Mode, Request, Submission
 from promptd.core.parameters import Parameters
 from promptd.core.ports import Guard, HttpClient
+from promptd.isolation.guests import Guests
 from promptd.service.attached import Attached
 from promptd.service.guarding import Check, Checks
 from promptd.settings import CheckSettings, Settings, explain, suggestion
@@ -39,6 +40,9 @@ class Desk:
     """
 
     attached: Attached | None = None
+
+    def __init__(self) -> None:
+        self.guests = Guests()  #: guards that are not trusted to stay alive
 
     async def ask(
         self,
@@ -86,7 +90,7 @@ class Desk:
         return GuardTools(http=http, ask=self.ask, embed=self.embed, allow=allow)
 
 
-def make_checks(settings: Settings, plugins: registry.Registry, tools: GuardTools) -> Checks:
+def make_checks(settings: Settings, plugins: registry.Registry, tools: GuardTools, guests: Guests) -> Checks:
     """Raises `SettingsError` with the path of what can't be enforced."""
     given, made = settings.guard, list[Check]()
     if given.rules:
@@ -94,12 +98,21 @@ def make_checks(settings: Settings, plugins: registry.Registry, tools: GuardTool
         kind = plugins.guards["rules"]
         guard = _made(kind, kind.config_class.model_validate(given.rules), tools, "guard")
         made.append(Check(name=RULES, guard=guard, stages=frozenset(stages), seconds=given.timeout_seconds))
-    made += [_check(f"guard.checks.{name}", name, one, settings, plugins, tools) for name, one in given.checks.items()]
+    made += [
+        _check(f"guard.checks.{name}", name, one, settings, plugins, tools, guests)
+        for name, one in given.checks.items()
+    ]
     return Checks(made)
 
 
 def _check(
-    place: str, name: str, given: CheckSettings, settings: Settings, plugins: registry.Registry, tools: GuardTools
+    place: str,
+    name: str,
+    given: CheckSettings,
+    settings: Settings,
+    plugins: registry.Registry,
+    tools: GuardTools,
+    guests: Guests,
 ) -> Check:
     kind = plugins.guards.get(given.type)
     if kind is None:
@@ -107,7 +120,10 @@ def _check(
         failed = next((one for one in plugins.problems if one.entry == entry and one.severity == "error"), None)
         hint = f"; it failed to load: {failed.reason}" if failed else suggestion(given.type, plugins.guards)
         raise _wrong(f"{place}.type", f'unknown guard "{given.type}"{hint}')
-    guard = _made(kind, _config(kind, given, place), tools, place)
+    if given.isolation == "process":
+        guard = _guest(kind, given, place, tools, guests)
+    else:
+        guard = _made(kind, _config(kind, given, place), tools, place)
     able = frozenset(getattr(guard, "stages", STAGES))
     for index, stage in enumerate(given.stages):
         if stage not in able:
@@ -144,6 +160,18 @@ def _config(kind: Any, given: CheckSettings, place: str) -> Config:
         return model.model_validate({**common, **given.config})
     except ValidationError as error:
         raise explain(error, model, prefix=tuple(place.split(".", 2))) from None
+
+
+def _guest(kind: Any, given: CheckSettings, place: str, tools: GuardTools, guests: Guests) -> Guard:
+    if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        raise _wrong(f"{place}.isolation", f"the guard {given.type} is the server's own, and needs none")
+    config = _config(kind, given, place)
+    keys = {name: value for name, value in given.config.items() if name in type(config).model_fields}
+    common = given.model_dump(mode="json", include=set(_COMMON.intersection(type(config).model_fields)))
+    try:
+        return guests.guard(kind, msgspec.to_builtins({**common, **keys}), tools.http)
+    except (TypeError, ValueError) as error:
+        raise _wrong(f"{place}.isolation", f"the guard can't run in a process: {error}"[:300]) from None
 
 
 def _made(kind: Any, config: Config, tools: GuardTools, place: str) -> Guard:

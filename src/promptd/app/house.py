@@ -19,7 +19,7 @@ from promptd.app.accounts import accounts
 from promptd.app.guards import Desk
 from promptd.app.listeners import Listeners
 from promptd.app.options import face_options
-from promptd.app.parts import Parts, make
+from promptd.app.parts import Parts, make, with_stored
 from promptd.app.reload import Reload
 from promptd.app.survivors import remember_waiting, take_over
 from promptd.buses.memory import MemoryBus
@@ -130,6 +130,7 @@ async def build(
         stack.push_async_callback(egress.close)
         stack.push_async_callback(outside.close)
         stack.push_async_callback(connections.close)
+        stack.push_async_callback(desk.guests.close)
         house = await _furnish(
             settings, read or (lambda: settings), plugins, database, egress, outside, parts, connections, desk
         )
@@ -174,6 +175,7 @@ async def _furnish(
     models = await crew.known_models(settings, plugins, records, contents, connections, egress)
     shelf = await library.make(settings, plugins, records, contents, uploads, connections, parts.origins, clock, ids)
     given = shelf.stored.served(parts.connections)
+    parts = with_stored(parts, settings, given, shelf.stored.names())
     connections.configure(*models.served(given, parts.routes, parts.default_model))
     connections.priced = parts.priced
     attachments = Attachments(uploads=uploads, read_document=Documents().text_of, readable=readable)
@@ -274,7 +276,7 @@ async def _furnish(
     desk.attached = attached
     trials = library.join(shelf, settings, execution, attached, worker, uploads, people.callers)
     chains = library.chains(shelf, records, intake, prompts, streams, people.callers, clock, ids)
-    talks = arch.Talks(settings, attached, guarding, connections, desk, egress)
+    talks = arch.Talks(settings, attached, guarding, connections, desk, egress, ids)
     await talks.prepare()
     walk = Walk(
         intake=intake,
@@ -354,6 +356,7 @@ async def _furnish(
         metrics=metrics,
     )
     models.changed = shelf.stored.changed = reload.renew
+    shelf.stored.users_of.append(reload.users_of)
     closing = asyncio.Event()
     options = face_options(settings, database, worker, metrics, reload, closing)
     mounts: list[Mount] = [face(walk, options) for face in plugins.faces.values()]

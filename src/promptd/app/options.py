@@ -17,6 +17,7 @@ def face_options(
     settings: Settings, database: Database, worker: Worker, metrics: Metrics, reload: Reload, closing: asyncio.Event
 ) -> FaceOptions:
     """What every face is told."""
+    sites = settings.server.model_dump(include={"allowed_origins", "allowed_hosts"})
     return FaceOptions(
         heartbeat_seconds=settings.streams.heartbeat_seconds,
         retry_hint_ms=settings.streams.retry_hint_ms,
@@ -33,8 +34,9 @@ def face_options(
             "onebackend": settings.compat.onebackend.model_dump()
             | {"server_host": settings.server.host, "max_upload_bytes": settings.files.max_upload_bytes},
             "trustgraph": settings.compat.trustgraph.model_dump(exclude={"tokens", "ports"})
-            | {"tokens": [token.get_secret_value() for token in settings.compat.trustgraph.tokens]},
+            | {"tokens": [token.get_secret_value() for token in settings.compat.trustgraph.tokens]}
+            | sites,
             "mcp": settings.mcp.model_dump(),
-            "arch": settings.compat.arch.model_dump(),
+            "arch": settings.compat.arch.model_dump() | sites,
         },
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -49,10 +49,12 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 def make(settings: Settings, plugins: registry.Registry, http: HttpClient, desk: Desk | None = None) -> Parts:
-    """`desk` answers guards that ask a model. Raises `SettingsError` with the key that can't be enforced."""
+    """`desk` answers guards that ask a model. Raises `SettingsError` with the key that can't be enforced; a model's connection
+    that is not configured may be a stored one, which `with_stored` finds out."""
     configs = registry.check_connections(settings, plugins)
     named: list[str] = []  # addresses that guards ask
-    checks = make_checks(settings, plugins, (desk or Desk()).tools(http, named.append))
+    desk = desk or Desk()
+    checks = make_checks(settings, plugins, desk.tools(http, named.append), desk.guests)
     connections = {
         name: Connection(
             name=name,
@@ -67,8 +69,8 @@ def make(settings: Settings, plugins: registry.Registry, http: HttpClient, desk:
         for name, given in settings.connections.items()
     }
     priced = _priced(connections)
-    routes = make_routes(settings, priced)
-    check_priced((limit.policy for limit in settings.limits), routes.values())
+    routes = make_routes(settings, priced, None)
+    _check_priced(settings, routes, connections)
     return Parts(
         connections=connections,
         routes=routes,
@@ -92,6 +94,23 @@ def make(settings: Settings, plugins: registry.Registry, http: HttpClient, desk:
         ),
         fleet=_fleet(settings, connections),
     )
+
+
+def with_stored(
+    parts: Parts, settings: Settings, connections: Mapping[str, Connection], names: Collection[str]
+) -> Parts:
+    """The parts once the stored connections are known: all their `names`, and with those of the settings every one of the
+    `connections` that can be used. Raises `SettingsError`."""
+    priced = _priced(connections)
+    routes = make_routes(settings, priced, names)
+    _check_priced(settings, routes, connections)
+    return replace(parts, routes=routes, priced=priced)
+
+
+def _check_priced(settings: Settings, routes: Mapping[str, Route], connections: Mapping[str, Connection]) -> None:
+    """Of what can be asked now: of a stored connection that can't be read nobody knows what it costs."""
+    at_hand = [route for route in routes.values() if all(leg.connection in connections for leg in route.legs)]
+    check_priced((limit.policy for limit in settings.limits), at_hand)
 
 
 def _fleet(settings: Settings, connections: Mapping[str, Connection]) -> FleetRules:
@@ -126,7 +145,9 @@ def _priced(connections: Mapping[str, Connection]) -> Priced:
     def priced(leg: Leg) -> Leg:
         if leg.price is not None:
             return leg
-        connection = connections[leg.connection]
+        connection = connections.get(leg.connection)
+        if connection is None:  # a stored one that can't be used now
+            return leg
         return replace(leg, price=prices.of(connection.engine, connection.config, leg.upstream))
 
     return priced

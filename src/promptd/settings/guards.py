@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -48,6 +48,11 @@ class CheckSettings(Section):
     message: str = Field("", description="What callers are told who are refused. Default: the guard's reason.")
     timeout_seconds: Seconds | None = Field(
         None, description="After so long the guard has failed. Default: `guard.timeout_seconds`."
+    )
+    isolation: Literal["none", "process"] = Field(
+        "none",
+        description="`process`: a guard of another distribution runs in a child process, so that its crash or standstill "
+        "fails the question and nothing else. It then gets no tools, and can't redact.",
     )
     models: tuple[Text, ...] = Field(
         (), description="Patterns (`gpt-*`) of the models whose prompts it looks at. Default: all."

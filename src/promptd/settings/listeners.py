@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from promptd.core.errors import SettingsError
 from promptd.dialects.arch.config import ArchConfig, Listener
 from promptd.dialects.arch.names import free_name
 from promptd.settings.forms import ExistingFile, Section, Text
+
+
+def _origin(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}":
+        raise ValueError("an origin: http:// or https://, a host and perhaps a port, nothing behind it")
+    return text.lower()
+
+
+#: Of a page, as browsers tell it.
+Origin = Annotated[str, AfterValidator(_origin)]
+#: Of this server; with `*.` at its start it stands for all names below.
+HostName = Annotated[str, StringConstraints(pattern=r"^(\*\.)?[A-Za-z0-9_]([A-Za-z0-9._-]{0,250}[A-Za-z0-9_])?$")]
 
 
 class EncoderSettings(Section):

@@ -18,7 +18,7 @@ from promptd.core.policy import Metric, Period, Policy
 from promptd.core.ports import Retention
 from promptd.core.routing import Price
 from promptd.settings.forms import MIB, AnyPath, Bytes, ExistingFile, HttpUrl, Name, Seconds, Section, Text
-from promptd.settings.listeners import ArchSettings
+from promptd.settings.listeners import ArchSettings, HostName, Origin
 
 _SCOPE: Final = r"^(user|key|team|model|all|header:[a-z0-9!#$%&'*+.^_`|~-]{1,64})$"
 Amount = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -42,6 +42,16 @@ class ServerSettings(Section):
         20.0, description="How long running attempts may finish after SIGTERM before they are handed back."
     )
     open_metrics: bool = Field(False, description="Serve `/metrics` to everyone, without a key.")
+    allowed_origins: tuple[Origin, ...] = Field(
+        (),
+        description="Origins (`https://app.example.com`) of pages that may use what needs no key: listeners of an Arch file, "
+        "and TrustGraph's services where they are open. Pages of all others are refused there.",
+    )
+    allowed_hosts: tuple[HostName, ...] = Field(
+        (),
+        description="Names of this server beside addresses and `localhost`, `*.example.com` for all below one. What needs "
+        "no key is refused under others where it is asked by loopback or by a page.",
+    )
 
 
 class StoreSettings(Section):

@@ -115,6 +115,20 @@ async def test_the_provider_that_is_asked(gate: Gate, upstream: ModelServer, hin
     assert answer.json["choices"][0]["message"]["content"] == "You said: hello there"
 
 
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}]}),
+        ("/v1/completions", {"prompt": "hi"}),
+        ("/v1/responses", {"input": "hi"}),
+    ],
+)
+async def test_a_model_of_null_is_the_default_one(gate: Gate, path: str, said: dict[str, Any]) -> None:
+    answer = await gate.http.post(path, {"model": None, **said})
+    assert answer.status == 200, answer.body
+    assert b"You said: hi" in answer.body
+
+
 @pytest.mark.arch("4.2.unknown", "9.2")
 async def test_an_unknown_model_in_text_and_in_json(gate: Gate, upstream: ModelServer) -> None:
     said, before = "Model 'gpt-9' not found in configured providers", len(upstream.exchanges)

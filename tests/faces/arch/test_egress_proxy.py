@@ -13,7 +13,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from promptd.core.guarding import Action, Stage
+from promptd.service.guarding import Check, Checks
 from promptd.testing.model_server import ModelServer
+from promptd.testing.word_guard import WordGuard
 from tests.faces.arch.conftest import KEYS, Gate, file_for, run_gate, serve_app
 from tests.faces.client import Http, Response
 
@@ -96,6 +99,31 @@ async def test_a_target_of_an_endpoint(gate: Gate, host: str) -> None:
     assert (await ask(gate, "GET", f"http://{host}/of/x?unit=kettle")).status == 418
 
 
+async def test_what_an_endpoint_answers_is_judged(gate: Gate) -> None:
+    guarding = gate.house.walk.guarding
+    before, guarding.checks = (
+        guarding.checks,
+        Checks(
+            [
+                Check(
+                    name="names",
+                    guard=WordGuard({"Oslo": "city"}),
+                    stages=frozenset({Stage.TOOL}),
+                    action=Action.REDACT,
+                ),
+                Check(name="words", guard=WordGuard({"rain": "wet"}), stages=frozenset({Stage.TOOL}), told="not that"),
+            ]
+        ),
+    )
+    try:
+        answer = await ask(gate, "GET", "http://weather.test/of/Oslo")
+        assert answer.json["path"] == "/of/[CITY]"
+        answer = await ask(gate, "POST", "http://weather.test/reports", {"text": "rain"})
+        assert (answer.status, answer.body) == (400, b"not that")
+    finally:
+        guarding.checks = before
+
+
 async def test_an_endpoint_by_header(gate: Gate) -> None:
     answer = await ask(gate, "GET", "http://anything.test/of/Oslo", x_arch_upstream="weather_api")
     assert answer.json["path"] == "/of/Oslo"
@@ -144,3 +172,64 @@ async def test_its_own_log(gate: Gate) -> None:
     await gate.house.listeners.close()
     log = (gate.house.settings.home / "logs" / "access_internal.log").read_text()
     assert '"GET /of/Oslo HTTP/1.1" 200' in log
+
+
+async def said_to(gate: Gate, data: bytes) -> bytes:
+    """What the proxy answers to raw bytes until it closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.port("internal"))
+    writer.write(data)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+HEAD = b"Content-Type: application/json\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "fits"),
+    [
+        (b"http://weather.test/of/Oslo", b"weather.test", True),
+        (b"http://weather.test:80/of/Oslo", b"weather.test", True),
+        (b"http://Weather.TEST/of/Oslo", b"weather.test:80", True),
+        (b"http://weather_api/of/Oslo", b"weather_api", True),
+        (b"http://weather.test/of/Oslo", b"api.openai.com", False),
+        (b"http://api.openai.com/of/Oslo", b"weather.test", False),
+        (b"http://weather.test:81/of/Oslo", b"weather.test", False),
+        (b"http://evil.test@weather.test/of/Oslo", b"evil.test", False),
+        (b"http://weather.test?@evil.test/of/Oslo", b"evil.test", False),
+        (b"http://weather.test/of/Oslo", b"weather.test\r\nHost: evil.test", False),
+    ],
+)
+async def test_target_and_host_say_the_same(gate: Gate, target: bytes, host: bytes, fits: bool) -> None:
+    answer = await said_to(gate, b"GET " + target + b" HTTP/1.1\r\nHost: " + host + b"\r\n" + HEAD + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 " if fits else b"HTTP/1.1 400 "), answer
+
+
+SECOND = b"GET http://weather.test/of/Smuggled HTTP/1.1\r\nHost: weather.test\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nContent-Length: 2\r\n",
+        b"Content-Length: 2\r\nContent-Length: 60\r\n",
+        b"Content-Length: +2\r\n",
+        b"Content-Length: 2, 2\r\n",
+        b"Content-Length : 2\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Transfer-Encoding:\x0bchunked\r\n",
+        b"Transfer-Encoding: chunked\nContent-Length: 2\r\n",
+        b"X: y\rTransfer-Encoding: chunked\r\n",
+    ],
+)
+async def test_no_request_hides_in_another(gate: Gate, framing: bytes) -> None:
+    head = b"POST http://weather.test/reports HTTP/1.1\r\nHost: weather.test\r\nContent-Type: application/json\r\n"
+    for body in (b"{}" + SECOND, b"2\r\n{}\r\n0\r\n\r\n" + SECOND):
+        answer = await said_to(gate, head + framing + b"\r\n" + body)
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert b"Smuggled" not in answer
+        assert answer.count(b"content-length") == 1

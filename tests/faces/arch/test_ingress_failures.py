@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from promptd.core.content import Turn
 from promptd.core.errors import InvalidRequest, ServiceUnavailable
+from promptd.core.filters import Filter, Query
 from promptd.core.guarding import Action, Redacted, Stage
+from promptd.core.identity import ALL_PERMISSIONS
 from promptd.core.lifecycle import Status
-from promptd.core.model import Prompt, Verdict
+from promptd.core.model import Caller, Judgement, Prompt, Verdict
 from promptd.core.targets import Decision
 from promptd.core.tracing import Trace, current
 from promptd.dialects.arch.config import ErrorTarget, Jailbreak
@@ -26,6 +28,7 @@ from promptd.testing.function_model import ScriptedFunctionModel
 from promptd.testing.model_server import ModelServer
 from promptd.testing.sockets import serve
 from tests.faces.arch.ingress_lab import CALL, NEW, PATH, called, listener, user
+from tests.faces.conftest import ADMIN
 from tests.service.targets.lab import Api, config
 
 pytestmark = pytest.mark.slow
@@ -62,6 +65,47 @@ async def test_a_refused_prompt_by_status(tmp_path: Path, model: ModelServer, ap
         answer = await door.post({"messages": [user("an attack")]})
         told = b"jailbreak detected: refrain from discussing jailbreaking."
         assert (answer.status, answer.body) == (400, told)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_refused_prompt_is_on_the_books(tmp_path: Path, model: ModelServer, api: Api, keep: bool) -> None:
+    sections = {**GUARDED, "retention": {"keep_attached": keep}, "keys": {"admin_key": ADMIN}}
+    async with listener(tmp_path, config(), model, api, ScriptedFunctionModel(CALL), **sections) as door:
+        refused = await door.chat(user("an attack"))
+        api.say(b"attack from behind")
+        behind = await door.chat(user("weather"))
+        walk = door.house.walk
+        await walk.attached.flush()
+        ruler = Caller("root", permissions=ALL_PERMISSIONS, admin=True)
+        rows = (await walk.prompts.find(ruler, Query(filters=(Filter("status", "eq", "abandoned"),)))).items
+        asked, said = sorted(rows, key=lambda row: row.created)
+        assert asked.id == refused["id"]
+        assert said.parent == behind["id"]
+        for row, stage in ((asked, "input"), (said, "tool")):
+            assert (row.user, row.error and row.error.code) == ("listener:prompt", "content_refused")
+            assert row.judgements == (Judgement("jailbreak", stage, "refused", 1.0, ("blocklist",)),)
+        kept = await door.house.database.records.get(Prompt, asked.id)
+        assert kept is not None
+        assert [turn.content for turn in kept.request.messages] == (["an attack"] if keep else [])
+        if not keep:
+            return
+        # whoever has it tried again has it judged again
+        await walk.prompts.retry(ruler, asked.id)
+        async with asyncio.timeout(10):
+            again = await walk.streams.finished(asked.id)
+        assert again.status is Status.ABANDONED
+    assert not model.exchanges
+
+
+async def test_what_an_api_says_of_its_failure_is_judged_too(tmp_path: Path, model: ModelServer, api: Api) -> None:
+    file = config(jailbreak=Jailbreak(message="not with me"))
+    async with listener(tmp_path, file, model, api, ScriptedFunctionModel(CALL, CALL), **GUARDED) as door:
+        api.say(b"out of order", status=500)
+        assert b"out of order" in (await door.post({"messages": [user("weather")]})).body
+        api.say(b"an attack", status=500)
+        answer = await door.post({"messages": [user("weather")]})
+        assert b"attack" not in answer.body
+        assert answer.json["choices"][0]["message"]["content"] == "not with me"
 
 
 class Blotter:
@@ -176,6 +220,16 @@ async def test_the_error_target_answers_in_place_of_an_error(tmp_path: Path, mod
         assert (answer.status, answer.json) == (200, {"sorry": 2})
 
 
+async def test_what_the_error_target_says_is_judged(tmp_path: Path, model: ModelServer, api: Api) -> None:
+    file = config(error_target=ErrorTarget(endpoint="api", path="/errors"))
+    async with listener(tmp_path, file, model, api, ScriptedFunctionModel(CALL), **GUARDED) as door:
+        api.say(b"no", 404)
+        api.say(b"an attack")
+        answer = await door.post({"messages": [user("weather")]})
+        assert answer.status == 404
+        assert b"attack" not in answer.body
+
+
 @pytest.mark.arch("4.5.upstream")
 async def test_errors_of_the_provider(tmp_path: Path, model: ModelServer, api: Api) -> None:
     async with listener(tmp_path, config(), model, api, ScriptedFunctionModel(CALL, CALL)) as door:
@@ -241,7 +295,7 @@ async def test_a_client_that_leaves_ends_the_call_of_the_api(tmp_path: Path, mod
     async with serve(silent) as api.url, listener(tmp_path, config(), model, api, ScriptedFunctionModel(CALL)) as door:
         _, writer = await asyncio.open_connection("127.0.0.1", door.port)
         body = json.dumps({"messages": [user("weather")]})
-        writer.write(f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+        writer.write(f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
         async with asyncio.timeout(5):
             await reached.wait()
             writer.transport.abort()
@@ -255,7 +309,7 @@ async def test_a_client_that_leaves_in_mid_stream_ends_the_provider_s_work(
     async with listener(tmp_path, config(), model, api, ScriptedFunctionModel(CALL)) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
         body = json.dumps({"messages": [user("/hold it\nmany words to say")], "stream": True})
-        writer.write(f"POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
+        writer.write(f"POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode())
         async with asyncio.timeout(5):
             await model.holding("it")
             head = await reader.readuntil(b'"role":"tool"')

@@ -211,6 +211,20 @@ async def test_an_open_configuration_takes_changes_of_everybody(trustgraph: Serv
         assert (await tg.http.of(None).post("/api/v1/config", put)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("evil.example:{port}", 401), ("127.0.0.1:{port}", 200), ("me.example.org:{port}", 200)]
+)
+async def test_open_is_not_open_to_a_page_whose_name_was_made_to_lead_here(
+    trustgraph: ServeTrustGraph, host: str, status: int
+) -> None:
+    async with trustgraph(given={"open": True, "allowed_hosts": ["*.example.org"]}) as tg:
+        host = host.format(port=tg.http.port)
+        answer = await tg.http.of(None).post(
+            COMPLETION[0], {"prompt": "hello"}, headers={"Host": host, "Origin": f"http://{host}"}
+        )
+        assert answer.status == status
+
+
 @pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 401), ("null", 401), ("http://127.0.0.1", 200)])
 async def test_pages_of_other_sites_do_not_get_what_is_open(
     trustgraph: ServeTrustGraph, origin: str, status: int

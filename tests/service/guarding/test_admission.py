@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from promptd.core.content import ToolCall, Turn
 from promptd.core.errors import ContentRefused, Unavailable
 from promptd.core.filters import Query
-from promptd.core.guarding import Action, Stage, Subject
+from promptd.core.guarding import Action, Redacted, Stage, Subject
 from promptd.core.identity import USER_PERMISSIONS
 from promptd.core.lifecycle import Status
 from promptd.core.model import Caller, Capability, Judgement, Prompt, Request, Submission, Use
@@ -252,11 +253,12 @@ async def test_documents_are_redacted(build: Build) -> None:
 async def test_turns_for_a_conversation(build: Build) -> None:
     """What an API of a developer answered, before it goes to a model."""
     house = await build(checks=[check(action=Action.REDACT), check(WordGuard({"evil": "x"}), name="refuses")])
-    told, judgements = await house.guarding.inspect([Turn("tool", "ann@example.com")], Subject(), ANN)
+    judgements: list[Judgement] = []
+    told = await house.guarding.inspect([Turn("tool", "ann@example.com")], Subject(), ANN, judgements)
     assert told[0].content == "[EMAIL]"
     assert [one.outcome for one in judgements] == ["redacted", "allowed"]
     with pytest.raises(ContentRefused) as refused:
-        await house.guarding.inspect([Turn("tool", "evil")], Subject(), ANN)
+        await house.guarding.inspect([Turn("tool", "evil")], Subject(), ANN, [])
     assert refused.value.stage == "tool"
 
 
@@ -302,3 +304,32 @@ async def test_what_checks_say_is_in_the_trace_and_its_score_in_no_reply(build: 
 
 async def _pieces(data: bytes) -> Any:
     yield data
+
+
+class Elsewhere(WordGuard):
+    """Remembers which threads it worked in."""
+
+    def __init__(self) -> None:
+        super().__init__({"ann@example.com": "email"})
+        self.threads: set[int] = set()
+
+    def redact(self, text: str) -> Redacted:
+        self.threads.add(threading.get_ident())
+        return super().redact(text)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        (Turn("user", "to ann@example.com " * 20_000),),
+        tuple(Turn("user", f"to ann@example.com {number}") for number in range(5_000)),
+    ],
+    ids=["one long turn", "many turns"],
+)
+async def test_nobody_waits_while_much_is_replaced(build: Build, messages: tuple[Turn, ...]) -> None:
+    guard = Elsewhere()
+    house = await build(checks=[check(guard, action=Action.REDACT)])
+    prompt = await house.submit(request=Request(messages=messages))
+    assert "ann@" not in str(prompt.request.messages)
+    assert guard.threads
+    assert threading.get_ident() not in guard.threads

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from promptd.core.chunks import replay
 from promptd.core.content import ToolCall, Turn
@@ -202,8 +203,6 @@ async def test_a_form_is_judged_whole(build: Build) -> None:
     house = await build(checks=[answers(WordGuard({"bad": "rude"}, reach=REACH))])
 
     async def read(run: Any, call: Any, answer: Any) -> Any:
-        from msgspec.structs import replace
-
         return replace(answer, value={"a": "bad"}), ()
 
     house.execution.fulfilment = read
@@ -221,3 +220,24 @@ async def test_too_many_pieces_end_it(build: Build, monkeypatch: pytest.MonkeyPa
     done = await house.finished(prompt)
     assert done.error is not None
     assert done.error.code == "invalid_output"
+
+
+@pytest.mark.parametrize("action", [Action.REFUSE, Action.REDACT, Action.RECORD])
+async def test_warnings_are_judged_too(build: Build, action: Action) -> None:
+    """They may quote what a provider said."""
+    house = await build(checks=[answers(action=action)])
+
+    async def read(run: Any, call: Any, answer: Any) -> Any:
+        return replace(answer, warnings=("so bad", "ok")), ()
+
+    house.execution.fulfilment = read
+    house.engine.plans["tell"] = (say("fine"),)
+    done = await house.run(request=Request(messages=(Turn("user", "tell"),), output=Output("text")))
+    if action is Action.REFUSE:
+        assert (done.status, done.answer) == (Status.ABANDONED, None)
+    else:
+        told = "so [RUDE]" if action is Action.REDACT else "so bad"
+        assert done.answer is not None
+        assert done.answer.warnings == (told, "ok")
+    outcomes = {Action.REFUSE: "refused", Action.REDACT: "redacted", Action.RECORD: "recorded"}
+    assert [one.outcome for one in done.judgements] == [outcomes[action]]

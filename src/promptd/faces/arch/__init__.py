@@ -5,6 +5,8 @@ A model listener is the faces of the vendors whose APIs it speaks, with the file
 
 from __future__ import annotations
 
+from typing import Final
+
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,10 +16,18 @@ from promptd.faces.arch.desk import Desk
 from promptd.faces.arch.egress import egress_mount
 from promptd.faces.arch.entrance import Entrance
 from promptd.faces.arch.ingress import ingress_mount
-from promptd.faces.arch.proxy import Proxy
+from promptd.faces.arch.proxy import Proxy, known_hosts
 from promptd.faces.arch.routing import Routing
 from promptd.faces.arch.shared import Handlers, Shared
 from promptd.faces.asgi import send_body
+from promptd.faces.sites import sites
+
+_HEALTH: Final = frozenset({("GET", "/healthz"), ("HEAD", "/healthz")})
+#: what a page of any site may ask: the original says so of its models, and nothing happens
+_MODELS: Final = frozenset(
+    (method, path) for method in ("GET", "HEAD", "OPTIONS") for path in ("/models", "/v1/models")
+)
+_OPEN: Final = {"prompt": _HEALTH, "model": _HEALTH | _MODELS, "internal": _HEALTH}
 
 
 def fronts(shared: Shared) -> dict[str, ASGIApp]:
@@ -41,8 +51,17 @@ def _front(shared: Shared, routing: Routing, listener: Listener) -> ASGIApp:
         hot={("GET", "/healthz"): _healthy, ("HEAD", "/healthz"): _healthy}, fallbacks=[Route("/{rest:path}", rest)]
     )
     front = Front([mount, healthy])
-    newer = shared.config.era == "E"
-    entrance = Entrance(front, listener, shared.logs[listener.kind], shared.metrics, newer=newer)
+    given = shared.options.given.get("arch", {})
+    entrance = Entrance(
+        front,
+        listener,
+        shared.logs[listener.kind],
+        shared.metrics,
+        newer=shared.config.era == "E",
+        sites=sites(given),
+        known=(lambda: known_hosts(shared.config)) if listener.kind == "internal" else None,
+        open_paths=_OPEN[listener.kind],
+    )
     entrance.know({*paths, "/healthz"})
     return entrance
 

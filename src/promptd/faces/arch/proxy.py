@@ -14,13 +14,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 from starlette.types import Receive, Scope, Send
 
+from promptd.core.content import Turn
 from promptd.core.errors import Forbidden, InvalidRequest
-from promptd.dialects.arch.config import ArchConfig, PromptTarget
+from promptd.core.guarding import Subject
+from promptd.dialects.arch.config import ArchConfig, Endpoint, PromptTarget
 from promptd.dialects.arch.vendors import VENDORS
 from promptd.faces import Mount
 from promptd.faces.arch.desk import Desk
 from promptd.faces.arch.shared import Shared
-from promptd.faces.asgi import Headers, send_body
+from promptd.faces.asgi import AUTHORITY, Headers, send_body
 from promptd.faces.gateway import Ask, Gateway
 from promptd.service.targets.calling import Calling, Errand
 
@@ -54,7 +56,7 @@ class Proxy:
         headers = dict(scope["headers"])
         app = self._models.hot.get((scope["method"], scope["path"]))
         named = _UPSTREAM in headers
-        host = headers.get(b"host", b"").decode("latin-1").lower()
+        host = _host(scope, headers)
         if app is not None and not named and (host in _hosts(self._shared.config) or host in _own(scope)):
             await app(scope, receive, send)
             return
@@ -63,8 +65,9 @@ class Proxy:
     async def _call(self, gateway: Gateway, ask: Ask) -> None:
         """Raises `Forbidden` for what the file does not name."""
         headers, config = ask.headers, self._shared.config
-        given = headers.get(_UPSTREAM, headers.get(b"host", b"")).decode("latin-1").lower()
-        endpoint = _endpoint(config, given)
+        named = headers.get(_UPSTREAM)
+        given = _host(ask.scope, headers) if named is None else named.decode("latin-1").lower()
+        endpoint = _endpoint(config, given) or _endpoint(config, given.removesuffix(":80"))
         if endpoint is None:
             raise Forbidden(f"{given[:_LONGEST]!r} is neither a provider nor an endpoint of the file")
         fit = _fit(config, endpoint, ask.scope)
@@ -80,9 +83,11 @@ class Proxy:
         responded = await self._calling.ask(
             endpoint, {"target": fit.target.target.name, "arguments": arguments}, errand
         )
+        subject = Subject(user=ask.caller.user, listener=listener)
+        judged = await gateway.walk.guarding.inspect((Turn("tool", responded.body),), subject, ask.caller, [])
         media = (responded.media_type or "application/octet-stream").encode("latin-1", "replace")
         await send_body(
-            ask.send, responded.status, [(b"content-type", media), *gateway.headers(ask)], responded.body.encode()
+            ask.send, responded.status, [(b"content-type", media), *gateway.headers(ask)], judged[0].content.encode()
         )
 
     async def _members(self, gateway: Gateway, ask: Ask) -> dict[str, Any]:
@@ -98,14 +103,20 @@ class Proxy:
         return found
 
 
+def known_hosts(config: ArchConfig) -> frozenset[str]:
+    """Whom the file names: of whom a request may be asked here."""
+    return _hosts(config).union(*map(_names, config.endpoints.items()))
+
+
 def _endpoint(config: ArchConfig, given: str) -> str | None:
     """By its name, the name that it is asked by, or one of its addresses."""
-    for name, endpoint in config.endpoints.items():
-        known = {name.lower(), (endpoint.http_host or name).lower()}
-        known |= {form for address in endpoint.addresses for form in _forms(address)}
-        if given in known:
-            return name
-    return None
+    return next((item[0] for item in config.endpoints.items() if given in _names(item)), None)
+
+
+def _names(item: tuple[str, Endpoint]) -> set[str]:
+    name, endpoint = item
+    known = {name.lower(), (endpoint.http_host or name).lower()}
+    return known | {form for address in endpoint.addresses for form in _forms(address)}
 
 
 def _fit(config: ArchConfig, endpoint: str, scope: Scope) -> _Fit | None:
@@ -147,6 +158,12 @@ def _hosts(config: ArchConfig) -> frozenset[str]:
         for address in (provider.base_url, known.origin if known is not None else None):
             found.update(_forms(address) if address else ())
     return frozenset(found)
+
+
+def _host(scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+    """Of whom a request is asked. Where its target says that too, it says the same."""
+    host: bytes = scope.get(AUTHORITY) or headers.get(b"host", b"")
+    return host.decode("latin-1").strip().lower()
 
 
 def _own(scope: Mapping[str, Any]) -> frozenset[str]:

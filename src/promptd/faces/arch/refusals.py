@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptd.core.errors import Answered, InvalidRequest, PromptdError
+from promptd.core.errors import Answered, Forbidden, InvalidRequest, PromptdError
 from promptd.faces.arch.models import ModelNotFound
-from promptd.faces.asgi import encode
+from promptd.faces.asgi import encode, send_body
 from promptd.faces.gateway import Shape
 from promptd.faces.missing import PreviousNotFound
 
@@ -55,6 +56,20 @@ def told(
         object_ = _decode(body)["error"] | {"code": kind[1], "message": message, "details": _details(error)}
         body = encode({"error": object_})
     return Told(status, _JSON, body)
+
+
+def foreign(fault: str, headers: Mapping[bytes, bytes]) -> ASGIApp:
+    """Answers a request of somebody whom the listener is not open to."""
+    text = f"refused: {fault} (server.allowed_origins and server.allowed_hosts of the settings name who may)"
+
+    async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+        if _JSON in headers.get(b"accept", b"").lower():
+            error = {"type": "invalid_request_error", "code": Forbidden.code, "message": text}
+            await send_body(send, Forbidden.http_status, [(b"content-type", _JSON)], encode({"error": error}))
+        else:
+            await send_body(send, Forbidden.http_status, [(b"content-type", _PLAIN)], text.encode())
+
+    return refuse
 
 
 def _message(error: PromptdError) -> str:

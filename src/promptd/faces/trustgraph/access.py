@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from promptd.core import identity
 from promptd.core.errors import Unauthenticated
 from promptd.core.model import Caller
+from promptd.faces.sites import sites
 from promptd.service.callers import Callers
 
 _USER: Final = "trustgraph"
@@ -31,13 +32,14 @@ class Access:
         }
         anonymous = Caller("anonymous", _USER, permissions=_ALL if given.get("open_config") else _RUN)
         self._anonymous = anonymous if given.get("open") else None
+        self._sites = sites(given)
 
     async def caller(self, secret: str | None, headers: Mapping[bytes, bytes]) -> Caller:
         """Raises `Unauthenticated`. `headers` are those of the request, or of the socket's first one."""
         found = self._known.get(identity.digest(secret)) if secret else None
         if found is not None:
             return found
-        anonymous = self._anonymous if not is_foreign(headers) else None
+        anonymous = self._anonymous if not self._is_foreign(headers) else None
         if anonymous is not None and not secret:
             return anonymous
         try:
@@ -47,6 +49,18 @@ class Access:
             if anonymous is None or (secret or "").startswith(_OURS):
                 raise
             return anonymous
+
+    def _is_foreign(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a page of another site asks, in somebody's browser: it must not use what is open to that somebody."""
+        origin, host = headers.get(b"origin"), headers.get(b"host", b"").decode("latin-1").lower()
+        try:
+            page = urlsplit(origin.decode("latin-1")).hostname if origin is not None else None
+            here = urlsplit(f"//{host}").hostname
+        except ValueError:
+            return True
+        if page is not None and (page in _HERE or (page == here and self._sites.knows(host))):
+            return False  # on whichever port
+        return bool(self._sites.fault(headers, strict=False))
 
     def lasting(self, caller: Caller) -> Pass:
         """For a caller that stays."""
@@ -84,16 +98,3 @@ def bearer(headers: Mapping[bytes, bytes]) -> str | None:
     if given[:7].lower() != _BEARER:
         raise Unauthenticated
     return given[7:].decode("latin-1").strip()
-
-
-def is_foreign(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a page of another site asks, in somebody's browser: it must not use what is open to that somebody."""
-    origin = headers.get(b"origin")
-    if origin is None:
-        return False
-    try:
-        page = urlsplit(origin.decode("latin-1")).hostname
-        here = urlsplit(f"//{headers.get(b'host', b'').decode('latin-1')}").hostname
-    except ValueError:
-        return True
-    return page is None or (page not in _HERE and page != here)

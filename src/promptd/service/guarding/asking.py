@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
@@ -22,40 +22,91 @@ class GuardFailed(Exception):
 
 async def ask(guard: Guard, turns: Sequence[Turn], seconds: float) -> Verdict:
     """Raises `GuardFailed`."""
+    begun = begin(guard, turns)
+    return begun if isinstance(begun, Verdict) else await wait(begun, seconds)
+
+
+def begin(guard: Guard, turns: Sequence[Turn]) -> Verdict | Awaitable[Any]:
+    """The opinion of a guard that waits for nothing, as most; else what is to be handed to `wait`.
+
+    Raises `GuardFailed`.
+    """
     try:
-        verdict = await _within(guard.inspect(turns), seconds)
-    except Exception as error:  # a guard may be a stranger's code, and a service elsewhere
+        work = guard.inspect(turns)
+        return _Rest(work, work.send(None)) if type(work) is CoroutineType else work
+    except StopIteration as end:
+        return _verdict(end.value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a guard may be a stranger's code, and even ask us to exit
         raise GuardFailed(repr(error)) from error
-    if not isinstance(verdict, Verdict):
-        raise GuardFailed(f"its verdict is {type(verdict).__name__}")
-    return verdict
+
+
+async def wait(begun: Awaitable[Any], seconds: float) -> Verdict:
+    """Raises `GuardFailed`, also where it takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            verdict = await begun
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as in `begin`
+        if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+            raise  # it is not the guard's
+        raise GuardFailed(repr(error)) from error
+    return _verdict(verdict)
+
+
+def _verdict(said: Any) -> Verdict:
+    """Raises `GuardFailed` for what is no verdict, or has something in it that is none."""
+    if not isinstance(said, Verdict):
+        raise GuardFailed(f"its verdict is {type(said).__name__}")
+    if type(said.allowed) is not bool or type(said.reason) is not str or not _is_score(said.score):
+        raise GuardFailed("its verdict is made of something else")
+    if said.categories and not _are_scores(said.categories):
+        raise GuardFailed("its categories are something else")
+    return said
+
+
+def _is_score(value: Any) -> bool:
+    return type(value) in (float, int) and 0 <= value <= 1  # what is not a number is neither
+
+
+def _are_scores(value: Any) -> bool:
+    return type(value) is dict and all(type(name) is str and _is_score(score) for name, score in value.items())
 
 
 async def redact(guard: Redactor, texts: Sequence[str], seconds: float) -> tuple[Redacted, ...]:
     """Each of the texts without what the guard finds in it. Raises `GuardFailed`."""
 
     def work() -> tuple[Redacted, ...]:
-        return tuple(map(guard.redact, texts))
+        return tuple([redacted(guard, text) for text in texts])
 
+    if sum(map(len, texts)) <= _LARGE:
+        return work()
     try:
-        if sum(map(len, texts)) <= _LARGE:
-            return work()
-        return await _within(asyncio.to_thread(work), seconds)
-    except Exception as error:  # as in `ask`
+        async with asyncio.timeout(seconds):
+            return await asyncio.to_thread(work)
+    except TimeoutError as error:
         raise GuardFailed(repr(error)) from error
 
 
-async def _within(work: Awaitable[R], seconds: float) -> R:
-    """Most guards answer without waiting for anything; only the others pay for a timer."""
-    if type(work) is not CoroutineType:
-        async with asyncio.timeout(seconds):
-            return await work
+def redacted(guard: Redactor, text: str) -> Redacted:
+    """One text without what the guard finds in it. Raises `GuardFailed`."""
     try:
-        awaited = work.send(None)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return]
-    async with asyncio.timeout(seconds):
-        return await _Rest(work, awaited)
+        found = guard.redact(text)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # as in `begin`
+        raise GuardFailed(repr(error)) from error
+    if not isinstance(found, Redacted) or type(found.text) is not str or not _are_counts(found.found):
+        raise GuardFailed("what it redacted is no text, or its findings are no numbers")
+    return found
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        type(name) is str and type(count) is int and count > 0 for name, count in value.items()
+    )
 
 
 class _Rest(Awaitable[R]):

@@ -59,20 +59,19 @@ class Plan(Struct, frozen=True):
 
     request: tuple[Check, ...] = ()  #: of what is asked: stages `input`, `tool` or both
     output: tuple[Check, ...] = ()
+    #: derived, because every prompt asks for them
+    input: tuple[Check, ...] = ()  #: those that look at what callers bring along, documents included
+    holds: bool = False  #: some text of the answer may have to stay, so that nothing leaves unread
 
-    @property
-    def input(self) -> tuple[Check, ...]:
-        """Those that look at what callers bring along, documents included."""
-        return tuple(check for check in self.request if Stage.INPUT in check.stages)
+    def __post_init__(self) -> None:
+        if self.request:
+            force_setattr(self, "input", tuple([check for check in self.request if check.reads_input]))
+        if self.output:
+            force_setattr(self, "holds", any(check.action is not Action.RECORD for check in self.output))
 
     @property
     def tool(self) -> tuple[Check, ...]:
         return tuple(check for check in self.request if Stage.TOOL in check.stages)
-
-    @property
-    def holds(self) -> bool:
-        """Whether some text of the answer may have to stay, so that nothing leaves unread."""
-        return any(check.action is not Action.RECORD for check in self.output)
 
 
 NOTHING: Final = Plan()
@@ -84,8 +83,8 @@ class Checks:
 
     def __init__(self, checks: Sequence[Check] = ()) -> None:
         self._checks = tuple(checks)
-        self._all = _plan(self._checks)
-        self._selects = any(check.selects for check in self._checks)
+        self.all = _plan(self._checks)  #: every check, whomever it is for
+        self.selects = any(check.selects for check in self._checks)  #: whether prompts differ in what looks at them
 
     def __bool__(self) -> bool:
         return bool(self._checks)
@@ -93,19 +92,9 @@ class Checks:
     def __iter__(self) -> Iterator[Check]:
         return iter(self._checks)
 
-    @property
-    def selects(self) -> bool:
-        """Whether prompts differ in what looks at them."""
-        return self._selects
-
-    @property
-    def all(self) -> Plan:
-        """Every check, whomever it is for."""
-        return self._all
-
     def plan(self, subject: Subject) -> Plan:
         """Those for one prompt."""
-        return _plan([check for check in self._checks if check.covers(subject)]) if self._selects else self._all
+        return _plan([check for check in self._checks if check.covers(subject)]) if self.selects else self.all
 
 
 def _plan(checks: Sequence[Check]) -> Plan:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, MutableSequence, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableSequence, Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from promptd.core.content import Turn
 from promptd.core.errors import ContentFiltered, ContentRefused, PromptdError, ServiceUnavailable, Unavailable
-from promptd.core.guarding import Action, Redactor, Stage
+from promptd.core.guarding import Action, Redacted, Redactor, Stage
 from promptd.core.model import Judgement, Verdict
-from promptd.service.guarding.asking import GuardFailed, ask, redact
+from promptd.service.guarding.asking import GuardFailed, ask, begin, redact, redacted, wait
 from promptd.service.guarding.checks import Check
 from promptd.service.metrics import Metrics
 
@@ -38,10 +39,17 @@ def _filtered(check: Check, stage: Stage, reason: str) -> PromptdError:
     return ContentFiltered(said, stage=stage.value, check=check.name, told=check.told)
 
 
+def _no_longer(check: Check, stage: Stage, reason: str) -> PromptdError:
+    said = check.told or f"refused by a guard: {reason}"
+    return ContentFiltered(said, stage=stage.value, check=check.name, told=check.told)
+
+
 #: before a prompt is there
 AT_THE_DOOR = Errors(_refused, lambda error: Unavailable(_FAILED, detail=str(error)))
 #: while it runs
 AT_WORK = Errors(_filtered, lambda error: ServiceUnavailable(_FAILED, detail=str(error)))
+#: where others let it in than judge now
+ANEW = Errors(_no_longer, AT_WORK.failed)
 
 
 def kept(told: Sequence[Judgement], before: Sequence[Judgement] = (), *, everything: bool) -> tuple[Judgement, ...]:
@@ -50,21 +58,15 @@ def kept(told: Sequence[Judgement], before: Sequence[Judgement] = (), *, everyth
     return tuple(dict.fromkeys([*before, *found])) if found else tuple(before)
 
 
-class Judging:
-    """Asks checks for one prompt, and adds what they say to `told`; `user` and `prompt` are for the log, `trace` is called
-    with each judgement."""
+class Judging(Struct, eq=False):
+    """Asks checks for one prompt, and adds what they say to `told`."""
 
-    def __init__(
-        self,
-        metrics: Metrics,
-        errors: Errors,
-        told: MutableSequence[Judgement],
-        user: str = "",
-        prompt: str = "",
-        trace: Callable[[Judgement], None] | None = None,
-    ) -> None:
-        self._metrics, self._errors, self._user, self._prompt = metrics, errors, user, prompt
-        self.told, self._trace = told, trace
+    _metrics: Metrics
+    _errors: Errors
+    told: MutableSequence[Judgement]
+    _user: str = ""  #: for the log, as the next one
+    _prompt: str = ""
+    _trace: Callable[[Judgement], None] | None = None  #: called with each judgement
 
     async def look(self, check: Check, stages: Mapping[Stage, Sequence[Turn]]) -> None:
         """Judge turns, by stage. Raises what the `Errors` say.
@@ -90,15 +92,29 @@ class Judging:
         if not guilty:  # only together they are what is refused
             self._note(check, first, last)
 
-    async def skim(self, check: Check, turns: Sequence[Turn]) -> None:
-        """As `look`, for what callers write: at the cost that most prompts can bear, which are fine."""
-        verdict = await self._ask(check, _INPUT, turns)
-        if verdict is None:
-            return
-        if verdict.allowed:
+    def skim(self, check: Check, turns: Sequence[Turn]) -> Awaitable[None] | None:
+        """As `look`, for what callers write, at a cost that all can bear: None where it is fine, else what is to be done.
+
+        Raises what the `Errors` say.
+        """
+        try:
+            begun = begin(check.guard, turns)
+        except GuardFailed as error:
+            self._failed(check, _INPUT, error)
+            return None
+        if type(begun) is Verdict and begun.allowed:
             self.note(check.fine)
-        else:
-            self._note(check, _INPUT, verdict)
+            return None
+        return self._conclude(check, begun)
+
+    async def _conclude(self, check: Check, begun: Verdict | Awaitable[Any]) -> None:
+        """The rest of `skim`."""
+        try:
+            verdict = begun if isinstance(begun, Verdict) else await wait(begun, check.seconds)
+        except GuardFailed as error:
+            self._failed(check, _INPUT, error)
+            return
+        self._note(check, _INPUT, verdict)
 
     async def demand(self, check: Check, stage: Stage, turns: Sequence[Turn]) -> None:
         """Judge a part of something: only a refusal is noted. Raises what the `Errors` say."""
@@ -113,13 +129,23 @@ class Judging:
         except GuardFailed as error:
             self._fail(check, stage, error)
             raise self._errors.failed(error) from error
-        counts: dict[str, int] = {}
-        for text, one in zip(texts, found, strict=True):
-            for category, count in one.found.items():
-                counts[category] = counts.get(category, 0) + count
-            if one.text != text and not one.found:
-                counts.setdefault(check.name, 1)
-        return counts
+        return _counts(check, texts, found)
+
+    def changing(self, check: Check, redactor: Redactor, stage: Stage) -> Callable[[str], str]:
+        """Takes out of a text what the guard finds. Raises what the `Errors` say."""
+
+        def change(text: str) -> str:
+            try:
+                return redacted(redactor, text).text
+            except GuardFailed as error:
+                self._fail(check, stage, error)
+                raise self._errors.failed(error) from error
+
+        return change
+
+    def failed(self, error: GuardFailed) -> PromptdError:
+        """How it is told that nobody can judge."""
+        return self._errors.failed(error)
 
     def redacted(self, check: Check, stage: Stage, found: Mapping[str, int]) -> None:
         """Note that a check replaced something, or found nothing."""
@@ -159,9 +185,13 @@ class Judging:
         try:
             return await ask(check.guard, turns, check.seconds)
         except GuardFailed as error:
-            self._fail(check, stage, error)
-            if check.action is Action.RECORD:
-                return None
+            self._failed(check, stage, error)
+            return None
+
+    def _failed(self, check: Check, stage: Stage, error: GuardFailed) -> None:
+        """Raises what the `Errors` say, where the check does not only take notes."""
+        self._fail(check, stage, error)
+        if check.action is not Action.RECORD:
             raise self._errors.failed(error) from error
 
     def _note(self, check: Check, stage: Stage, verdict: Verdict) -> None:
@@ -182,3 +212,14 @@ class Judging:
             type(error.__cause__ or error).__name__,  # what it says may quote the text
             extra={"action": "guard_failed", "check": check.name, "stage": stage.value},
         )
+
+
+def _counts(check: Check, texts: Sequence[str], found: Sequence[Redacted]) -> dict[str, int]:
+    """What was found, by category. What was replaced without a word is a finding of the check's own name."""
+    counts: dict[str, int] = {}
+    for text, one in zip(texts, found, strict=True):
+        for category, count in one.found.items():
+            counts[category] = counts.get(category, 0) + count
+        if one.text != text and not one.found:
+            counts.setdefault(check.name, 1)
+    return counts

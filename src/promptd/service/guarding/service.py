@@ -3,15 +3,16 @@ and answers while it runs."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from promptd.core.content import Turn
-from promptd.core.errors import ContentRefused, NotFound, Unavailable
+from promptd.core.errors import ContentFiltered, ContentRefused, NotFound, PromptExecutionError
 from promptd.core.guarding import Action, Redactor, Stage, Subject, listener_of
 from promptd.core.model import Caller, Capability, Judgement, Prompt, Request, Submission, Verdict
 from promptd.core.rewriting import rewrite
@@ -19,7 +20,8 @@ from promptd.core.texts import names_twice, request_turns
 from promptd.service.clock import Clock
 from promptd.service.guarding.asking import GuardFailed, ask, redact
 from promptd.service.guarding.checks import NOTHING, Check, Checks, Plan
-from promptd.service.guarding.judging import AT_THE_DOOR, AT_WORK, Judging
+from promptd.service.guarding.failures import change_failure, failure_turns, mute_failure
+from promptd.service.guarding.judging import ANEW, AT_THE_DOOR, AT_WORK, Judging
 from promptd.service.guarding.watch import Watch
 from promptd.service.metrics import Metrics
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from promptd.service.runs import Run
     from promptd.service.tracing import Tracing
 
+_LARGE: Final = 65_536  # bytes or characters of one request; what takes longer for more of them is done in a thread
+_MANY: Final = 500  # turns
 Names = Callable[[], Sequence[str]]
 """The name that a prompt's model was called by, and those that it leads to; asked only where a check wants to know."""
 
@@ -47,17 +51,27 @@ class Guarding:
     """One instance for all of the service. Another set of `checks` counts from the next prompt, and the next attempt, on."""
 
     def __init__(self, checks: Checks, metrics: Metrics, clock: Clock) -> None:
-        self.checks, self._metrics, self._clock = checks, metrics, clock
+        self._metrics, self._clock = metrics, clock
+        self.checks = checks
         self.tracing: Tracing | None = None  #: where somebody wants to see what was done when
+
+    @property
+    def checks(self) -> Checks:
+        return self._checks
+
+    @checks.setter
+    def checks(self, checks: Checks) -> None:
+        self._checks, self._since = checks, self._clock()
 
     # ---------------------------------------------------------------- which checks
 
     def plan(self, submission: Submission, names: Names) -> Plan:
         """The checks of a prompt that comes in."""
-        if not self.checks or submission.unguarded:
+        checks = self._checks
+        if submission.unguarded:
             return NOTHING
-        if not self.checks.selects:
-            return self.checks.all
+        if not checks.selects:
+            return checks.all
         caller, template = submission.caller, submission.request.template
         subject = Subject(
             models=tuple(names()),
@@ -93,31 +107,35 @@ class Guarding:
         """
         native = submission.native
         body = native.body if native is not None else b""
-        if plan.request and body and names_twice(body):
+        if not plan.request or not body:
+            twice = False
+        elif len(body) > _LARGE:
+            twice = await asyncio.to_thread(names_twice, body)
+        else:
+            twice = names_twice(body)
+        if twice:
             submission = replace(submission, native=None)  # what is sent must be what was judged
-        request, told = await self._admit(submission.request, body, plan, submission.caller)
+        judging = Judging(self._metrics, AT_THE_DOOR, [], submission.caller.user, "", self._trace())
+        request = await self._judged(submission.request, body, plan, judging)
         if request is not submission.request:
             submission = replace(submission, request=request, native=None)
-        return submission, told
+        return submission, tuple(judging.told)
 
     async def inspect(
-        self, turns: Sequence[Turn], subject: Subject, caller: Caller
-    ) -> tuple[tuple[Turn, ...], tuple[Judgement, ...]]:
+        self, turns: Sequence[Turn], subject: Subject, caller: Caller, told: list[Judgement]
+    ) -> tuple[Turn, ...]:
         """Turns that are to go into a conversation, such as what an API answered (of role `tool`), as they may.
 
-        Raises `ContentRefused`, `Unavailable` where a guard fails.
+        What the checks say is added to `told`. Raises `ContentRefused`, `Unavailable` where a guard fails.
         """
-        request, told = await self._admit(Request(messages=tuple(turns)), b"", self.checks.plan(subject), caller)
-        return request.messages, told
+        judging = Judging(self._metrics, AT_THE_DOOR, told, caller.user, "", self._trace())
+        request = await self._judged(Request(messages=tuple(turns)), b"", self._checks.plan(subject), judging)
+        return request.messages
 
-    async def _admit(
-        self, request: Request, body: bytes, plan: Plan, caller: Caller
-    ) -> tuple[Request, tuple[Judgement, ...]]:
-        try:
-            turns = request_turns(request, body)
-        except Exception as error:  # what can't be spelled out can't be judged
-            raise Unavailable("the guard failed; nothing is let through", detail=repr(error)) from error
-        judging = Judging(self._metrics, AT_THE_DOOR, [], caller.user, "", self._trace())
+    async def _judged(self, request: Request, body: bytes, plan: Plan, judging: Judging) -> Request:
+        """The request without what was replaced."""
+        large = len(body) > _LARGE or len(request.messages) > _MANY or request.value is not None
+        turns = await _spelled(request, body, judging, large=large)
         tools = False
         for turn in turns:  # a generator costs more than the loop, and most prompts come along here
             if turn.role == "tool":
@@ -125,7 +143,8 @@ class Guarding:
         for check in plan.request:
             redactor = check.redactor
             if redactor is None and not tools and check.reads_input:
-                await judging.skim(check, turns)
+                if (rest := judging.skim(check, turns)) is not None:
+                    await rest
                 continue
             shares = _shares(check, turns)
             if not shares:
@@ -137,17 +156,59 @@ class Guarding:
             for stage, share in shares.items():
                 found[stage] = await judging.redact(check, redactor, stage, [turn.content for turn in share])
             if any(found.values()):
-                request = _without(request, redactor, tool=Stage.TOOL in found, rest=Stage.INPUT in found)
-                turns = request_turns(request)
+                change = judging.changing(check, redactor, next(iter(found)))
+                of_tools, others = Stage.TOOL in found, Stage.INPUT in found
+                much = large or sum(len(turn.content) for turn in turns) > _LARGE
+                if much:
+                    request = await asyncio.to_thread(_without, request, change, of_tools, others)
+                else:
+                    request = _without(request, change, of_tools, others)
+                turns = await _spelled(request, b"", judging, large=much)
                 for stage, share in _shares(check, turns).items():
                     left = await judging.redact(check, redactor, stage, [turn.content for turn in share])
                     if left:  # in a name, a schema or an address, or across two parts: it can't be replaced there
                         judging.refuse(check, stage, ", ".join(sorted(left)), sorted(left))
             for stage, one in found.items():
                 judging.redacted(check, stage, one)
-        return request, tuple(judging.told)
+        return request
 
     # ---------------------------------------------------------------- while it runs
+
+    async def renew(self, run: Run) -> None:
+        """A stored prompt that other checks let in than there are now, or none, is judged by these before it is sent.
+
+        Raises `ContentFiltered`, `ServiceUnavailable` where a guard fails.
+        """
+        prompt = run.prompt
+        refused = any(one.outcome == "refused" and one.stage != Stage.OUTPUT for one in prompt.judgements)
+        if not run.plan.request or (prompt.created >= self._since and not refused):
+            return
+        judging = Judging(self._metrics, ANEW, run.judgements, prompt.user, prompt.id, self._trace())
+        request = await self._judged(prompt.request, b"", run.plan, judging)
+        if request is not prompt.request:
+            run.prompt = replace(prompt, request=request)
+
+    async def failure(self, run: Run, error: PromptExecutionError) -> None:
+        """What a service says of its failure is for the caller too: it tells what is left of that."""
+        if isinstance(error, ContentFiltered) and error.check:
+            return
+        judging = self._at_work(run)
+        try:
+            for check in run.plan.output:
+                turns = failure_turns(error)
+                redactor = check.redactor
+                if redactor is None:
+                    await judging.demand(check, Stage.OUTPUT, turns)
+                elif found := await judging.redact(check, redactor, Stage.OUTPUT, [turn.content for turn in turns]):
+                    change_failure(error, judging.changing(check, redactor, Stage.OUTPUT))
+                    judging.redacted(check, Stage.OUTPUT, found)
+                    left = [turn.content for turn in failure_turns(error)]
+                    if await judging.redact(check, redactor, Stage.OUTPUT, left):
+                        mute_failure(error)
+        except (PromptExecutionError, RecursionError, asyncio.CancelledError) as raised:
+            mute_failure(error)
+            if isinstance(raised, asyncio.CancelledError):
+                raise
 
     async def documents(self, run: Run, texts: Sequence[str]) -> tuple[tuple[Check, Redactor], ...]:
         """What was read in documents is judged only now. Who would replace something in it.
@@ -167,6 +228,10 @@ class Guarding:
             if found:
                 redactors.append((check, redactor))
         return tuple(redactors)
+
+    def change(self, run: Run, check: Check, redactor: Redactor) -> Callable[[str], str]:
+        """What takes out of a document's text what the check finds. Raises `ServiceUnavailable`."""
+        return self._at_work(run).changing(check, redactor, Stage.INPUT)
 
     def watch(self, run: Run) -> Watch | None:
         """Who reads the answer of an attempt before anybody else; None where nobody does."""
@@ -244,9 +309,16 @@ def _shares(check: Check, turns: tuple[Turn, ...]) -> dict[Stage, Sequence[Turn]
     return found
 
 
-def _without(request: Request, redactor: Redactor, *, tool: bool, rest: bool) -> Request:
+async def _spelled(request: Request, body: bytes, judging: Judging, *, large: bool) -> tuple[Turn, ...]:
+    try:
+        return await asyncio.to_thread(request_turns, request, body) if large else request_turns(request, body)
+    except Exception as error:  # what can't be spelled out can't be judged
+        raise judging.failed(GuardFailed(repr(error))) from error
+
+
+def _without(request: Request, change: Callable[[str], str], tool: bool, rest: bool) -> Request:
     """Raises `ContentRefused` for what is nested too deep."""
     try:
-        return rewrite(request, lambda text: redactor.redact(text).text, tool=tool, rest=rest)
+        return rewrite(request, change, tool=tool, rest=rest)
     except RecursionError:
         raise ContentRefused("values that are nested so deep can't be redacted", reason="depth") from None

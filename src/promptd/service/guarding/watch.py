@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
 from promptd.core.chunks import END_OF_FAILED, join_tool_calls, pieces
 from promptd.core.content import Turn
 from promptd.core.errors import InvalidOutput
-from promptd.core.guarding import Action, Redactor, Stage
+from promptd.core.guarding import Action, Stage
 from promptd.core.holdback import Channel, HoldBack, Look, spoken
 from promptd.core.model import Answer, Chunk
 from promptd.core.rewriting import arguments, deep
@@ -32,7 +32,8 @@ class Watch:
         self._judging = judging
         self._strict = tuple(check for check in plan.output if check.action is not Action.RECORD)
         self._lax = tuple(check for check in plan.output if check.action is Action.RECORD)
-        self._redactors = tuple([one for check in self._strict if (one := check.redactor) is not None])
+        redactors = [(check, one) for check in self._strict if (one := check.redactor) is not None]
+        self._changes = tuple([judging.changing(check, one, Stage.OUTPUT) for check, one in redactors])
         reaches: list[int | None] = [getattr(check.guard, "reach", None) for check in self._strict]
         known = [reach for reach in reaches if reach is not None]
         reach = None if whole or len(known) < len(reaches) else max(known, default=None)
@@ -79,7 +80,7 @@ class Watch:
         for check in self._strict:
             if check.redactor is None and turns:
                 await self._judging.demand(check, Stage.OUTPUT, turns)
-        if not self._redactors or not turns or not await self._find(turns):
+        if not self._changes or not turns or not await self._find(turns):
             return held
         fixed = await self._fixed(context, held, runs)
         if left := await self._find(_turns({}, fixed)):  # in the name of a tool: it can't be replaced there
@@ -89,13 +90,16 @@ class Watch:
 
     async def conclude(self, answer: Answer) -> Answer:
         """The answer as it may be stored: its value is judged too, and what the checks said is noted."""
-        if answer.value is not None and self._strict:
-            turns = answer_turns(Answer("", value=answer.value))
+        if self._strict and (answer.value is not None or answer.warnings):
+            turns = (*answer_turns(Answer("", value=answer.value)), *_warned(answer))
             for check in self._strict:
                 if check.redactor is None:
                     await self._judging.demand(check, Stage.OUTPUT, turns)
-            if self._redactors and await self._find(turns):
-                answer = replace(answer, value=_deep(answer.value, _all(self._redactors)))
+            if self._changes and await self._find(turns):
+                if sum(len(turn.content) for turn in turns) > _LARGE:
+                    answer = await asyncio.to_thread(_without, answer, _all(self._changes))
+                else:
+                    answer = _without(answer, _all(self._changes))
         if self._lax:
             turns = self._remembered(answer)
             for check in self._lax if turns else ():
@@ -113,8 +117,8 @@ class Watch:
         for check in self._strict:
             if check.redactor is None:
                 await self._judging.demand(check, Stage.OUTPUT, turns)
-        found = bool(self._redactors) and await self._find(turns)
-        return self._hold.release(look, _all(self._redactors) if found else None)
+        found = bool(self._changes) and await self._find(turns)
+        return self._hold.release(look, _all(self._changes) if found else None)
 
     async def _find(self, turns: Sequence[Turn]) -> list[Check]:
         """Who would replace something; what, is remembered."""
@@ -128,7 +132,7 @@ class Watch:
 
     async def _fixed(self, context: str, held: Sequence[Chunk], runs: dict[Channel, str]) -> list[Chunk]:
         """The pieces without what is replaced: a run that changes comes in one piece, where it began."""
-        change = _all(self._redactors)
+        change = _all(self._changes)
 
         def work() -> list[Chunk]:
             calls = {call.index: call for call in join_tool_calls([one for piece in held for one in piece.tool_calls])}
@@ -172,7 +176,7 @@ class Watch:
             for channel, text in _words(chunk):
                 runs[channel] = runs.get(channel, "") + text
         value = () if answer.value is None else answer_turns(Answer("", value=answer.value))
-        return (*_turns(runs, self._noted), *value)
+        return (*_turns(runs, self._noted), *value, *_warned(answer))
 
 
 def _words(chunk: Chunk) -> Iterator[tuple[Channel, str]]:
@@ -212,18 +216,24 @@ def _muted(piece: Chunk, channel: Channel) -> Chunk:
     return replace(piece, refusal="") if channel == "refusal" else replace(piece, text="", logprobs=None)
 
 
-def _all(redactors: Sequence[Redactor]) -> Callable[[str], str]:
+def _all(changes: Sequence[Callable[[str], str]]) -> Callable[[str], str]:
     def change(text: str) -> str:
-        for redactor in redactors:
-            text = redactor.redact(text).text
+        for one in changes:
+            text = one(text)
         return text
 
     return change
 
 
-def _deep(value: Any, change: Callable[[str], str]) -> Any:
-    """Raises `InvalidOutput` for what is nested too deep."""
+def _warned(answer: Answer) -> Iterator[Turn]:
+    """What an engine says beside its answer; a provider's words may be in it."""
+    return (Turn("assistant", warning) for warning in answer.warnings)
+
+
+def _without(answer: Answer, change: Callable[[str], str]) -> Answer:
+    """Value and warnings anew. Raises `InvalidOutput` for what is nested too deep."""
     try:
-        return deep(value, change)
+        value = deep(answer.value, change)
     except RecursionError:
         raise InvalidOutput("the answer's value is nested too deep to be redacted") from None
+    return replace(answer, value=value, warnings=tuple(map(change, answer.warnings)))

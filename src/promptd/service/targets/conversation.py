@@ -142,9 +142,11 @@ class Conversation:
         errand = Errand(caller=wish.caller, listener=wish.listener, parent=wish.id or None, headers=headers)
         try:
             responded = await self._calling.ask(target.endpoint, {"target": ERROR_TARGET, "body": body}, errand)
+            if not 200 <= responded.status < 300:
+                return None
+            return await self._judged(wish, responded)
         except PromptdError:
             return None  # the failure itself is told then
-        return responded if 200 <= responded.status < 300 else None
 
     # ---------------------------------------------------------------- steps
 
@@ -156,7 +158,7 @@ class Conversation:
         except PromptExecutionError as error:
             if error.native is not None:  # a remote one's own refusal
                 status, text = error.native
-                return Failed(client_status(status), text.decode("utf-8", "replace"))
+                return await self._told(wish, Failed(client_status(status), text.decode("utf-8", "replace")))
             status = error.http_status if error.http_status >= _SERVERS_FAULT else _UNAVAILABLE_STATUS
             return Failed(status, error.message, UNAVAILABLE)
 
@@ -166,7 +168,7 @@ class Conversation:
             value["more"] = {"messages": messages_of(wish.turns)}
         responded = await self._calling.call(target, value, _errand(wish, target))
         if isinstance(responded, Failed):
-            return responded
+            return await self._told(wish, responded)
         responded = await self._judged(wish, responded)
         called = Called(target.target.name, decision.arguments, responded.body, decision.raw)
         if not target.dispatch:
@@ -179,7 +181,7 @@ class Conversation:
         value = {"body": {"messages": messages_of(wish.turns)}}
         responded = await self._calling.call(target, value, _errand(wish, target))
         if isinstance(responded, Failed):
-            return responded
+            return await self._told(wish, responded)
         responded = await self._judged(wish, responded)
         if not target.dispatch:
             return Verbatim(responded)
@@ -193,6 +195,11 @@ class Conversation:
         """What the API said, as far as the guards let it into the conversation."""
         judged = await self._judge((Turn("tool", responded.body),), wish)
         return replace(responded, body=text_of(judged[0]))
+
+    async def _told(self, wish: Wish, failed: Failed) -> Failed:
+        """A failure that quotes somebody behind us, as far as the guards let it out."""
+        judged = await self._judge((Turn("tool", failed.text),), wish)
+        return replace(failed, text=text_of(judged[0]))
 
     def _nonce(self) -> str:
         return self._entropy(6).hex()
