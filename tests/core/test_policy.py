@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from promptd.core.errors import SettingsError
-from promptd.core.policy import SLACK, Policy, charge, give_back, level, take
+from promptd.core.policy import SLACK, Level, Policy, Rate
 
 NOW = 1_900_000_000.0
 
@@ -28,6 +28,33 @@ def policies(draw: st.DrawFn) -> Policy:
         window=draw(st.sampled_from([0.5, 1.0, 60.0, 86_400.0])),
         burst=draw(st.none() | st.integers(1, 2 * limit)),
     )
+
+
+def take(policy: Policy, tat: float | None, amount: int, now: float) -> tuple[float, float]:
+    """The TAT after it, and the seconds to wait."""
+    rate = at(policy, tat)
+    wait = rate.take(amount, now)
+    return rate.tat, wait
+
+
+def charge(policy: Policy, tat: float | None, amount: int, now: float) -> float:
+    rate = at(policy, tat)
+    rate.charge(amount, now)
+    return rate.tat
+
+
+def give_back(policy: Policy, tat: float, amount: int, until: float, now: float) -> float:
+    rate = at(policy, tat)
+    rate.give_back(amount, until, now)
+    return rate.tat
+
+
+def level(policy: Policy, tat: float | None, now: float) -> Level:
+    return at(policy, tat).level(policy, now)
+
+
+def at(policy: Policy, tat: float | None) -> Rate:
+    return Rate(policy) if tat is None else Rate(policy, tat)
 
 
 def most(policy: Policy) -> int:

@@ -86,6 +86,11 @@ def test_nothing_that_an_answer_says_is_left_out(answer: Answer) -> None:
         (b'{"a": 1, "a": 2}', True),
         (b'{"a": 1, "\\u0061": 2}', True),
         (b'{"b": [[{"a": "x", "b": 1, "a": "y"}]]}', True),
+        (b'{"a" :1, "a" : 2}', True),
+        (b'{"a:": ":", "b": "a:b"}', False),
+        (b'{"a:": 1, "a\\u003a": 2}', True),
+        (b'{"a": "\\u003a", "b": 1, "b": 2}', True),  # the colon that is lost comes back out of the escape
+        (b'{"a": 1e999, "b": 1, "b": 2}', True),
         (b'{"a": "tab\there", "a": 2}', True),
         (b'{"n": %s, "a": 1, "a": 2}' % (b"1" * 5000), True),
         (b'{"n": %s, "a": 1}' % (b"1" * 5000), False),

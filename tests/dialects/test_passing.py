@@ -24,6 +24,7 @@ from promptd.core.errors import (
 )
 from promptd.core.model import Native, Usage
 from promptd.dialects.passing import Stream, prepare, rename
+from promptd.dialects.passing.bodies import Sent
 from promptd.dialects.passing.looks import look_for
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = "openai.chat", "openai.completions", "openai.responses", "anthropic.messages"
@@ -99,8 +100,17 @@ def test_a_second_name_is_not_smuggled_past() -> None:
         assert b"dear" not in sent.body
 
 
+@pytest.mark.parametrize("second", [b'"model"', b'"mod\\u0065l"', b'"mod\\u0065\\u006C"'])
+@pytest.mark.parametrize("told", ["mine", None])
+def test_a_name_that_stays_goes_on_once(second: bytes, told: str | None) -> None:
+    """We mean the last one; the service may mean the first."""
+    body = b'{"model": "dear", ' + second + b': "mine"}'
+    assert prepare(Native(CHAT, body, model=told), "mine").body == b'{"model":"mine"}'
+
+
 def test_a_request_without_a_name_gets_one() -> None:
     assert prepare(Native(CHAT, b'{"x": "model"}'), "m").body == b'{"x":"model","model":"m"}'
+    assert prepare(Native(CHAT, b'{"model": null}'), "m") == Sent(b'{"model":"m"}')
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"no", b'{"model": 5}', b'{"model": "m", "stream_options": 5}'])

@@ -249,6 +249,14 @@ async def test_too_many_connections() -> None:
         assert not server.app.called.is_set()
 
 
+async def test_requests_that_are_answered_count_no_more() -> None:
+    async with serving(Patient, limit_concurrency=3) as server:
+        peer = await server.peer()
+        for _ in range(9):
+            await peer.send(GET + b"\r\n")
+            await peer.served()
+
+
 # ---------------------------------------------------------------- time
 
 

@@ -8,7 +8,7 @@ from typing import Final
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS: Final = [a + b for a in _ALPHABET for b in _ALPHABET]
 _LETTERS: Final = (_ALPHABET * 8).encode()
-_LATE: Final = 20  # bits of the milliseconds that change within a quarter of an hour
+_LATE: Final = 10  # bits of the milliseconds that change within a second
 
 
 def make_id(prefix: str, now: float, random: bytes) -> str:
@@ -20,7 +20,7 @@ def make_id(prefix: str, now: float, random: bytes) -> str:
 def begin(prefix: str, now: float) -> str:
     """The part of an id that tells its time; 16 letters that nobody can guess come behind it."""
     value = int(now * 1000)
-    return f"{_early(prefix, value >> _LATE)}{_PAIRS[value >> 10 & 1023]}{_PAIRS[value & 1023]}"
+    return _early(prefix, value >> _LATE) + _PAIRS[value & 1023]
 
 
 def letters(random: bytes) -> str:
@@ -30,4 +30,4 @@ def letters(random: bytes) -> str:
 
 @lru_cache(64)
 def _early(prefix: str, value: int) -> str:
-    return f"{prefix}_" + "".join([_ALPHABET[(value >> shift) & 31] for shift in range(25, -1, -5)])
+    return f"{prefix}_" + "".join([_ALPHABET[(value >> shift) & 31] for shift in range(35, -1, -5)])

@@ -142,41 +142,63 @@ class Stand(Struct, frozen=True):
     used: int = 0  #: of a budget in that period
 
 
-def take(policy: Policy, tat: float | None, amount: int, now: float) -> tuple[float, float]:
-    """The new TAT and 0, or the old TAT and the seconds to wait until `amount` fits.
+class Rate:
+    """Where one subject stands with a limit per window. It is changed in place.
 
-    An amount larger than the burst can never fit whole; it is let through when the subject is fully idle and then
-    blocks for as long as it is worth, so that a large prompt is slow but not impossible.
+    `policy` None: it was restored, and nobody has looked at it yet; until `follow` says what it counts, nothing else can.
     """
-    interval, most = policy.interval, policy.most
-    moved = (now if tat is None or tat < now else tat) + amount * interval
-    wait = moved - interval * (most if most > amount else amount) - now
-    if wait > SLACK:
-        return now if tat is None else tat, wait
-    return moved, 0.0
 
+    __slots__ = ("interval", "most", "policy", "tat", "tolerance")
 
-def charge(policy: Policy, tat: float | None, amount: int, now: float) -> float:
-    """The TAT after `amount` more units, whether they fit or not."""
-    return max(now, now if tat is None else tat) + amount * policy.interval
+    def __init__(self, policy: Policy | None, tat: float = -math.inf) -> None:
+        self.tat = tat  #: idle, where it has passed
+        self.policy: Policy | None = None
+        self.interval = self.tolerance = 0.0
+        self.most = 0
+        if policy is not None:
+            self.follow(policy)
 
+    def follow(self, policy: Policy) -> None:
+        """Count by these numbers from now on."""
+        self.policy = policy
+        self.interval, self.most, self.tolerance = policy.interval, policy.most, policy.tolerance
 
-def give_back(policy: Policy, tat: float, amount: int, until: float, now: float) -> float:
-    """The TAT after `amount` units came back of a charge that had led to `until`.
+    def take(self, amount: int, now: float) -> float:
+        """0 where `amount` fits, which is then taken, else the seconds to wait until it does.
 
-    What has come back by itself since is not given a second time: it would be taken off the charges of others.
-    """
-    back, left = amount * policy.interval, until - now
-    if back > left:
-        back = left if left > 0.0 else 0.0
-    return tat - back
+        An amount larger than the burst can never fit whole; it is let through when the subject is fully idle and then
+        blocks for as long as it is worth, so that a large prompt is slow but not impossible.
+        """
+        tat, interval = self.tat, self.interval
+        moved = (tat if tat > now else now) + amount * interval
+        wait = moved - now - (self.tolerance if amount <= self.most else interval * amount)
+        if wait > SLACK:
+            return wait
+        self.tat = moved
+        return 0.0
 
+    def charge(self, amount: int, now: float) -> None:
+        """Take `amount` more units, whether they fit or not."""
+        self.tat = max(now, self.tat) + amount * self.interval
 
-def level(policy: Policy, tat: float | None, now: float) -> Level:
-    ahead = 0.0 if tat is None or tat <= now else tat - now
-    remaining, most = int((policy.tolerance - ahead + SLACK) / policy.interval), policy.most
-    if remaining > most:
-        remaining = most
-    elif remaining < 0:
-        remaining = 0
-    return Level(policy.name, policy.limit, remaining, ahead, policy.metric, policy.window)
+    def give_back(self, amount: int, until: float, now: float) -> None:
+        """Take back `amount` units of a charge that had led to `until`.
+
+        What has come back by itself since is not given a second time: it would be taken off the charges of others.
+        """
+        back, left = amount * self.interval, until - now
+        if back > left:
+            back = left if left > 0.0 else 0.0
+        self.tat -= back
+
+    def level(self, policy: Policy, now: float) -> Level:
+        """How the subject stands; `policy` is the one that it follows."""
+        tat, most = self.tat, self.most
+        if tat <= now:
+            return Level(policy.name, policy.limit, most, 0.0, policy.metric, policy.window)
+        remaining = int((self.tolerance - (tat - now) + SLACK) / self.interval)
+        if remaining > most:
+            remaining = most
+        elif remaining < 0:
+            remaining = 0
+        return Level(policy.name, policy.limit, remaining, tat - now, policy.metric, policy.window)

@@ -50,26 +50,28 @@ class Body(AsyncIterator[bytes]):
             if encoding not in ("", "identity", "gzip", "x-gzip"):
                 raise InvalidOutput(f"the service sent the content encoding {encoding[:40]!r} that was not asked for")
             self._gunzip = Gunzip() if encoding.endswith("gzip") else None
+        connection.forget_head()
 
     async def __anext__(self) -> bytes:
-        if self._gunzip is None:
-            packet = await self._connection.read()
-            if not packet:
-                raise StopAsyncIteration
-            return self._counted(packet)
+        connection = self._connection
         while True:
-            piece = next(self._pieces, b"")
+            piece = next(self._pieces, b"") if self._gunzip is not None else b""
             if piece:
                 return self._counted(piece)
-            packet = await self._connection.read()
+            while (packet := connection.take()) is None:
+                await connection.more()
+            if self._gunzip is None:
+                if not packet:
+                    raise StopAsyncIteration
+                return self._counted(packet)
             if not packet:
                 self._gunzip.finish()
                 raise StopAsyncIteration
             self._pieces = self._gunzip.feed(packet)
 
-    async def whole(self, begun: bytes) -> bytes:
-        """What was read past this iterator already, and all that comes."""
-        return b"".join([self._counted(begun), *[packet async for packet in self]])
+    async def whole(self) -> bytes:
+        """All that comes."""
+        return b"".join([packet async for packet in self])
 
     def _counted(self, piece: bytes) -> bytes:
         self._left -= len(piece)

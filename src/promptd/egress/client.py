@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from types import TracebackType
 
+from msgspec import Struct
+
 from promptd import __version__
 from promptd.core.errors import InvalidInput, NetworkError, Timeout
 from promptd.core.ports import ALONE, AUTHORITY, Timeouts
@@ -86,7 +88,9 @@ class Egress:
         max_bytes: int = 64 * 1024 * 1024,
     ) -> Exchange:
         """See `HttpClient.request`. Raises `InvalidInput` for a malformed URL or header."""
-        return Exchange(self, method, url, headers, body, timeouts, max_bytes)
+        origin, alone, head = _prepared(method, url, tuple(headers.items()))
+        request = _encode(method, head, headers, body)
+        return Exchange(self, origin, alone, method == "HEAD", request, timeouts, max_bytes)
 
     async def close(self) -> None:
         """Close the idle connections; connections in use close when their exchange ends."""
@@ -184,17 +188,14 @@ class Egress:
         return context
 
 
-class Response:
+class Response(Struct, eq=False):
     """Adapter of the port `HttpResponse`."""
 
-    __slots__ = ("_body", "_connection", "_headers", "_max_bytes", "status")
-
-    def __init__(self, connection: Connection, max_bytes: int) -> None:
-        self.status = connection.status
-        self._connection = connection
-        self._max_bytes = max_bytes
-        self._headers: Mapping[str, str] | None = None
-        self._body: Body | None = None
+    _connection: Connection
+    _max_bytes: int
+    status: int
+    _headers: Mapping[str, str] | None = None
+    _body: Body | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -204,41 +205,26 @@ class Response:
 
     def chunks(self) -> Body:
         if self._body is None:
+            self._headers = self.headers
             self._body = Body(self._connection, self._max_bytes)
         return self._body
 
     async def read(self) -> bytes:
-        connection, body = self._connection, b""
-        if self._body is None and not connection.encoded:
-            body = await connection.read()
-            if connection.ended and len(body) <= self._max_bytes:
-                return body  # as most answers come: plain and in one packet
-        return await self.chunks().whole(body)
+        body = self._connection.take_whole(self._max_bytes) if self._body is None else None
+        return await self.chunks().whole() if body is None else body
 
 
-class Exchange:
+class Exchange(Struct, eq=False):
     """One request and its answer. Leaving it closes the connection, or pools it where the body was read to its end."""
 
-    __slots__ = ("_alone", "_connection", "_egress", "_head", "_max_bytes", "_origin", "_request", "_timeouts")
-
-    def __init__(
-        self,
-        egress: Egress,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        timeouts: Timeouts,
-        max_bytes: int,
-    ) -> None:
-        self._egress = egress
-        self._origin, path = parse(url)
-        self._head = method == "HEAD"
-        self._alone = headers.get(ALONE[0]) == ALONE[1]
-        self._request = _encode(method, path, self._origin, headers, body)
-        self._timeouts = timeouts
-        self._max_bytes = max_bytes
-        self._connection: Connection | None = None
+    _egress: Egress
+    _origin: Origin
+    _alone: bool  #: wants a connection of its own
+    _head: bool
+    _request: bytes
+    _timeouts: Timeouts
+    _max_bytes: int
+    _connection: Connection | None = None
 
     async def __aenter__(self) -> Response:
         connection = None if self._alone else self._egress.rested(self._origin)
@@ -246,7 +232,9 @@ class Exchange:
             connection = await self._egress.connect(self._origin, self._timeouts.connect)
         since = asyncio.get_running_loop().time()
         try:
-            await connection.exchange(self._request, self._timeouts, since=since, head=self._head)
+            connection.send(self._request, self._timeouts, since=since, head=self._head)
+            while not connection.answered():
+                await connection.more()
         except NetworkError:
             connection.abort()
             if not connection.reused or connection.heard:
@@ -258,14 +246,16 @@ class Exchange:
             raise
         self._request = b""  # it is not sent again, and the answer may take long
         self._connection = connection
-        return Response(connection, self._max_bytes)
+        return Response(connection, self._max_bytes, connection.status)
 
     async def _again(self, since: float) -> Connection:
         """The service closed a connection that had rested, while the request was on its way. Once more, and on a new
         one: where that ends without an answer too, the request itself may be the reason."""
         connection = await self._egress.connect(self._origin, self._timeouts.connect)
         try:
-            await connection.exchange(self._request, self._timeouts, since=since, head=self._head)
+            connection.send(self._request, self._timeouts, since=since, head=self._head)
+            while not connection.answered():
+                await connection.more()
         except BaseException:
             connection.abort()
             raise
@@ -278,8 +268,7 @@ class Exchange:
             self._egress.release(self._origin, self._connection)
 
 
-def _encode(method: str, path: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    head = _encode_head(method, path, origin, tuple(headers.items()))
+def _encode(method: str, head: bytes, headers: Mapping[str, str], body: bytes | None) -> bytes:
     trace = current.get()
     if trace is not None:  # only where somebody traces
         given = {name.lower() for name in headers}
@@ -291,8 +280,11 @@ def _encode(method: str, path: str, origin: Origin, headers: Mapping[str, str], 
 
 
 @lru_cache(256)
-def _encode_head(method: str, path: str, origin: Origin, headers: tuple[tuple[str, str], ...]) -> bytes:
-    """Remembered, because a connection's calls differ in nothing but their bodies."""
+def _prepared(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bool, bytes]:
+    """Where a request goes, whether it wants a connection of its own, and its head. Remembered, because a connection's
+    calls differ in nothing but their bodies."""
+    origin, path = parse(url)
+    alone = ALONE in headers
     if not _TOKEN.fullmatch(method):
         raise InvalidInput("method: expected an HTTP method")
     authority = next((value for name, value in headers if name == AUTHORITY), origin.authority)
@@ -308,4 +300,4 @@ def _encode_head(method: str, path: str, origin: Origin, headers: tuple[tuple[st
         if not _VALUE.fullmatch(value):
             raise InvalidInput(f"headers.{name}: the value has characters that no header may have")
         lines.append(f"{name}: {value}")
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n"
+    return origin, alone, "\r\n".join(lines).encode("latin-1") + b"\r\n"

@@ -15,10 +15,47 @@ from promptd.core.ports import Timeouts
 _OVERHEAD = 64 * 1024
 _HIGH_WATER = 256 * 1024
 _FRAMES = (b"content-length", b"transfer-encoding")
+_ENCODING = b"content-encoding"
+_LENGTH = len(_ENCODING)
 
 
 class Connection(asyncio.Protocol):
-    """Serves one exchange at a time: `exchange`, then `read` to the end; then it may be used again if `reusable`."""
+    """Serves one exchange at a time: `send`, `more` until it has `answered`, then `take` to the end; then it may be used
+    again if `reusable`."""
+
+    __slots__ = (
+        "_bodiless",
+        "_buffered",
+        "_complete",
+        "_error",
+        "_fields",
+        "_framed",
+        "_headed",
+        "_idle",
+        "_keep_alive",
+        "_limit",
+        "_loop",
+        "_lost",
+        "_news",
+        "_overhead",
+        "_packets",
+        "_parser",
+        "_paused",
+        "_poll",
+        "_rings",
+        "_since",
+        "_speaking",
+        "_surplus",
+        "_timeouts",
+        "_timer",
+        "_transport",
+        "_waiter",
+        "encoded",
+        "heard",
+        "resting_since",
+        "reused",
+        "status",
+    )
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -49,42 +86,55 @@ class Connection(asyncio.Protocol):
         self._news = False  # something has come that may be waited for
         self.heard = False  #: something has come since the request was sent
         self.encoded = False  #: the body is not written plainly
+        self._framed = False  # what was forgotten of the head says where the body ends
         self._error: PromptExecutionError | None = None
         self.status = 0
-        self._fields: list[tuple[bytes, bytes]] = []  # of the answer's head, names in lower case
+        self._fields: list[tuple[bytes, bytes]] = []  # of the answer's head
 
     # -------------------------------------------------------------- verbs
 
-    async def exchange(
-        self, request: bytes, timeouts: Timeouts, *, since: float | None = None, head: bool = False
-    ) -> None:
-        """Send a request and wait for status and headers. `head`: the answer has no body whatever its headers say.
-
-        `since` is when the caller's wait began, in the loop's time, where that was before now.
-        """
+    def send(self, request: bytes, timeouts: Timeouts, *, since: float, head: bool = False) -> None:
+        """Send a request. `head`: the answer has no body whatever its headers say. `since` is when the caller's wait began,
+        in the loop's time."""
         self._begin(timeouts, head=head)
         self._idle = False
         if self._transport is None or self._lost:
             raise NetworkError("the service closed the connection")
-        self._since = self._loop.time() if since is None else since
-        self._limit = timeouts.first_byte
+        self._since, self._limit = since, timeouts.first_byte
         self._transport.write(request)
-        while not self._headed:
-            if self._error is not None:
-                raise self._error
-            await self._more()
 
-    async def read(self) -> bytes:
-        """What has come since the last call; empty at the body's end."""
+    def answered(self) -> bool:
+        """Whether status and headers are there. Raises what has happened instead."""
+        if self._error is not None and not self._headed:
+            raise self._error
+        return self._headed
+
+    def more(self) -> asyncio.Future[None]:
+        """To be awaited: something has come, or nothing will."""
+        due = self._since + self._limit
+        if self._timer is None or due < self._rings:
+            self._ring(due)
+        waiter = self._waiter = self._loop.create_future()
+        return waiter
+
+    def take_whole(self, most: int) -> bytes | None:
+        """The body, where all of it has come in one packet of at most `most` bytes and is written plainly."""
         packets = self._packets
-        while not packets:
+        if not self._complete or self.encoded or len(packets) != 1 or len(packets[0]) > most or self._paused:
+            return None
+        return packets.pop()
+
+    def take(self) -> bytes | None:
+        """What has come since the last call; empty at the body's end, None where `more` must be awaited first."""
+        packets = self._packets
+        if not packets:
             if self._complete:
                 return b""
             if self._error is not None:
                 raise self._error
             if self._speaking:
                 self._since = self._loop.time()
-            await self._more()
+            return None
         data = packets[0] if len(packets) == 1 else b"".join(packets)
         packets.clear()
         self._buffered = 0
@@ -93,20 +143,23 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
+    def forget_head(self) -> None:
+        """Nobody asks for `headers` any more: a body may take long, and there may be many."""
+        self._framed = self._has_length()
+        self._fields = []
+
+    def _has_length(self) -> bool:
+        return self._framed or any(name.lower() in _FRAMES for name, _ in self._fields)
+
     @property
     def headers(self) -> dict[str, str]:
         """Of the answer, names in lower case; made when they are asked for."""
         found: dict[str, str] = {}
         for name, value in self._fields:
-            key, text = name.decode("latin-1"), value.decode("latin-1")
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
             held = found.get(key)
             found[key] = text if held is None else f"{held}, {text}"
         return found
-
-    @property
-    def ended(self) -> bool:
-        """Whether all of the answer has been read."""
-        return self._complete and not self._packets
 
     @property
     def reusable(self) -> bool:
@@ -142,14 +195,6 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     # -------------------------------------------------------------- waiting
-
-    def _more(self) -> asyncio.Future[None]:
-        """To be awaited: something has come, or nothing will."""
-        due = self._since + self._limit
-        if self._timer is None or due < self._rings:
-            self._ring(due)
-        waiter = self._waiter = self._loop.create_future()
-        return waiter
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -212,7 +257,7 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> None:
-        if self._headed and not self._complete and not any(name in _FRAMES for name, _ in self._fields):
+        if self._headed and not self._complete and not self._has_length():
             # a body without a length ends with its connection
             self._complete = True
             self._wake()
@@ -232,9 +277,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._headed or self._surplus:
             return  # trailers change nothing
-        name = name.lower()
         self._fields.append((name, value))
-        if name == b"content-encoding":
+        if len(name) == _LENGTH and name.lower() == _ENCODING:
             self.encoded = True
 
     def on_headers_complete(self) -> None:
@@ -255,7 +299,6 @@ class Connection(asyncio.Protocol):
         self._overhead = 0
         if not self._speaking:
             self._speaking = True
-            self._since = self._loop.time()
             self._limit = self._timeouts.between_bytes
         self._packets.append(body)
         self._buffered += len(body)

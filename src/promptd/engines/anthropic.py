@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Any, Final
 
 from pydantic import SecretStr, field_validator
@@ -170,25 +169,12 @@ class Anthropic(ChatQueries[AnthropicConfig]):
     display_description_key = "anthropic.description"
     capabilities = frozenset({Capability.CHAT, Capability.VISION, Capability.DOCUMENT})
 
-    async def run(self, call: Call[AnthropicConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
+    def run(self, call: Call[AnthropicConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
         config = call.connection
         url, headers = config.address("/v1/messages"), _headers(call)
         timeouts, native = config.timeouts(), call.native
-        if native is not None:
-            imitated = native.dialect == _CHAT
-            chunks = run_native(
-                call.http,
-                config.address("/v1/chat/completions") if imitated else url,
-                {**headers, "content-type": "application/json"},
-                call,
-                native,
-                timeouts=timeouts,
-                max_bytes=config.max_response_bytes,
-                reader=chat.Reader if imitated else Reader,
-                decode=chat.decode_answer if imitated else decode_answer,
-            )
-        else:
-            chunks = messages.run_call(
+        if native is None:
+            return messages.run_call(
                 call.http,
                 url,
                 headers,
@@ -197,9 +183,18 @@ class Anthropic(ChatQueries[AnthropicConfig]):
                 max_bytes=config.max_response_bytes,
                 manners=config.manners(),
             )
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
+        imitated = native.dialect == _CHAT
+        return run_native(
+            call.http,
+            config.address("/v1/chat/completions") if imitated else url,
+            {**headers, "content-type": "application/json"},
+            call,
+            native,
+            timeouts=timeouts,
+            max_bytes=config.max_response_bytes,
+            reader=chat.Reader if imitated else Reader,
+            decode=chat.decode_answer if imitated else decode_answer,
+        )
 
     async def count(self, call: Call[AnthropicConfig, ChatQuery]) -> int | None:
         config = call.connection

@@ -67,22 +67,24 @@ class Front:
         self._router = Router(routes, redirect_slashes=False, default=not_found)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.serve(scope, receive, send)
+
+    def serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """`__call__` for a server that needs no coroutine of it."""
         if scope["type"] == "http":
             method, path = scope["method"], scope["path"]
             app = self._hot.get((method, path))
             if app is not None:
-                await app(scope, receive, send)
-                return
+                return app(scope, receive, send)
             raw = scope.get("raw_path")
             path = raw.decode("latin-1") if raw is not None else quote(path)
             parent, _, last = path.rpartition("/")
             app = self._items.get((method, parent + "/")) if last else None
             if app is not None:
                 scope["path_params"] = {"id": last}
-                await app(scope, receive, send)
-                return
+                return app(scope, receive, send)
             scope = {**scope, "path": path}
-        await self._router(scope, receive, send)
+        return self._router(scope, receive, send)
 
 
 __all__ = ["FaceOptions", "Front", "Mount", "Reloaded"]

@@ -36,6 +36,9 @@ REPLY: Final = "promptd.reply"
 #: … and a way to send a piece of one that has begun: bytes; False where it has to go the usual way.
 WRITE: Final = "promptd.write"
 
+#: Key of a request's scope: host and port of its target, where that is a whole address (absolute form).
+AUTHORITY: Final = "promptd.authority"
+
 JSON: Final = (b"content-type", b"application/json")
 _PROBLEM: Final = (b"content-type", b"application/problem+json")
 _NOTHING: Final[dict[str, Any]] = {}
@@ -71,13 +74,19 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 # ---------------------------------------------------------------- requests
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body. Raises `PayloadTooLarge` as soon as `limit` bytes are passed, `Disconnected`."""
+def body_at_hand(scope: Scope, limit: int) -> bytes | None:
+    """The whole body, once, where nothing has to be waited for. Raises `PayloadTooLarge`."""
     at_once = scope.get("extensions", _NOTHING).get(BODY)
     body: bytes | None = at_once() if at_once is not None else None
+    if body is not None and len(body) > limit:
+        raise PayloadTooLarge(f"the body is larger than {limit} bytes")
+    return body
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """The whole body. Raises `PayloadTooLarge` as soon as `limit` bytes are passed, `Disconnected`."""
+    body = body_at_hand(scope, limit)
     if body is not None:
-        if len(body) > limit:
-            raise PayloadTooLarge(f"the body is larger than {limit} bytes")
         return body
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > limit:

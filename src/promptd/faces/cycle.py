@@ -6,7 +6,8 @@ uvicorn gives each request an event whose queue nearly nobody needs, and looks a
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+import logging
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -20,53 +21,61 @@ def _nothing() -> None:
     """The answer is over."""
 
 
-class _Signal:
-    """An `asyncio.Event` that is made only when somebody waits."""
+class Cycle(RequestResponseCycle):
+    """uvicorn's, which takes a whole body and a whole answer at once. It is its own `message_event`, and sets only what
+    differs from one request to another."""
 
-    __slots__ = ("_event", "_is_set")
+    logger = logging.getLogger("uvicorn.error")
+    access_logger = logging.getLogger("uvicorn.access")
+    #: uvicorn makes `bytes` of whatever it is; this one never changes, see `add`
+    body: bytes | bytearray = _EMPTY  # type: ignore[assignment]
+    more_body = True
+    disconnected = response_started = response_complete = False
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+    _has_news = False
+    _event: asyncio.Event | None = None  #: made only where somebody waits
 
-    def __init__(self) -> None:
-        self._is_set = False
-        self._event: asyncio.Event | None = None
+    task: asyncio.Task[None]  #: that it runs in
+
+    def __init__(self, protocol: Protocol, scope: Any, *, keep_alive: bool) -> None:
+        # not uvicorn's, which sets twice as much
+        self.scope, self.keep_alive = scope, keep_alive
+        self.transport, self.flow, self._server = protocol.transport, protocol.flow, protocol.server_state
+        self.waiting_for_100_continue = protocol.expect_100_continue
+        self.on_response = protocol.on_response_complete
+
+    # ---------------------------------------------------------------- what uvicorn asks for
+
+    @property
+    def access_log(self) -> bool:  # type: ignore[override]
+        return self.access_logger.hasHandlers()
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]
+        return self._server.default_headers
+
+    @property
+    def message_event(self) -> Self:  # type: ignore[override]
+        return self
 
     def set(self) -> None:
-        self._is_set = True
+        self._has_news = True
         if self._event is not None:
             self._event.set()
 
     def clear(self) -> None:
-        self._is_set = False
+        self._has_news = False
         if self._event is not None:
             self._event.clear()
 
     async def wait(self) -> None:
-        if not self._is_set:
+        if not self._has_news:
             if self._event is None:
                 self._event = asyncio.Event()
             await self._event.wait()
 
-
-class Cycle(RequestResponseCycle):
-    """uvicorn's, which takes a whole body and a whole answer at once."""
-
-    body: bytes | bytearray  # type: ignore[assignment]  # uvicorn makes `bytes` of whatever it is
-
-    def __init__(self, protocol: Protocol, scope: Any, *, keep_alive: bool) -> None:
-        RequestResponseCycle.__init__(  # `super()` costs as much as the rest
-            self,
-            scope,
-            protocol.transport,
-            protocol.flow,
-            protocol.logger,
-            protocol.access_logger,
-            protocol.access_log,
-            protocol.server_state.default_headers,
-            _Signal(),  # type: ignore[arg-type]  # all of it that is used
-            protocol.expect_100_continue,
-            keep_alive,
-            protocol.on_response_complete,
-        )
-        self.body = _EMPTY  # never changed: see `add`
+    # ---------------------------------------------------------------- ours
 
     async def run_asgi(self, app: Any) -> None:
         try:
@@ -86,6 +95,7 @@ class Cycle(RequestResponseCycle):
                     self.transport.close()
         finally:
             self.on_response = _nothing
+            self._server.tasks.discard(self.task)
             # its ways lead back here: only the garbage collector would find the circle
             self.scope["extensions"].clear()
 
@@ -98,15 +108,18 @@ class Cycle(RequestResponseCycle):
             held += piece
         else:
             self.body = bytearray().join((held, piece))
-        self.message_event.set()
+        self.set()
 
     def whole_body(self) -> bytes | None:
         """The request's body, once; None where it has to be waited for, or its client left."""
         if self.more_body or self.disconnected or self.response_complete or self.waiting_for_100_continue:
             return None
         body, self.body = bytes(self.body), _EMPTY
-        self.message_event.clear()
-        self.flow.resume_reading()
+        self._has_news = False
+        if self._event is not None:
+            self._event.clear()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         return body
 
     def write(self, data: bytes) -> bool:
@@ -135,7 +148,7 @@ class Cycle(RequestResponseCycle):
         last = "" if self.keep_alive else "connection: close\r\n"
         lines = f"{head}content-length: {len(body)}\r\n{last}\r\n"
         self.transport.write(b"".join((STATUS_LINE[status], lines.encode("latin-1"), body)))
-        self.message_event.set()
+        self.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

@@ -13,13 +13,14 @@ from contextlib import aclosing
 from hashlib import sha256
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptd.core import chunks
 from promptd.core.errors import EXECUTION_CODES, ExecutionFailed, NetworkError, PromptdError, ShuttingDown
 from promptd.core.model import Answer, Blob, Caller, Capability, Chunk, Mode, Prompt, Request, Submission, Usage
-from promptd.core.policy import Charge
+from promptd.core.policy import Charge, Level
 from promptd.faces import FaceOptions
 from promptd.faces.asgi import (
     JSON,
@@ -28,6 +29,7 @@ from promptd.faces.asgi import (
     REPLY,
     Disconnected,
     Headers,
+    body_at_hand,
     check_width,
     fields,
     log_crash,
@@ -103,16 +105,14 @@ class Ask:
 Handler = Callable[["Gateway", Ask], Awaitable[None]]
 
 
-class Whole:
+class Whole(Struct, eq=False):
     """An answer that is complete: as the bytes of the caller's own dialect, or as what they would say."""
 
-    __slots__ = ("_answer", "_done", "_pieces", "prompt", "raw")
-
-    def __init__(
-        self, prompt: Prompt, pieces: list[Chunk], done: Chunk, raw: bytes | None = None, answer: Answer | None = None
-    ) -> None:
-        self.prompt, self.raw = prompt, raw
-        self._pieces, self._done, self._answer = pieces, done, answer
+    prompt: Prompt
+    _pieces: list[Chunk]
+    _done: Chunk
+    raw: bytes | None = None
+    _answer: Answer | None = None
 
     @property
     def answer(self) -> Answer:
@@ -147,7 +147,8 @@ class Gateway:
                 given = ask.headers.get(b"x-request-id")
                 if given is not None and _VISIBLE.fullmatch(given):
                     ask.request_id = given
-                ask.caller = await self.authenticate(ask)
+                who = self.authenticate(ask)
+                ask.caller = who if type(who) is Caller else await who  # type: ignore[misc]  # the other of the two
                 await handle(self, ask)
             except PromptdError as error:
                 await self.refuse(ask, error)
@@ -161,9 +162,10 @@ class Gateway:
 
     # ---------------------------------------------------------------- what a listener of its own may do otherwise
 
-    def authenticate(self, ask: Ask) -> Awaitable[Caller]:
+    def authenticate(self, ask: Ask) -> Caller | Awaitable[Caller]:
         """Who asks. Raises `Unauthenticated`."""
-        return self.walk.callers.authenticate(ask.secret)
+        secret, callers = ask.secret, self.walk.callers
+        return callers.recall(secret) or callers.authenticate(secret)
 
     async def ready(self, ask: Ask, submission: Submission) -> Submission:
         """One of several submissions of a request, as it goes to intake; tell `ended` in any case."""
@@ -183,7 +185,10 @@ class Gateway:
 
     async def body(self, ask: Ask, *, most_values: int = MOST_VALUES) -> bytes:
         """JSON, not looked at but for its size. Raises `PayloadTooLarge`, `Disconnected`."""
-        body = await read_body(ask.scope, ask.receive, self.options.max_body_bytes)
+        most = self.options.max_body_bytes
+        body = body_at_hand(ask.scope, most)
+        if body is None:
+            body = await read_body(ask.scope, ask.receive, most)
         if len(body) > NARROW:
             check_width(body, most_values)
         return body
@@ -235,8 +240,10 @@ class Gateway:
         self, ask: Ask, body: bytes, prompt: Prompt | None = None, *, status: int = 200, media: bytes | None = None
     ) -> None:
         """A whole answer; `media` is its type where it is not JSON."""
-        lines = await self._lines(ask, prompt)
-        lines += _JSON_LINE if media is None else f"content-type: {media.decode('latin-1')}\r\n"
+        kind = _JSON_LINE if media is None else f"content-type: {media.decode('latin-1')}\r\n"
+        now = time.time()
+        levels = await self.walk.limits.peek(ask.charges, now=now) if ask.charges else ()
+        lines = self._lines(ask, prompt, levels, now) + kind
         at_once = ask.scope.get("extensions", _NOTHING).get(REPLY)
         if at_once is None or not at_once(status, lines, body):
             await send_body(ask.send, status, fields(lines), body)
@@ -271,6 +278,7 @@ class Gateway:
             await self.follow(ask, added.prompt, writer)
             return
         visit = ask.visit = self.walk.attached.open(submission)
+        del submission  # the visit lets go of it when it can
         watch = watch_for(ask.scope, ask.receive, visit)
         try:
             async with visit, aclosing(visit.chunks()) as source:
@@ -295,17 +303,13 @@ class Gateway:
         """What every answer carries."""
         return [(self.shape.request_id.encode(), ask.request_id)] if ask.request_id else []
 
-    async def _lines(self, ask: Ask, prompt: Prompt | None) -> str:
+    def _lines(self, ask: Ask, prompt: Prompt | None, levels: Sequence[Level], now: float) -> str:
         """The same as lines of a head; of a prompt's answer with its id, and how the limits stand that count this call."""
         name, request_id = self.shape.request_id, ask.request_id.decode()
+        limits = limit_lines(levels, self.shape.vendor, now) if levels else ""
         if prompt is not None:
-            lines = f"x-prompt-id: {prompt.id}\r\n{name}: {request_id or prompt.id}\r\n"
-        else:
-            lines = f"{name}: {request_id}\r\n" if request_id else ""
-        if ask.charges:
-            now = time.time()
-            lines += limit_lines(await self.walk.limits.peek(ask.charges, now=now), self.shape.vendor, now)
-        return lines
+            return f"x-prompt-id: {prompt.id}\r\n{name}: {request_id or prompt.id}\r\n{limits}"
+        return f"{name}: {request_id}\r\n{limits}" if request_id else limits
 
     async def write(
         self,
@@ -319,7 +323,9 @@ class Gateway:
 
         `interrupted` tells what it means when this task is cancelled, None where that is not the caller's business.
         """
-        stream = self._live.open(ask.scope, ask.send, fields(await self._lines(ask, prompt)))
+        now = time.time()
+        levels = await self.walk.limits.peek(ask.charges, now=now) if ask.charges else ()
+        stream = self._live.open(ask.scope, ask.send, fields(self._lines(ask, prompt, levels, now)))
         writer: Writer | None = None
         native = False
         try:
@@ -377,7 +383,7 @@ class Gateway:
         if prompt.answer is None:
             failure = prompt.error
             raise _failure(failure.code if failure else None, failure.message if failure else None)
-        return Whole(prompt, [], chunks.done(prompt.answer, prompt.runs, 1), answer=prompt.answer)
+        return Whole(prompt, [], chunks.done(prompt.answer, prompt.runs, 1), None, prompt.answer)
 
 
 def _failure(code: str | None, message: str | None) -> PromptdError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import ceil
 from typing import Final, Literal, NamedTuple
 
 from msgspec.structs import replace
@@ -84,18 +84,22 @@ def limit_lines(levels: Sequence[Level], vendor: Vendor, now: float) -> str:
     """The same as lines that end with a line break each."""
     if not levels:
         return ""
-    form = _form(vendor, tuple([(one.policy, one.limit, one.window, one.metric) for one in levels]))
-    told = [form.policies]
-    for text, one in zip(form.standings, levels, strict=True):
+    form = tuple([(one.policy, one.limit, one.window, one.metric) for one in levels])
+    told, standings, shown = _form(vendor, form)  # taken apart: looking names up costs more
+    for text, one in zip(standings, levels, strict=True):
         left = one.remaining if one.remaining < _MOST else _MOST
-        told.append(f"{text}{left};t={math.ceil(one.reset)}" if one.window else f"{text}{left}")
-    told.append("\r\n")
-    for limits in form.shown:
-        limit = limits[0] if len(limits) == 1 else _nearest(limits, levels)
-        one = levels[limit.at]
-        until = _duration(one.reset) if vendor == "openai" else _time(now + one.reset)
-        told.append(f"{limit.remaining}{one.remaining}{limit.reset}{until}\r\n")
-    return "".join(told)
+        told += f"{text}{left};t={ceil(one.reset)}" if one.window else f"{text}{left}"
+    told += "\r\n"
+    for limits in shown:
+        at, remaining, reset = limits[0] if len(limits) == 1 else _nearest(limits, levels)
+        one = levels[at]
+        until = one.reset
+        if vendor != "openai":
+            when = _time(now + until)
+        else:
+            when = f"{ceil(until * 1000)}ms" if until < 1 else _duration(until)
+        told += f"{remaining}{one.remaining}{reset}{when}\r\n"
+    return told
 
 
 def counted_by(submission: Submission, wanted: Set[str], headers: Mapping[bytes, bytes]) -> Submission:
@@ -110,7 +114,7 @@ def refusal_headers(error: PromptdError, vendor: Vendor, now: float) -> Headers:
     """When to come back after an error, whether that is any use, and how the limits stand that it is about."""
     found: Headers = []
     if error.retry_after is not None:
-        found.append((b"retry-after", str(max(1, math.ceil(error.retry_after))).encode()))
+        found.append((b"retry-after", str(max(1, ceil(error.retry_after))).encode()))
     if isinstance(error, BudgetSpent):
         found.append((b"x-should-retry", b"false"))  # SDKs try again after every other 429
     if isinstance(error, TooManyRequests):
@@ -158,15 +162,13 @@ def _string(text: str) -> str:
 
 def _time(seconds: float) -> str:
     """As Anthropic writes it."""
-    return datetime.fromtimestamp(math.ceil(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(ceil(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _duration(seconds: float) -> str:
-    """As OpenAI writes it: `120ms`, `1.5s`, `6m0s`, `2h3m4s`."""
-    if seconds < 1:
-        return f"{math.ceil(seconds * 1000)}ms"
+    """As OpenAI writes a second and more: `1.5s`, `6m0s`, `2h3m4s`."""
     if seconds < 60:
-        return f"{math.ceil(seconds * 1000) / 1000:g}s"
-    minutes, rest = divmod(math.ceil(seconds), 60)
+        return f"{ceil(seconds * 1000) / 1000:g}s"
+    minutes, rest = divmod(ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"

@@ -9,12 +9,9 @@ A request that arrives in one packet costs a few comparisons here; a timer is ar
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, ClassVar, Final
-from urllib.parse import unquote
 
 import httptools
 from starlette.types import Receive, Scope, Send
@@ -23,8 +20,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Base
 
 from promptd.core.errors import Overloaded
-from promptd.faces.asgi import ABORT, BODY, GONE, REPLY, WRITE, Problem, encode, problem_of, send_problem
+from promptd.dialects.headers import LOWER
+from promptd.faces import Front
+from promptd.faces.asgi import ABORT, AUTHORITY, BODY, GONE, REPLY, WRITE, Problem, encode, problem_of, send_problem
 from promptd.faces.cycle import Cycle
+from promptd.faces.request_targets import parts_of
 
 #: What a connection is in the middle of.
 _BETWEEN, _HEAD, _BODY, _REFUSED = range(4)
@@ -53,28 +53,10 @@ HEAD_TOO_LARGE: Final = _problem(
 )
 
 
-_LONG_TARGET: Final = 100
-#: of a host that a URL may not have, such as a name of an endpoint with an underscore
-_ABSOLUTE: Final = re.compile(
-    rb"https?://[A-Za-z0-9._~:-]{1,300}(?P<path>/[\x21-\x7e]*?)?(?:\?(?P<query>[\x21-\x7e]*))?"
-)
+def _without_port(host: bytes) -> bytes:
+    """In lower case, and without the port that `http` has."""
+    return host.strip().lower().removesuffix(b":80")
 
-
-def _parts(target: bytes) -> tuple[str, bytes, bytes]:
-    """Path, the same as it came, and query of a request's target."""
-    try:
-        parsed = httptools.parse_url(target)
-        raw, query = parsed.path, parsed.query
-    except httptools.HttpParserInvalidURLError:
-        found = _ABSOLUTE.fullmatch(target)
-        if found is None:
-            raise
-        raw, query = found["path"] or b"/", found["query"]
-    return unquote(raw.decode("ascii")), raw, query or b""
-
-
-#: most requests ask for one of a few
-_known_parts: Final = lru_cache(1024)(_parts)
 
 #: Few connections ever have requests that wait for the answer of the one before, and an empty queue is 700 bytes.
 _NO_PIPELINE: Final[deque[Any]] = deque()
@@ -136,6 +118,8 @@ class Protocol(_Base):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if isinstance(self.app, Front):
+            self.app = self.app.serve
         self.pipeline = _NO_PIPELINE
         self._stage = _BETWEEN
         self._packet = 0  # bytes of the packet that is being parsed
@@ -209,6 +193,14 @@ class Protocol(_Base):
         if len(self.url) > self.target_bytes:
             raise _Refusal(TARGET_TOO_LONG)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        known = LOWER.get(name)
+        if known is None:
+            known = name.lower()
+            if known == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        self.headers.append((known, value))
+
     def on_headers_complete(self) -> None:
         parser, before = self.parser, self.cycle
         if len(self.headers) > self.head_fields:
@@ -244,10 +236,10 @@ class Protocol(_Base):
     def _scope(self, version: str) -> Any:
         url = self.url
         try:
-            path, raw, query = _parts(url) if len(url) > _LONG_TARGET else _known_parts(url)
+            path, raw, query = parts_of(url)
         except httptools.HttpParserInvalidURLError:
             raise _Refusal(TUNNEL if self.parser.get_method() == b"CONNECT" else MALFORMED) from None
-        return {
+        scope = {
             "type": "http",
             "asgi": self._asgi,
             "http_version": version,
@@ -262,6 +254,20 @@ class Protocol(_Base):
             "raw_path": self.root_path.encode("ascii") + raw if self.root_path else raw,
             "query_string": query,
         }
+        return scope if url[:1] == b"/" else scope | self._absolute(url)
+
+    def _absolute(self, url: bytes) -> dict[str, bytes]:
+        """What a target in absolute form says beside its path; `Host` must say the same (RFC 9112, 3.2.2)."""
+        authority = url.partition(b"://")[2].split(b"/", 1)[0].split(b"?", 1)[0].rpartition(b"@")[2].lower()
+        hosts = {_without_port(value) for name, value in self.headers if name == b"host"}
+        if hosts - {_without_port(authority)}:
+            raise _Refusal(MALFORMED)
+        return {AUTHORITY: authority} if authority else {}
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        # a name, because to make up one costs more; and the cycle tells its end itself: that needs no turn of the loop
+        task = cycle.task = asyncio.Task(cycle.run_asgi(app), loop=self.loop, name="request")
+        self.tasks.add(task)
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
@@ -279,14 +285,18 @@ class Protocol(_Base):
     def on_message_complete(self) -> None:
         if len(self.headers) > self.head_fields:  # the trailers of a body are among them now
             raise _Refusal(HEAD_TOO_LARGE)
-        _Base.on_message_complete(self)
+        cycle = self.cycle
+        if not (self.parser.should_upgrade() and self._should_upgrade()) and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.set()  # type: ignore[attr-defined]  # made here
         self._stage, self._idle_bytes = _BETWEEN, 0
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
         else:

@@ -33,10 +33,10 @@ class PatternSet:
 
     def search(self, text: str | bytes) -> Sequence[int] | None:
         """The numbers of those that the text holds, in order; None where the memory ran out, so that nobody knows."""
-        found: Sequence[int] = self._set.Match(text) or ()
-        if self._proof not in found:
+        found: Sequence[int] | None = self._set.Match(text)
+        if not found or self._proof not in found:
             return None
-        return [number for number in sorted(found) if number != self._proof] if len(found) > 1 else ()
+        return () if len(found) == 1 else [number for number in sorted(found) if number != self._proof]
 
 
 def _quiet() -> Any:

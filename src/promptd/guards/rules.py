@@ -110,13 +110,15 @@ class Rules:
     async def inspect(self, messages: Sequence[Turn]) -> Verdict:
         """Judge everything the messages say, tool calls included; the first rule that is broken is the reason."""
         texts = texts_of(messages)
-        size = sum(map(len, texts))
-        if self._max_chars is not None and size > self._max_chars:
+        if self._max_chars is not None and sum(map(len, texts)) > self._max_chars:
             return Verdict(False, "length", 1.0, {"length": 1.0})
-        return await asyncio.to_thread(self._judge, texts) if size > LARGE else self._judge(texts)
+        joined = "\n".join(texts)
+        return (
+            await asyncio.to_thread(self._judge, texts, joined) if len(joined) > LARGE else self._judge(texts, joined)
+        )
 
-    def _judge(self, texts: Sequence[str]) -> Verdict:
-        if self._is_clean("\n".join(texts)):
+    def _judge(self, texts: Sequence[str], joined: str) -> Verdict:
+        if self._is_clean(joined):
             return _ALLOWED
         for place, text in enumerate(texts):
             if self._words is not None and (word := next(self._forbidden_words(normalize(text)), None)) is not None:
@@ -132,10 +134,14 @@ class Rules:
         """
         if self._words is not None:
             normal = normalize(text)
-            may_hold = not self._few or any(map(normal.__contains__, self._few))
+            may_hold = not self._few
+            for word in self._few:
+                if word in normal:
+                    may_hold = True
             if may_hold and next(self._forbidden_words(normal), None) is not None:
                 return False
-        return self._patterns is None or (not self._patterns.anchored and not self._patterns.search(text))
+        patterns = self._patterns
+        return patterns is None or (not patterns.anchored and not patterns.search(text))
 
     def _categories(self, texts: Sequence[str]) -> dict[str, float]:
         """Of all that is wrong with the texts. Only a refusal pays for it."""
@@ -190,7 +196,9 @@ class _PatternSet:
     def search(self, text: str) -> list[str]:
         """The names of the patterns that the text holds, in the order of the settings."""
         found = self._set.search(text.encode("utf-8", "replace"))
-        return [_UNCHECKED] if found is None else [self._names[index] for index in found]
+        if not found:
+            return [_UNCHECKED] if found is None else []
+        return [self._names[index] for index in found]
 
     def category(self, name: str) -> str:
         return self._categories.get(name, "unknown")

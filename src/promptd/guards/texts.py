@@ -22,7 +22,13 @@ def is_much(texts: Sequence[str]) -> bool:
 
 def texts_of(turns: Sequence[Turn]) -> list[str]:
     """Everything that the turns say, one by one: contents, parts and the arguments of tool calls."""
-    return [text for turn in turns for text in texts_of_turn(turn)]
+    found: list[str] = []
+    for turn in turns:
+        if turn.parts or turn.tool_calls:
+            found += texts_of_turn(turn)
+        elif turn.content:  # most turns are one text
+            found.append(turn.content)
+    return found
 
 
 def texts_of_turn(turn: Turn) -> list[str]:

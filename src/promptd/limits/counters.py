@@ -6,6 +6,7 @@ around a millionth of what UTC seconds would make it.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from promptd.core import budgets
 from promptd.core.budgets import Balance
 from promptd.core.errors import BudgetSpent, InvalidRequest, Overloaded, TooManyRequests
-from promptd.core.policy import Charge, Held, Level, Policy, Stand, charge, give_back, level, take
+from promptd.core.policy import Charge, Held, Level, Policy, Rate, Stand
 from promptd.core.ports import Reservation
 
 #: A subject of a policy: the policy's name and whom it counts
@@ -47,7 +48,7 @@ class Counters:
 
     def __init__(self, max_subjects: int) -> None:
         self._max_subjects = max_subjects
-        self._tats: OrderedDict[Key, float] = OrderedDict()
+        self._rates: OrderedDict[Key, Rate] = OrderedDict()
         self._balances: OrderedDict[Key, Balance] = OrderedDict()
         self._running: dict[Key, int] = {}
         self._open: set[int] = set()
@@ -57,7 +58,7 @@ class Counters:
 
     def __len__(self) -> int:
         """How many subjects are remembered."""
-        return len(self._tats) + len(self._balances) + len(self._running)
+        return len(self._rates) + len(self._balances) + len(self._running)
 
     def reserve(self, charges: Sequence[Charge], now: float) -> Reservation:
         """Take all charges or none.
@@ -68,9 +69,9 @@ class Counters:
         """
         since = self._since_origin(now)
         number = self._number = self._number + 1
-        tats, changed = self._tats, self.changed
+        rates, changed = self._rates, self.changed
         held: list[Held] = []
-        before: list[float | None] = []  # the TATs that `held` moved
+        before: list[float] = []  # the TATs that `held` moved
         refusals: list[_Refused] = []
         try:
             for wanted in charges:
@@ -79,20 +80,20 @@ class Counters:
                     raise InvalidRequest(
                         field=f"charges[{len(held) + len(refusals)}].amount", expected="an integer of at least 0"
                     )
-                key, tat = (policy.name, wanted.subject), None
+                key, tat = (policy.name, wanted.subject), 0.0
                 taken: Held | _Refused
                 if policy.rate:
-                    tat = tats.get(key)
-                    moved, wait = take(policy, tat, amount, since)
+                    rate = rates.get(key)
+                    if rate is None or rate.policy is not policy:
+                        rate = self._rate(key, policy, since, now)
+                    tat = rate.tat
+                    wait = rate.take(amount, since)
                     if wait:
                         taken = _Refused(wait, policy)
                     else:
-                        if tat is None:
-                            self._make_room(since, now)
-                        tats[key] = moved
-                        tats.move_to_end(key)
+                        rates.move_to_end(key)
                         changed[key] = None
-                        taken = Held(wanted, number, moved)
+                        taken = Held(wanted, number, rate.tat)
                 elif policy.period is not None:
                     taken = self._hold(key, wanted, number, since, now)
                 else:
@@ -117,9 +118,9 @@ class Counters:
         What was used beyond the reservation is charged from now on, whether it fits or not. A second end of the same
         reservation does nothing. Raises `InvalidRequest` for a negative amount; then nothing is settled.
         """
-        for metric, amount in actual.items():
-            if amount < 0:
-                raise InvalidRequest(field=f"actual.{metric}", expected="an integer of at least 0")
+        if actual and min(actual.values()) < 0:
+            wrong = next(metric for metric, amount in actual.items() if amount < 0)
+            raise InvalidRequest(field=f"actual.{wrong}", expected="an integer of at least 0")
         since = self._since_origin(now)
         for one in self._end(reservation):
             taken = one.charge
@@ -130,7 +131,9 @@ class Counters:
                     self._give_back(one, reserved - used, since)
                 elif used > reserved:
                     key = policy.name, taken.subject
-                    self._set(key, charge(policy, self._tats.get(key), used - reserved, since))
+                    self._rate(key, policy, since, now).charge(used - reserved, since)
+                    self._rates.move_to_end(key)
+                    self.changed[key] = None
             elif policy.period is not None:
                 self._let_go(one, reserved if policy.metric == "requests" else actual.get(policy.metric, reserved), now)
             else:
@@ -155,7 +158,10 @@ class Counters:
             policy = one.policy
             key = policy.name, one.subject
             if policy.rate:
-                found.append(level(policy, self._tats.get(key), since))
+                rate = self._rates.get(key)
+                if rate is None or rate.policy is not policy:
+                    rate = Rate(policy, -math.inf if rate is None else rate.tat)
+                found.append(rate.level(policy, since))
             elif policy.period is not None:
                 found.append(budgets.level(policy, self._balances.get(key), now))
             else:
@@ -172,7 +178,8 @@ class Counters:
             if balance is not None:
                 found[key] = Stand(balance.until, balance.used)
             else:
-                found[key] = Stand(origin + self._tats[key] if key in self._tats else now)
+                rate = self._rates.get(key)
+                found[key] = Stand(now if rate is None else origin + rate.tat)
         return found
 
     def restore(self, stands: Mapping[Key, Stand], now: float) -> None:
@@ -183,7 +190,7 @@ class Counters:
             if one.used:
                 self._balances[key] = Balance(until, one.used)
             else:
-                self._tats[key] = until - origin
+                self._rates[key] = Rate(None, until - origin)
 
     def knows(self, key: Key) -> bool:
         """Whether this process has counted a budget for the subject, or was told what was used of it."""
@@ -200,6 +207,16 @@ class Counters:
         self._balances[key] = replace(budgets.open_balance(policy, now), used=used)
 
     # ---------------------------------------------------------------- taking
+
+    def _rate(self, key: Key, policy: Policy, since: float, now: float) -> Rate:
+        """Of a subject that may be new, or whose policy may have changed."""
+        rate = self._rates.get(key)
+        if rate is None:
+            self._make_room(since, now)
+            rate = self._rates[key] = Rate(policy)
+        elif rate.policy is not policy:
+            rate.follow(policy)
+        return rate
 
     def _hold(self, key: Key, wanted: Charge, number: int, since: float, now: float) -> Held | _Refused:
         """Of a budget."""
@@ -232,15 +249,15 @@ class Counters:
         self._running[key] = running + wanted.amount
         return Held(wanted, number)
 
-    def _undo(self, held: Sequence[Held], before: Sequence[float | None]) -> None:
+    def _undo(self, held: Sequence[Held], before: Sequence[float]) -> None:
         """As if nothing had been taken."""
         for one, tat in zip(reversed(held), reversed(before), strict=True):
             policy, key = one.charge.policy, key_of(one.charge)
             if policy.rate:
-                if tat is None:
-                    self._tats.pop(key, None)
+                if tat == -math.inf:
+                    self._rates.pop(key, None)
                 else:
-                    self._tats[key] = tat
+                    self._rates[key].tat = tat
             elif policy.period is not None:
                 balance = self._balances[key]
                 balance.held -= one.amount
@@ -289,11 +306,13 @@ class Counters:
             self._running.pop(key, None)
 
     def _give_back(self, one: Held, amount: int, since: float) -> None:
-        policy, tats = one.charge.policy, self._tats
+        policy = one.charge.policy
         key = policy.name, one.charge.subject
-        tat = tats.get(key)
-        if tat is not None:
-            tats[key] = give_back(policy, tat, amount, one.until, since)
+        rate = self._rates.get(key)
+        if rate is not None:
+            if rate.policy is not policy:
+                rate.follow(policy)
+            rate.give_back(amount, one.until, since)
             self.changed[key] = None
 
     # ---------------------------------------------------------------- memory
@@ -304,22 +323,16 @@ class Counters:
             origin = self._origin = now
         return now - origin
 
-    def _set(self, key: Key, tat: float) -> None:
-        tats = self._tats
-        tats[key] = tat
-        tats.move_to_end(key)
-        self.changed[key] = None
-
     def _make_room(self, since: float, now: float) -> None:
         """For a subject that is new. Each call goes on where the last one stopped looking. Raises `Overloaded`."""
         if len(self) < self._max_subjects:
             return
-        for _ in range(min(_LOOK_AT, len(self._tats))):
-            key, tat = next(iter(self._tats.items()))
-            if tat <= since:
-                del self._tats[key]
+        for _ in range(min(_LOOK_AT, len(self._rates))):
+            key, rate = next(iter(self._rates.items()))
+            if rate.tat <= since:
+                del self._rates[key]
                 return
-            self._tats.move_to_end(key)
+            self._rates.move_to_end(key)
         for _ in range(min(_LOOK_AT, len(self._balances))):
             key, balance = next(iter(self._balances.items()))
             if not balance.held and (balance.until <= now or not balance.used):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from promptd.core.errors import InvalidRequest
-from promptd.core.model import Message, Native, Prompt, Submission
+from promptd.core.lifecycle import Status
+from promptd.core.model import Judgement, Message, Mode, Native, Prompt, Submission
 from promptd.core.policy import Charge
 from promptd.core.ports import Idempotency
 from promptd.core.routing import Leg, Route
@@ -16,6 +18,10 @@ from promptd.service.clock import Ids
 from promptd.service.guarding import Plan
 
 _DAY: Final = 86400.0
+# names of their own: in Python 3.11 to look for an enum's member costs as much as a call
+_ATTACHED: Final = Mode.ATTACHED
+_RUNNING: Final = Status.RUNNING
+_SCHEDULED: Final = Status.SCHEDULED
 
 
 class Admitted(Struct, frozen=True):
@@ -59,3 +65,57 @@ def idempotency_of(submission: Submission, now: float) -> Idempotency | None:
     if not 1 <= len(submission.idempotency_key) <= 255:
         raise InvalidRequest(field="Idempotency-Key", expected="1 to 255 characters")
     return Idempotency(submission.idempotency_key, submission.fingerprint, now + _DAY)
+
+
+def names_of(model: str, pinned: str | None, route: Route) -> Sequence[str]:
+    """What a model is called, here and by those who serve it."""
+    return (model, pinned or "", *[leg.upstream for leg in route.legs])
+
+
+def prompt_of(
+    submission: Submission,
+    identifier: str,
+    model: str,
+    arm: str,
+    leg: Leg,
+    now: float,
+    max_attempts: int,
+    judgements: tuple[Judgement, ...],
+) -> Prompt:
+    """The prompt as it is stored. One that is attached is seen by nobody before its first attempt begins, which is mostly
+    at once."""
+    caller, attached = submission.caller, submission.mode is _ATTACHED
+    # at most 15 names: a call with more of them makes a dict of them first, which costs ten times as much
+    prompt = Prompt(
+        id=identifier,
+        model=model,
+        lane=leg.connection,
+        user=caller.user,
+        key=caller.key,
+        team=caller.team,
+        request=submission.request,
+        created=now,
+        updated=now,
+        mode=submission.mode,
+        status=_RUNNING if attached else _SCHEDULED,
+        runs=1 if attached else 0,
+        started=now if attached else None,
+        capability=submission.capability,
+        max_attempts=max_attempts,
+    )
+    if arm or judgements or submission.parent is not None:
+        prompt = replace(prompt, arm=arm, judgements=judgements, parent=submission.parent)
+    if (
+        submission.thread is None
+        and submission.deadline is None
+        and submission.not_before is None
+        and not submission.priority
+    ):
+        return prompt
+    return replace(
+        prompt,
+        thread=submission.thread,
+        priority=submission.priority,
+        not_before=submission.not_before,
+        deadline=submission.deadline,
+    )

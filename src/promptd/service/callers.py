@@ -81,6 +81,10 @@ class Callers:
         self._records, self._keys, self._sessions, self._permits = records, keys, sessions, permits
         self._signer, self._known, self._clock, self._rules = signer, known, clock, rules
 
+    def recall(self, secret: str | None) -> Caller | None:
+        """Who asks with a native key, where that is known without a look into the store; else `authenticate` finds out."""
+        return self._keys.recall(secret) if secret and secret.startswith(_KEY_START) else None
+
     async def authenticate(self, secret: str | None, *, to_refresh: bool = False) -> Caller:
         """Raises `Unauthenticated`; its message begins with `token refresh failed` where a token was one of ours.
 

@@ -179,18 +179,24 @@ def _constant(policy: Policy, subject: str) -> Charge | None:
     return Charge(policy, subject, 1, 1) if policy.metric in ("requests", "concurrency") else None
 
 
-class _Need:
+class _Need(Struct, eq=False):
     """How much of each metric one prompt needs; counted when first asked for."""
 
-    __slots__ = ("_about", "_most", "_request", "_rules", "_speaks", "_thread", "plan")
+    plan: _Plan
+    _request: Request
+    _capability: Capability
+    _thread: bool
+    _rules: ChargeRules
+    _about: Usage | None = None
+    _most: Usage | None = None
 
-    def __init__(self, plan: _Plan, request: Request, capability: Capability, thread: bool, rules: ChargeRules) -> None:
-        self.plan, self._request, self._thread, self._rules = plan, request, thread, rules
-        self._speaks = capability not in _SILENT
-        self._about: Usage | None = None
-        self._most: Usage | None = None
+    @property
+    def _speaks(self) -> bool:
+        return self._capability not in _SILENT
 
     def charge(self, policy: Policy, subject: str) -> Charge:
+        if policy.metric == "input_tokens" and policy.period is None:  # known without a guess at the output
+            return Charge(policy, subject, sizes.about(self._request))
         if (same := _constant(policy, subject)) is not None:
             return same
         if policy.period is None:

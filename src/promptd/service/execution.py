@@ -12,10 +12,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from promptd.core import chunks, history
 from promptd.core.content import Turn
@@ -26,6 +28,7 @@ from promptd.core.errors import (
     ExecutionFailed,
     HandlerUnavailable,
     InvalidOutput,
+    PromptExecutionError,
     StoreUnavailable,
     UnsupportedInput,
 )
@@ -42,11 +45,11 @@ from promptd.service.events import Event, Events
 from promptd.service.guarding import Guarding, Plan, Watch
 from promptd.service.metrics import Metrics
 from promptd.service.router import Router
-from promptd.service.runs import Run
+from promptd.service.runs import Run, is_torn_down
 from promptd.service.settling import Settling
+from promptd.service.spelling import has_parts
 
 _LARGE_ANSWER = 65_536  # characters; a larger one is checked in a thread
-
 
 Equip = Callable[[Run, Call[Any, Any]], Awaitable[Call[Any, Any]]]
 Fulfil = Callable[[Run, Call[Any, Any], Answer], Awaitable[tuple[Answer, Sequence[Chunk]]]]
@@ -108,9 +111,12 @@ class Execution:
         """A run on the leg that is given, or on the one of the prompt's model that its lane is. Its checks stay those of
         `plan`, or of now."""
         connection = self._connections.get(prompt.lane)
-        leg = leg or self._router.leg(prompt)
-        run = Run(prompt, connection, leg.upstream if leg is not None else prompt.model, leg)
-        run.plan = self._guarding.plan_of(prompt, lambda: self._names(prompt)) if plan is None else plan
+        if plan is None:
+            plan = self._guarding.plan_of(prompt, partial(self._names, prompt))
+        if leg is None:
+            leg = self._router.leg(prompt)
+        upstream, price = (prompt.model, None) if leg is None else (leg.upstream, leg.price)
+        run = Run(prompt, connection, upstream, leg, price, plan)
         if self.settling.tracing is not None:
             self.settling.tracing.join(run)
         return run
@@ -122,6 +128,13 @@ class Execution:
         except BaseException as error:  # whatever an engine raises, SystemExit included, ends this attempt only
             if isinstance(error, KeyboardInterrupt) or is_torn_down(run, error):
                 raise
+            if run.plan.output and run.stopped is None and isinstance(error, PromptExecutionError):
+                error = self.settling.meaning(run, error)
+                try:
+                    await self.judge(run, error)
+                except asyncio.CancelledError as cancelled:
+                    if is_torn_down(run, cancelled):
+                        raise
             return await self.settling.failed(run, error)
         try:
             settled = await self.settling.completed(run, answer)
@@ -139,6 +152,7 @@ class Execution:
         if run.stopped is not None:
             raise asyncio.CancelledError
         self._events.tell(Event("prompt_started", prompt=run.prompt.id))
+        await self._guarding.renew(run)
         call = await self.prepare(run)
         watch = run.watch = self.watch(run)
         answer = await self._stream(run, call, watch)
@@ -165,29 +179,24 @@ class Execution:
             raise HandlerUnavailable(f"the connection {prompt.lane!r} is not configured any more")
         if self.settling.tracing is not None:
             self.settling.tracing.enter(run)
-        turns = prompt.request.messages
+        request = prompt.request
+        turns, parameters = request.messages, request.parameters
         if prompt.thread is not None and prompt.capability is Capability.CHAT:
             turns = history.cut(await earlier_turns(self._records, prompt), turns, self._budget(run, connection))
-        image = prompt.request.parameters.image
+        image = parameters.image
         if image is not None and image.prompt is not None:
             turns = (*turns[:-1], Turn("user", image.prompt))
         blobs: tuple[Blob, ...] = ()
-        if prompt.request.files:
-            inputs = await self._attachments.load(prompt.request.files, prompt.capability, turns)
+        if request.files:
+            inputs = await self._attachments.load(request.files, prompt.capability, turns)
             turns, blobs = await self._inspected(run, inputs.messages, inputs.texts), inputs.blobs
-        if native is None and prompt.request.parameters.n != 1:
+        if native is None and parameters.n != 1:
             raise UnsupportedInput("parameters.n: only one choice can be made here")
-        if prompt.request.inputs and run.plan.input:
-            await self._inspected(run, (), await self._attachments.texts(prompt.request.inputs))
-        if native is None and any(turn.parts for turn in turns):
-            able = self._takes_documents(prompt, connection) and not any(check.redactor for check in run.plan.input)
-            turns, texts = await self._attachments.spell_out(turns, documents=able)
-            turns = await self._inspected(run, turns, texts)
-            unread = able
-        else:
-            unread = native is not None
-        if unread and run.plan.input:  # the service gets documents as they are
-            await self._inspected(run, (), await self._attachments.documents(turns))
+        if request.inputs and run.plan.input:
+            await self._inspected(run, (), await self._attachments.texts(request.inputs))
+        if has_parts(turns):
+            turns = await self._read(run, connection, turns, as_they_are=native is not None)
+        # as in intake.py, at most 15 names
         call: Call[Any, Any] = Call(
             connection=connection.config,
             connection_name=connection.name,
@@ -197,17 +206,35 @@ class Execution:
             attempt=prompt.runs,
             capability=prompt.capability,
             messages=turns,
-            texts=prompt.request.texts,
+            texts=request.texts,
             blobs=blobs,
-            parameters=prompt.request.parameters,
-            output=prompt.request.output,
-            deadline=None if prompt.deadline is None else monotonic() + prompt.deadline - self._clock(),
+            parameters=parameters,
+            output=request.output,
             end_user_ref=prompt.user,
             native=native,
             spelled=spelled,
-            credential=credential if credential is None or _passes(connection) else None,
         )
-        return call if prompt.request.value is None else await self.equip(run, call)
+        if prompt.deadline is not None:
+            call = replace(call, deadline=monotonic() + prompt.deadline - self._clock())
+        if credential is not None and connection.passes:
+            call = replace(call, credential=credential)
+        return call if request.value is None else await self.equip(run, call)
+
+    async def _read(
+        self, run: Run, connection: Connection, turns: tuple[Turn, ...], *, as_they_are: bool
+    ) -> tuple[Turn, ...]:
+        """Turns with parts in the form that the engine takes, judged as far as they are documents.
+
+        Raises `ContentFiltered`, `ServiceUnavailable` and what reading a document raises.
+        """
+        if not as_they_are:
+            able = self._takes_documents(run.prompt, connection)
+            as_they_are = able and not any(check.redactor for check in run.plan.input)
+            turns, texts = await self._attachments.spell_out(turns, documents=as_they_are)
+            turns = await self._inspected(run, turns, texts)
+        if as_they_are and run.plan.input:
+            await self._inspected(run, (), await self._attachments.documents(turns))
+        return turns
 
     async def _inspected(self, run: Run, turns: tuple[Turn, ...], texts: Sequence[str]) -> tuple[Turn, ...]:
         """Turns with texts of documents in them, which are read only now; none where the documents go on as they are.
@@ -220,7 +247,8 @@ class Execution:
             if not turns:
                 told = check.told or "a document can't be redacted"
                 raise ContentFiltered(told, stage="input", check=check.name, told=check.told)
-            turns = rewrite_turns(turns, lambda text, by=redactor: by.redact(text).text)  # type: ignore[misc]
+            # documents are long
+            turns = await asyncio.to_thread(rewrite_turns, turns, self._guarding.change(run, check, redactor))
         return turns
 
     def _names(self, prompt: Prompt) -> Sequence[str]:
@@ -277,6 +305,12 @@ class Execution:
         """Who reads the answer before anybody else does."""
         return self._guarding.watch(run)
 
+    async def judge(self, run: Run, error: PromptExecutionError) -> None:
+        """Let the checks of answers look at what a failure tells; what they refuse is taken out of it."""
+        if any(getattr(check.guard, "asks", False) for check in run.plan.output):
+            self.step_aside(run)
+        await self._guarding.failure(run, error)
+
     async def rest(self, run: Run) -> Sequence[Chunk]:
         """What the watch of an attempt held back to its end. Raises `ContentFiltered`, `ServiceUnavailable`."""
         if run.watch is None:
@@ -291,9 +325,7 @@ class Execution:
         How far the work is has a number and a place in the trace as text has, an empty one: a reader that comes back with
         its event id must not be taken for one that has seen more than there is.
         """
-        for piece in chunks.pieces(chunk):
-            numbered = chunks.number(piece, run.prompt.runs, len(run.chunks) + 1)
-            run.chunks.append(numbered)
+        for numbered in run.note(chunk):
             if run.watch is None or not run.watch.whole:
                 self._bus.publish(run.prompt.id, numbered)
         if len(run.chunks) >= chunks.END_OF_FAILED - 1:
@@ -306,21 +338,18 @@ class Execution:
 
     async def gathered(self, run: Run, end: Chunk, *, keep: bool) -> Answer:
         """The answer of the run's chunks and its engine's `done`; its files are stored where they are to be kept."""
-        run.end = end
-        run.usage = usage = bounded(end.usage)
         if not keep and not run.chunks:
-            # nobody can ask for a message that is not kept
-            return Answer(
-                run.prompt.id,
-                "",
-                (),
-                end.value,
-                end.finish_reason or "stop",
-                usage,
-                stop_sequence=end.stop_sequence,
-            )
+            return self.unkept(run, end)
+        run.end = end
+        run.usage = bounded(end.usage)
         files = await self._keep(run.prompt.user, end.blobs) if end.blobs and keep else ()
         return chunks.gather(run.chunks, end, run.usage, self._ids.make("msg"), files)
+
+    def unkept(self, run: Run, end: Chunk) -> Answer:
+        """As `gathered`, where nothing is noted: nobody can ask for a message that is not kept."""
+        run.end = end
+        run.usage = bounded(end.usage)
+        return chunks.gather((), end, run.usage, run.prompt.id)
 
     async def _keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:
         """Store what the engine made. While that can't be, it waits here: drawing it again would cost more."""
@@ -356,11 +385,6 @@ class Execution:
                 check_json(answer, schema)
 
 
-def _passes(connection: Connection) -> bool:
-    """Whether it sends its callers' own keys on; no other engine may see one."""
-    return getattr(connection.config, "passthrough", False) is True
-
-
 async def _plain(run: Run, call: Call[Any, Any]) -> Call[Any, Any]:
     """Until the composition root says who knows templates."""
     return call
@@ -373,9 +397,3 @@ def _stay(run: Run) -> None:
 async def _unpromised(run: Run, call: Call[Any, Any], answer: Answer) -> tuple[Answer, Sequence[Chunk]]:
     """Until the composition root says who knows templates."""
     return answer, ()
-
-
-def is_torn_down(run: Run, error: BaseException) -> bool:
-    """Whether the process is going down without a drain: no failed attempt, the prompt will be rescued."""
-    task = asyncio.current_task()
-    return isinstance(error, asyncio.CancelledError) and run.stopped is None and bool(task and task.cancelling())

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final, cast
 
 from msgspec import Struct
@@ -24,7 +25,6 @@ from promptd.core.lifecycle import Status
 from promptd.core.model import (
     Caller,
     Capability,
-    Judgement,
     Message,
     Mode,
     Native,
@@ -37,7 +37,7 @@ from promptd.core.model import (
 from promptd.core.policy import Charge, Metric
 from promptd.core.ports import Added, Idempotency, Limits, Queue, Records, Reservation
 from promptd.core.routing import Leg, Route
-from promptd.service.admitting import Admitted, idempotency_of, messages_of
+from promptd.service.admitting import Admitted, idempotency_of, messages_of, names_of, prompt_of
 from promptd.service.attachments import Attachments
 from promptd.service.charges import Charges
 from promptd.service.checks import check_parameters, check_submission
@@ -58,6 +58,7 @@ _QUERY: Final = Capability.QUERY
 _CHATS: Final = (Capability.VISION, Capability.DOCUMENT)  #: images or none: the files will tell
 _ATTACHED: Final = Mode.ATTACHED
 _RUNNING: Final = Status.RUNNING
+_NOTHING: Final = Usage()
 
 
 class IntakeRules(Struct, frozen=True, kw_only=True):
@@ -104,7 +105,7 @@ class Intake:
         """Store a prompt; when this returns, it is on disk. Raises a `Refusal`."""
         now = self._clock()
         try:
-            prompt, _, _, thread, charges, *_ = await self._decide(submission, now)
+            prompt, _, _, thread, charges, *_ = await self._decide(submission, now, everything=True)
             idempotency = idempotency_of(submission, now)
             receipt: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
             # A task of its own, which is the run's too: a caller that leaves while the row is written must not leave a
@@ -118,15 +119,17 @@ class Intake:
     async def admit(self, submission: Submission) -> Admitted:
         """Decide on an attached prompt without storing it. Raises a `Refusal`."""
         try:
-            now = self._clock()
-            prompt, route, legs, _, charges, plan, native = await self._decide(submission, now)
+            now, keep = self._clock(), self.keeps(submission)
+            # one that is stored before its caller hears of it is stored with everything
+            everything = keep or submission.mode is not _ATTACHED
+            prompt, route, legs, _, charges, plan, native = await self._decide(submission, now, everything=everything)
             reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
         self._hold(prompt.id, reservation)
         self._metrics.submitted(route.pattern or prompt.model)
-        return Admitted(prompt, route, legs, charges, self._keeps(submission), plan, native)
+        return Admitted(prompt, route, legs, charges, keep, plan, native)
 
     @asynccontextmanager
     async def count(self, submission: Submission) -> AsyncGenerator[tuple[Leg, Request, Native | None], None]:
@@ -136,7 +139,7 @@ class Intake:
         """
         try:
             now = self._clock()
-            prompt, _, legs, _, charges, _, native = await self._decide(submission, now)
+            prompt, _, legs, _, charges, _, native = await self._decide(submission, now, everything=False)
             charges = [charge for charge in charges if charge.policy.metric in ("requests", "concurrency")]
             reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
@@ -198,14 +201,14 @@ class Intake:
                 self._hold(prompt.id, await self._limits.reserve(charges, now=self._clock()))
 
     async def _decide(
-        self, submission: Submission, now: float
+        self, submission: Submission, now: float, *, everything: bool
     ) -> tuple[Prompt, Route, Sequence[Leg], Thread | None, Sequence[Charge], Plan, Native | None]:
-        caller = submission.caller
+        caller, request = submission.caller, submission.request
         identity.require(caller, identity.PROMPT_CREATE)
         self._refuse_work()
         if submission.capability in _CHATS:
             submission = replace(submission, capability=Capability.CHAT)
-        pinned = submission.request.connection
+        pinned = request.connection
         route = self._connections.resolve(submission.model) if pinned is None else self._pinned(submission, pinned)
         if submission.fallbacks:
             route = self._connections.chain(route, submission.fallbacks)
@@ -213,12 +216,20 @@ class Intake:
         if caller.models:
             # at a connection a model's name is the service's own word, and says nothing of the model that we call so
             identity.require_model(caller, pinned or submission.model or model)
-        route, arm = self._router.arm(route, caller.user, submission.affinity)
+        arm = ""
+        if route.arms:
+            route, arm = self._router.arm(route, caller.user, submission.affinity)
+        if not arm and request.template is not None:  # the versions that share the runs of a label are arms too
+            arm = f"{request.template.template}@{request.template.number}"
         check_submission(submission, now)
-        needed = await self._check_capability(submission, route)
-        if not submission.request.parameters.wordless:
-            await check_parameters(submission.request.parameters)
-        plan = self._guarding.plan(submission, lambda: (model, pinned or "", *[leg.upstream for leg in route.legs]))
+        needed = submission.capability
+        if needed is not _QUERY:
+            if request.files:
+                needed = await self._attachments.check(request.files, needed)
+            needed = self._check_capability(request, needed, route)
+        if not request.parameters.wordless:
+            await check_parameters(request.parameters)
+        plan = self._guarding.plan(submission, partial(names_of, model, pinned, route))
         submission, told = await self._guarding.admit(submission, plan) if plan.request else (submission, ())
         thread = await self._thread(submission, now) if submission.thread is not None else None
         charges = self._charges.of_admission(
@@ -229,10 +240,14 @@ class Intake:
             headers=submission.headers,
             thread=thread is not None,
         )
-        if submission.parent in self._reservations:  # it waits for this one, which may have its seat meanwhile
+        if submission.parent is not None and submission.parent in self._reservations:
+            # it waits for this one, which may have its seat meanwhile
             charges = [charge for charge in charges if charge.policy.metric != "concurrency"]
         legs = self._router.plan(route, user=caller.user, affinity=submission.affinity, capability=needed)
-        prompt = self._prompt(submission, model, arm, legs[0], now, told)
+        judgements = kept(told, everything=everything) if told else ()
+        identifier = submission.id or self._ids.make(submission.prefix)
+        attempts = submission.max_attempts or self._rules.max_attempts
+        prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements)
         return prompt, route, legs, thread, charges, plan, submission.native
 
     async def _take_in(
@@ -292,14 +307,18 @@ class Intake:
         `usage` and `cost` (nano-units) are the sums over the attempts since the prompt was (re)admitted. Where nothing is
         known the answer's usage counts, and without an answer the input's estimate stays, if there was an attempt.
         """
-        held = self._reservations.pop(prompt.id, ())
-        actual = self._charges.used(prompt, self._router.route(prompt), usage, cost) if held else {}
+        held = self._reservations.pop(prompt.id, None)
+        if held is None:
+            return
+        known = usage is not None and usage != _NOTHING
+        actual = self._charges.used(prompt, None if known else self._router.route(prompt), usage, cost)
         for reservation in held:
             await self._limits.settle(reservation, actual, now=self._clock())
 
     def _hold(self, prompt_id: str, reservation: Reservation | None) -> None:
         if reservation is not None:
-            self._reservations[prompt_id] = (*self._reservations.get(prompt_id, ()), reservation)
+            held = self._reservations.get(prompt_id)
+            self._reservations[prompt_id] = (reservation,) if held is None else (*held, reservation)
 
     async def _take_back(self, prompt: Prompt, reserved: bool, reservation: Reservation | None) -> None:
         if reserved:
@@ -309,7 +328,7 @@ class Intake:
 
     # ---------------------------------------------------------------- decisions
 
-    def _keeps(self, submission: Submission) -> bool:
+    def keeps(self, submission: Submission) -> bool:
         """Whether question and answer of an attached prompt are stored: never against the rule of its key."""
         rule = submission.caller.keep
         if rule is False:
@@ -333,21 +352,13 @@ class Intake:
         if self._worker.waiting >= self._rules.max_waiting:
             raise Overloaded("too many prompts are waiting", retry_after=10)
 
-    async def _check_capability(self, submission: Submission, route: Route) -> Capability:
-        """What is asked of the model, files included. Raises `InvalidRequest` where it can't do that."""
-        needed, files = submission.capability, submission.request.files
-        if needed is _QUERY:
-            return needed
-        if files:
-            needed = await self._attachments.check(files, needed)
-        if needed is _CHAT and shows_images(submission.request.messages):
+    def _check_capability(self, request: Request, needed: Capability, route: Route) -> Capability:
+        """What is asked of the model, images in the conversation included. Raises `InvalidRequest` where it can't do that,
+        `HandlerUnavailable` where nobody serves it now."""
+        if needed is _CHAT and shows_images(request.messages):
             needed = Capability.VISION
         if not self._connections.supports(route, needed):
-            raise InvalidRequest(
-                f"the model {route.model!r} does not do {needed}",
-                field="files" if needed is Capability.VISION else "capability",
-                expected="something the model can do",
-            )
+            raise self._connections.unfit(route, needed)
         return needed
 
     async def _thread(self, submission: Submission, now: float) -> Thread:
@@ -362,37 +373,6 @@ class Intake:
         return Thread(id=identifier, user=user, members=(user,), created=now, updated=now, title=title)
 
     # ---------------------------------------------------------------- what is stored
-
-    def _prompt(
-        self, submission: Submission, model: str, arm: str, leg: Leg, now: float, told: tuple[Judgement, ...]
-    ) -> Prompt:
-        caller = submission.caller
-        # one that is attached is seen by nobody before its first attempt begins, which is mostly at once
-        attached = submission.mode is _ATTACHED
-        return Prompt(
-            id=submission.id or self._ids.make(submission.prefix),
-            model=model,
-            arm=arm,
-            lane=leg.connection,
-            user=caller.user,
-            key=caller.key,
-            team=caller.team,
-            request=submission.request,
-            created=now,
-            updated=now,
-            mode=submission.mode,
-            status=_RUNNING if attached else Status.SCHEDULED,
-            runs=1 if attached else 0,
-            started=now if attached else None,
-            capability=submission.capability,
-            thread=submission.thread,
-            parent=submission.parent,
-            priority=submission.priority,
-            not_before=submission.not_before,
-            deadline=submission.deadline,
-            max_attempts=submission.max_attempts or self._rules.max_attempts,
-            judgements=kept(told, everything=not attached or self._keeps(submission)) if told else (),
-        )
 
     def _messages(self, prompt: Prompt) -> tuple[Message, ...]:
         route = self._connections.route(prompt.model)

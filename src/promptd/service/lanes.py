@@ -85,7 +85,7 @@ class Lane:
 
     def take(self) -> bool:
         """Take a slot, if one is free and nobody waits in front."""
-        if self.slots - self.busy - self.held <= 0 or self.attached or self.shut:
+        if self.slots - self.busy - self.held <= 0 or self.attached or (self.gate is not None and self.gate.shut):
             return False
         self.busy += 1
         return True

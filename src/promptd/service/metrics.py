@@ -68,10 +68,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._submitted: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
+        # no counters of the collections: they are written in Python, and look for what is missing at twice the cost
+        self._submitted: dict[str, int] = {}
+        self._refused: dict[str, int] = {}
         self._failed: Counter[tuple[str, str, str]] = Counter()
-        self._judged: Counter[tuple[str, str, str]] = Counter()
+        self._judged: dict[tuple[str, str, str], int] = {}
         self._lanes: dict[str, _Lane] = {}
         self._gauge = Gauge("promptd_waiting", "Prompts that wait in the store", registry=self.registry)
         self._busy = Gauge("promptd_busy_slots", "Slots in use", ["lane"], registry=self.registry)
@@ -79,14 +80,15 @@ class Metrics:
         self.registry.register(self)
 
     def submitted(self, model: str) -> None:
-        self._submitted[model] += 1
+        self._submitted[model] = self._submitted.get(model, 0) + 1
 
     def refused(self, code: str) -> None:
-        self._refused[code] += 1
+        self._refused[code] = self._refused.get(code, 0) + 1
 
     def judged(self, check: str, stage: str, outcome: str) -> None:
         """A check of the guards looked at one side of a prompt."""
-        self._judged[check, stage, outcome] += 1
+        key = check, stage, outcome
+        self._judged[key] = self._judged.get(key, 0) + 1
 
     def attempt(self, attempt: Attempt) -> None:
         """An attempt ended."""

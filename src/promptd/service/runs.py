@@ -3,74 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from msgspec import Struct
+
+from promptd.core import chunks
 from promptd.core.history import tokens
 from promptd.core.model import Attempt, Caller, Chunk, Judgement, Prompt, Usage
-from promptd.core.routing import Leg
+from promptd.core.routing import Leg, Price
 from promptd.core.tracing import Trace
 from promptd.service.connections import Connection
-from promptd.service.guarding import NOTHING, Watch
+from promptd.service.guarding import NOTHING, Plan, Watch
 
 _NOTHING = Usage()
 Stop = Literal["cancel", "deadline", "drain"]
 
 
-class Run:
+class Run(Struct, eq=False):
     """A prompt that is running here. `stop` asks its attempt to end, and says why."""
 
-    __slots__ = (
-        "_waiters",
-        "attempt",
-        "begun",
-        "caller",
-        "chunks",
-        "connection",
-        "end",
-        "events",
-        "first_token",
-        "interrupted",
-        "judgements",
-        "leg",
-        "plan",
-        "price",
-        "prompt",
-        "said",
-        "settled",
-        "slotless",
-        "stopped",
-        "task",
-        "trace",
-        "upstream",
-        "usage",
-        "watch",
-    )
-
-    def __init__(self, prompt: Prompt, connection: Connection | None, upstream: str, leg: Leg | None = None) -> None:
-        self.prompt = prompt
-        self.leg = leg  #: the way to the model that is taken
-        self.price = leg.price if leg is not None else None  #: of this attempt's tokens; None: nobody knows
-        self.connection = connection
-        self.upstream = upstream
-        self.task: asyncio.Task[Any] | None = None
-        self.begun = False  #: a task that is cancelled before its first step would never clean up
-        self.stopped: Stop | None = None
-        self.interrupted = False  #: its task was told to stop by a cancel
-        self.said = 0  #: bytes of the answer so far
-        self.events = 0  #: of a stream that is passed on as it comes
-        self.settled = False  #: the result is on its way to the store; too late to stop
-        self.first_token: float | None = None
-        self.usage = _NOTHING
-        self.plan = NOTHING  #: who looks at its documents and its answer
-        self.watch: Watch | None = None  #: of the answer, once the engine is asked
-        self.judgements: list[Judgement] = []  #: what they said
-        self.end: Chunk | None = None  #: the engine's `done`
-        self.caller: Caller | None = None  #: of an attached prompt
-        self.slotless = False  #: it has given its slot to another while it waits for a child prompt
-        self.attempt: Attempt | None = None  #: its ledger row, once it has ended
-        self.trace: tuple[Trace, Trace] | None = None  #: of whom it is a part, and its own; None: nobody traces
-        self.chunks: list[Chunk] = []
-        self._waiters: set[asyncio.Future[Prompt | None]] = set()
+    prompt: Prompt
+    connection: Connection | None
+    upstream: str
+    leg: Leg | None = None  #: the way to the model that is taken
+    price: Price | None = None  #: of this attempt's tokens; None: nobody knows
+    plan: Plan = NOTHING  #: who looks at its documents and its answer
+    task: asyncio.Task[Any] | None = None
+    begun: bool = False  #: a task that is cancelled before its first step would never clean up
+    stopped: Stop | None = None
+    interrupted: bool = False  #: its task was told to stop by a cancel
+    said: int = 0  #: bytes of the answer so far
+    events: int = 0  #: of a stream that is passed on as it comes
+    settled: bool = False  #: the result is on its way to the store; too late to stop
+    first_token: float | None = None
+    usage: Usage = _NOTHING
+    watch: Watch | None = None  #: of the answer, once the engine is asked
+    judgements: list[Judgement] = []  #: what they said
+    end: Chunk | None = None  #: the engine's `done`
+    caller: Caller | None = None  #: of an attached prompt
+    slotless: bool = False  #: it has given its slot to another while it waits for a child prompt
+    attempt: Attempt | None = None  #: its ledger row, once it has ended
+    trace: tuple[Trace, Trace] | None = None  #: of whom it is a part, and its own; None: nobody traces
+    chunks: list[Chunk] = []
+    _waiters: list[asyncio.Future[Prompt | None]] = []
 
     async def settlement(self, seconds: float | None = None) -> Prompt | None:
         """Wait for this attempt's end, at most `seconds`: the prompt as it then is.
@@ -80,12 +56,12 @@ class Run:
         loop = asyncio.get_running_loop()
         # one future and one timer for each: a time limit around a common one costs thrice that
         waiter: asyncio.Future[Prompt | None] = loop.create_future()
-        self._waiters.add(waiter)
+        self._waiters.append(waiter)
         timer = loop.call_later(seconds, _answer, waiter, None) if seconds is not None else None
         try:
             return await waiter
         finally:
-            self._waiters.discard(waiter)
+            self._waiters.remove(waiter)
             if timer is not None:
                 timer.cancel()
 
@@ -100,6 +76,13 @@ class Run:
                 self.interrupted = True
                 self.task.cancel()
 
+    def note(self, chunk: Chunk) -> Sequence[Chunk]:
+        """Number what is said, and remember it."""
+        before = len(self.chunks)
+        for piece in chunks.pieces(chunk):
+            self.chunks.append(chunks.number(piece, self.prompt.runs, len(self.chunks) + 1))
+        return self.chunks[before:]
+
     def spent(self) -> Usage:
         """What the attempt used: as the engine counted it, else by the size of what went in and came out."""
         if self.usage != _NOTHING or not self.said:
@@ -107,6 +90,12 @@ class Run:
         # an event of a stream has about one token and a hundred bytes around it
         output = self.events or self.said // 4
         return Usage(input_tokens=sum(map(tokens, self.prompt.request.messages)), output_tokens=output)
+
+
+def is_torn_down(run: Run, error: BaseException) -> bool:
+    """Whether the process is going down without a drain: no failed attempt, the prompt will be rescued."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and run.stopped is None and bool(task and task.cancelling())
 
 
 def _answer(waiter: asyncio.Future[Prompt | None], settled: Prompt | None) -> None:

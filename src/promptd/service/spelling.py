@@ -21,6 +21,14 @@ ReadDocument = Callable[[str, str, bytes], Awaitable[str]]
 _UNNAMED: Final = "document"
 
 
+def has_parts(turns: Sequence[Turn]) -> bool:
+    """Whether some turn is more than one text."""
+    for turn in turns:  # noqa: SIM110 - as in checks.py
+        if turn.parts:
+            return True
+    return False
+
+
 def shows_images(turns: Sequence[Turn]) -> bool:
     for turn in turns:  # noqa: SIM110 - as in checks.py
         if turn.parts and any(isinstance(part, Image) for part in turn.parts):

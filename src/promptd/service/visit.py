@@ -21,18 +21,17 @@ from promptd.core.errors import (
     Cancelled,
     ExecutionFailed,
     HandlerUnavailable,
-    Overloaded,
     PromptExecutionError,
     Refusal,
 )
 from promptd.core.model import Answer, Attempt, Blob, Capability, Chunk, Native, Outcome, Prompt, Submission
 from promptd.core.policy import Charge
 from promptd.core.routing import Leg, Route
+from promptd.core.whole_answers import WholeAnswer
 from promptd.service import again
-from promptd.service.execution import is_torn_down
 from promptd.service.guarding import NOTHING, kept
 from promptd.service.remains import WHY, ending, origin_of, sums_of, without_words
-from promptd.service.runs import Run
+from promptd.service.runs import Run, is_torn_down
 
 if TYPE_CHECKING:
     from promptd.service.attached import Attached
@@ -93,7 +92,7 @@ class Visit:
     async def __aenter__(self) -> Self:
         house, submission = self._house, self._submission
         if house.ledger.full:
-            raise Overloaded("the store is behind", retry_after=1)
+            await house.ledger.room()
         self._task = asyncio.current_task()
         admitted = await house.intake.admit(submission)
         self.prompt, self._route, self._legs = admitted.prompt, admitted.route, admitted.legs
@@ -213,20 +212,30 @@ class Visit:
         """One attempt to its end, judged, and what was said in it."""
         said: list[Chunk] = []
         end: Chunk | None = None
-        stream = await self._call()
+        source = await self._call()
         watch = self.run.watch
-        try:
-            async for chunk in stream:
-                if chunk.kind == "done":
-                    end = chunk
-                    break
+        if isinstance(source, WholeAnswer):
+            *pieces, end = await source.whole()
+            for chunk in pieces:
                 self._hear(chunk)
                 said += (chunk,) if watch is None else await watch.sift(chunk)
-        finally:
-            await stream.aclose()
+        else:
+            try:
+                async for chunk in source:
+                    if chunk.kind == "done":
+                        end = chunk
+                        break
+                    self._hear(chunk)
+                    said += (chunk,) if watch is None else await watch.sift(chunk)
+            finally:
+                await source.aclose()
         if self._keep or self._typed:
             for chunk in said:
                 self._note(chunk)
+        if watch is None and not self._keep and not self._typed and end is not None:  # as `_finish`, without waiting
+            self._blobs = end.blobs
+            self._answer = self._house.execution.unkept(self.run, end)
+            return said
         rest = await self._finish(end)
         if any(chunk.kind == "restart" for chunk in rest):
             return [chunk for chunk in rest if chunk.kind == "progress"]
@@ -236,13 +245,14 @@ class Visit:
         """The engine has said everything: what its watch held back, and what is said anew for a promised form."""
         if end is None:
             raise ExecutionFailed("the engine ended without a result")
-        run = self.run
-        rest = await self._house.execution.rest(run)
-        if self._keep or self._typed:
+        run, execution = self.run, self._house.execution
+        keep = self._keep or self._typed
+        self._blobs = end.blobs
+        rest = await execution.rest(run)
+        if keep:
             for chunk in rest:
                 self._note(chunk)
-        self._answer = await self._house.execution.gathered(run, end, keep=self._keep or self._typed)
-        self._blobs = end.blobs
+        self._answer = await execution.gathered(run, end, keep=keep)
         told = await self._fulfil() if self._typed else ()
         whole = run.watch is not None and run.watch.whole
         if run.watch is not None:
@@ -263,7 +273,8 @@ class Visit:
         self._asked = call = await self._house.execution.prepare(
             run, native, spelled=self._keep or bool(run.plan.output), credential=self._submission.credential
         )
-        run.watch = self._house.execution.watch(run)
+        if run.plan.output:
+            run.watch = self._house.execution.watch(run)
         self._source = source = run.connection.engine.run(call)
         return source
 
@@ -288,6 +299,8 @@ class Visit:
         if self.run.stopped is not None or is_torn_down(self.run, raised):
             raise raised
         error = self._meaning(raised)
+        if self.run.plan.output and error is raised and isinstance(error, PromptExecutionError):  # the engine's words
+            await self._house.execution.judge(self.run, error)
         if self._spoke or not await self._again(error):
             await self._end(None, error)
             raise error from raised
@@ -295,11 +308,8 @@ class Visit:
     def _note(self, chunk: Chunk) -> None:
         """Number what is said, remember it, and tell those who follow, if nobody has to judge the whole first."""
         run = self.run
-        whole = run.watch is not None and run.watch.whole
-        for piece in chunks.pieces(chunk):
-            numbered = chunks.number(piece, run.prompt.runs, len(run.chunks) + 1)
-            run.chunks.append(numbered)
-            if not whole:
+        for numbered in run.note(chunk):
+            if run.watch is None or not run.watch.whole:
                 self._house.bus.publish(run.prompt.id, numbered)
 
     def _meaning(self, raised: BaseException) -> PromptExecutionError | Refusal:
@@ -378,9 +388,8 @@ class Visit:
             trace=chunks.make_trace(run.chunks) if self._keep else b"",
         )
         house.ledger.add(prompt, attempts)
-        await house.intake.settle(
-            prompt, used, sum([attempt.cost or 0 for attempt in attempts]) if cost is None else cost
-        )
+        cost = sum([attempt.cost or 0 for attempt in attempts]) if cost is None else cost
+        await house.intake.settle(prompt, used, cost)
         if answer is None:
             house.execution.settling.announce_failure(prompt)
             return Chunk("error")

@@ -142,7 +142,7 @@ class Worker:
 
     def take(self, lane_name: str) -> bool:
         """Take a slot for an attached prompt, if one is free and nobody waits in front."""
-        return not self._held and self._lanes[lane_name].take()
+        return not (self.draining or self._alone) and self._lanes[lane_name].take()
 
     async def slot(self, lane_name: str, user: str = "", priority: int = 0) -> None:
         """Wait for a slot for an attached prompt of `user`, or for the house itself. Raises `Overloaded`."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from promptd.core.errors import Overloaded
 from promptd.core.model import Attempt, Prompt
 from promptd.core.ports import Ended, Ledger
 from promptd.service.settling import Settling
 
 _LAG = 0.05  # seconds that rows are gathered
 _MOST_UNWRITTEN = 5000  # rows; so many behind, the store is too slow for what comes in
+_PATIENCE = 3.0  # seconds that a newcomer waits for room: a disk may halt for a moment
 _SIDE_BY_SIDE = 20  # batches that go together
 _AT_ONCE = 96  # rows that are inserted in one go, so that none holds the loop for long
 
@@ -25,11 +27,22 @@ class WriteBehind:
         self._writer: asyncio.Task[None] | None = None
         self._added = self._stored = 0  # rows, ever
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []  # who waits until so many are stored
+        self._room = asyncio.Event()  # set when rows go to the store
 
     @property
     def full(self) -> bool:
         """Whether the store is too far behind to let more in."""
         return len(self._waiting) >= _MOST_UNWRITTEN
+
+    async def room(self) -> None:
+        """Wait until more may come in. Raises `Overloaded` where the store does not catch up."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while self.full:
+                    self._room.clear()
+                    await self._room.wait()
+        except TimeoutError:
+            raise Overloaded("the store is behind", retry_after=1) from None
 
     def begin(self, prompt: Prompt) -> None:
         self._unwritten[prompt.id] = prompt
@@ -64,6 +77,7 @@ class WriteBehind:
                 # a commit costs the same for one batch and for many, and at full speed it is what everybody waits for
                 most = _AT_ONCE * _SIDE_BY_SIDE
                 rows, self._waiting = self._waiting[:most], self._waiting[most:]
+                self._room.set()
                 batches = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
                 await asyncio.gather(*map(self._store, batches))
         finally:

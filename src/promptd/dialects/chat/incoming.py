@@ -142,13 +142,14 @@ _PLAIN: Final = ("response_format", "tools", "functions", "reasoning", "safety_i
 _special_of = attrgetter(*_PLAIN)
 _NOTHING_SPECIAL: Final = (None,) * len(_PLAIN)
 _ROLES: Final[dict[str, Role]] = {"function": "tool"}
+_PLAIN_ROLES: Final = ("user", "system")
 
 #: what `Request.echo` holds where the client knows functions, and no tools yet
 FUNCTIONS: Final = "functions"
 
 
-def decode_request(body: bytes) -> Asked:
-    """Raises `InvalidRequest` that names the field."""
+def decode_request(body: bytes, *, unchecked: bool = False) -> Asked:
+    """`unchecked` as in `Request`. Raises `InvalidRequest` that names the field."""
     unknown: dict[str, Any] | None = None
     try:
         asked: _Body = _known.decode(body)
@@ -161,7 +162,12 @@ def decode_request(body: bytes) -> Asked:
         raise wrong.not_json(error) from None
     if not asked.messages:
         raise InvalidRequest(field="messages", expected="at least one message")
-    messages = [_turn(message, place) for place, message in enumerate(asked.messages)]
+    messages = [
+        Turn(one.role, one.content, one.name)  # as `_turn` does
+        if one.role in _PLAIN_ROLES and type(one.content) is str
+        else _turn(one, place)
+        for place, one in enumerate(asked.messages)
+    ]
     if unknown is not None:
         messages = [_with_rest(turn, message) for turn, message in zip(messages, unknown["messages"], strict=True)]
     options = asked.stream_options
@@ -171,6 +177,7 @@ def decode_request(body: bytes) -> Asked:
             parameters=_parameters(asked, unknown),
             metadata=asked.metadata or {},
             echo={FUNCTIONS: True} if asked.functions is not None and asked.tools is None else {},
+            unchecked=unchecked,
         ),
         model=asked.model or None,
         stream=asked.stream is True,

@@ -14,10 +14,11 @@ from msgspec import Raw, Struct
 
 from promptd.core.errors import InvalidInput, InvalidOutput
 from promptd.core.model import Native
+from promptd.core.texts import names_twice
 
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _options = msgspec.json.Decoder(dict[str, Any] | None).decode
-_text = msgspec.json.Decoder(str).decode
+_name = msgspec.json.Decoder(str | None).decode
 _encode: Final = msgspec.json.Encoder().encode
 #: dialects whose streams tell token counts only if they are asked
 _ASKED_FOR_USAGE: Final = frozenset({"openai.chat", "openai.completions"})
@@ -38,13 +39,14 @@ def prepare(native: Native, model: str, *, ask_for_usage: bool = True, rename_al
     service has another; with `rename_always` in any case. Raises `InvalidInput` for a body that is no JSON object.
     """
     hidden = ask_for_usage and native.stream and not native.usage and native.dialect in _ASKED_FOR_USAGE
-    if native.model == model and not hidden:
+    twice = _may_name_twice(native.body) and names_twice(native.body)
+    if native.model == model and not hidden and not twice:
         return Sent(native.body, model if rename_always else None)
     try:
         members = _members(native.body)
         named = members.get("model")
-        asked = None if named is None else _text(named)
-        if asked == model and not hidden:
+        asked = None if named is None else _name(named)
+        if asked == model and not hidden and not twice:
             return Sent(native.body, asked if rename_always else None)
         members["model"] = Raw(_encode(model))
         if hidden:
@@ -53,6 +55,11 @@ def prepare(native: Native, model: str, *, ask_for_usage: bool = True, rename_al
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"the request is not what its dialect has: {error}"[:300]) from error
     return Sent(_encode(members), None if asked == model and not rename_always else asked, hidden)
+
+
+def _may_name_twice(body: bytes) -> bool:
+    """Whether there may be a second `model`, however it is spelled: the service could take that one for the name."""
+    return body.count(b'"model"') > 1 or (b"\\" in body and b"\\u006" in body)
 
 
 def rename(body: bytes, model: str) -> bytes:

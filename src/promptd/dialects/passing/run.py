@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
@@ -20,6 +22,7 @@ from promptd.core.errors import (
 )
 from promptd.core.model import Chunk, Native, Usage
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
+from promptd.core.whole_answers import WholeAnswer
 from promptd.dialects.bodies import error_body
 from promptd.dialects.errors import error_from_response, redact
 from promptd.dialects.exchange import MAX_BYTES, drain, media_type, secrets_of
@@ -55,7 +58,7 @@ class _Secrets:
         return iter(secrets_of(secret))
 
 
-async def run_native(
+def run_native(
     http: HttpClient,
     url: str,
     headers: Mapping[str, str],
@@ -78,32 +81,76 @@ async def run_native(
     well, and a service that answers whole where a stream was asked for is understood, without `raw`. Closing the generator
     closes the connection at once.
 
-    Raises `PromptExecutionError`, with `native` where the request itself is at fault.
+    What is not streamed comes as a `WholeAnswer`. Raises `PromptExecutionError`, with `native` where the request itself is
+    at fault.
     """
     sent = prepare(native, call.model, ask_for_usage=ask_for_usage, rename_always=rename_always)
-    model, hidden = sent.model, sent.hidden
     exchange = http.request("POST", url, headers=headers, body=sent.body, timeouts=timeouts, max_bytes=max_bytes)
-    del sent  # a stream may be long, and there may be many: none of them keeps what was asked
     secrets = _Secrets(headers)
+    if native.stream:
+        # a stream may be long, and there may be many: none of them keeps what was asked
+        return _streamed(
+            exchange, native.dialect, sent.model, sent.hidden, secrets, reader, decode, spelled=call.spelled
+        )
+    return WholeAnswer(partial(_whole, exchange, native.dialect, sent.model, secrets, decode if call.spelled else None))
+
+
+async def _whole(
+    exchange: AbstractAsyncContextManager[HttpResponse],
+    dialect: str,
+    model: str | None,
+    secrets: Iterable[str],
+    decode: Decode | None,
+) -> Sequence[Chunk]:
+    """An answer in one piece; what it says as well, where there is something to decode it."""
     async with exchange as response:
         if not 200 <= response.status < 300:
             raise await _refusal(response, secrets)
-        kind = media_type(response) if native.stream else ""
-        if native.stream and kind != "application/json":
+        body = await response.read()
+    # only now, so that the connection is free for the next call before anybody acts on the answer
+    seen = look_for(dialect).whole(body, secrets)
+    raw = body if model is None else rename(body, model)
+    done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or Usage())
+    if decode is None:
+        return Chunk("progress", raw=raw, dialect=dialect), done
+    *chunks, done = _spelled(body, decode, done)
+    return *_with_raw(raw, dialect, chunks), done
+
+
+async def _streamed(
+    exchange: AbstractAsyncContextManager[HttpResponse],
+    dialect: str,
+    model: str | None,
+    hidden: bool,
+    secrets: Iterable[str],
+    reader: Callable[[], Reader],
+    decode: Decode,
+    *,
+    spelled: bool,
+) -> AsyncGenerator[Chunk, None]:
+    async with exchange as response:
+        if not 200 <= response.status < 300:
+            raise await _refusal(response, secrets)
+        kind = media_type(response)
+        if kind != "application/json":
             if kind not in ("text/event-stream", ""):
                 raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
-            stream = Stream(native.dialect, model=model, hidden=hidden, secrets=secrets)
-            spell, end = reader() if call.spelled else None, None
+            stream = Stream(dialect, model=model, hidden=hidden, secrets=secrets)
+            spell, end = reader() if spelled else None, None
             packets = response.chunks()
+            del response  # and its headers
             while not stream.ended:
-                packet = await anext(packets, b"")
+                try:
+                    packet = await packets.__anext__()
+                except StopAsyncIteration:
+                    packet = b""
                 raw = stream.feed(packet) if packet else stream.finish()
                 if raw and spell is None:
-                    yield Chunk("progress", raw=raw, dialect=native.dialect)
+                    yield Chunk("progress", raw=raw, dialect=dialect)
                 elif raw and spell is not None:
                     said = list(spell.feed(raw))
                     end = next((chunk for chunk in said if chunk.kind == "done"), end)
-                    for chunk in _with_raw(raw, native.dialect, said):
+                    for chunk in _with_raw(raw, dialect, said):
                         yield chunk
                 if stream.error is not None:
                     raise stream.error
@@ -114,20 +161,8 @@ async def run_native(
             if spell is not None:
                 done = _told(spell, end, done)
         else:
-            body = await response.read()
-            if native.stream:
-                *chunks, done = decode(body)
-            else:
-                seen = look_for(native.dialect).whole(body, secrets)
-                raw = body if model is None else rename(body, model)
-                done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or Usage())
-                if call.spelled:
-                    *chunks, done = _spelled(body, decode, done)
-                    chunks = _with_raw(raw, native.dialect, chunks)
-                else:
-                    chunks = (Chunk("progress", raw=raw, dialect=native.dialect),)
-    # only now, so that the connection is free for the next call before anybody acts on the answer
-    for chunk in chunks:
+            *chunks, done = decode(await response.read())
+    for chunk in chunks:  # only now: see `_whole`
         yield chunk
     yield done
 

@@ -21,6 +21,7 @@ from promptd.engines.openai.anonymous import anonymous
 from promptd.engines.openai.config import OpenAIConfig
 from promptd.engines.openai.forms import OpenAILogic, layout
 from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
+from promptd.engines.openai.streamed import streamed_native, unbounded
 
 _READERS: Final[dict[str, Any]] = {
     CHAT: chat.Reader,
@@ -58,10 +59,13 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
             call = anonymous(call)
         if call.capability in _FILES:
             return _query(call) if call.capability is Capability.QUERY else _media(call)
+        streams_only = config.row.streams_only
         if call.native is not None:
-            return _passed(call, call.native)
+            return _passed(call, streamed_native(call.native) if streams_only else call.native)
+        if streams_only:
+            call = unbounded(call)
         dialect = DIALECTS[chat.capability_of(call)]
-        if dialect == CHAT and config.api == "responses":
+        if dialect == CHAT and (config.api == "responses" or streams_only):
             return responses.run(
                 call.http,
                 config.url(RESPONSES, call.model),

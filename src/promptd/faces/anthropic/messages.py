@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
@@ -20,18 +21,18 @@ async def create_message(gateway: Gateway, ask: Ask) -> None:
     asked = messages.decode_request(body)
     submission = gateway.idempotent(ask, submission_of(gateway, ask, asked, body), body)
     if asked.stream:
-
-        def writer(prompt: Prompt) -> messages.Writer:
-            return messages.Writer(
-                id=prompt.id, model=asked.model or prompt.model, request_id=ask.request_id.decode() or prompt.id
-            )
-
-        await gateway.stream(ask, submission, writer)
+        answer = gateway.stream(ask, submission, partial(_writer, asked.model, ask.request_id.decode()))
+        del body, asked, submission  # a stream may be long, and there may be many: none of them keeps what was asked
+        await answer
         return
     whole = await gateway.whole(ask, submission)
     prompt = whole.prompt
     told = whole.raw or messages.encode_answer(whole.answer, id=prompt.id, model=asked.model or prompt.model)
     await gateway.reply(ask, told, prompt)
+
+
+def _writer(model: str | None, request_id: str, prompt: Prompt) -> messages.Writer:
+    return messages.Writer(id=prompt.id, model=model or prompt.model, request_id=request_id or prompt.id)
 
 
 def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Submission:
@@ -43,7 +44,7 @@ def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Subm
         mode=Mode.ATTACHED,
         capability=asked.capability,
         prefix="msg",
-        native=Native(DIALECT, body, asked.stream),
+        native=Native(DIALECT, body, asked.stream, model=asked.model),
         affinity=gateway.affinity(ask, request),
     )
 

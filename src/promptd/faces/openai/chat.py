@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from msgspec.structs import replace
-
 from promptd.core.model import Mode, Native, Prompt, Submission
 from promptd.dialects import chat
 from promptd.dialects.asked import Asked
@@ -18,10 +16,13 @@ _ATTACHED: Final = Mode.ATTACHED
 
 async def chat_completions(gateway: Gateway, ask: Ask) -> None:
     body = await gateway.body(ask)
-    asked = chat.decode_request(body)
+    asked = chat.decode_request(body, unchecked=True)
     submission = gateway.idempotent(ask, submission_of(gateway, ask, asked, body), body)
     if asked.stream:
-        await gateway.stream(ask, submission, partial(_writer, asked))
+        writer = partial(_writer, asked.model, asked.usage, chat.FUNCTIONS in asked.request.echo)
+        told = gateway.stream(ask, submission, writer)
+        del body, asked, submission  # a stream may be long, and there may be many: none of them keeps what was asked
+        await told
         return
     whole = await gateway.whole(ask, submission)
     prompt = whole.prompt
@@ -35,20 +36,16 @@ async def chat_completions(gateway: Gateway, ask: Ask) -> None:
     await gateway.reply(ask, body, prompt)
 
 
-def _writer(asked: Asked, prompt: Prompt) -> chat.Writer:
+def _writer(model: str | None, usage: bool, functions: bool, prompt: Prompt) -> chat.Writer:
     return chat.Writer(
-        id=prompt.id,
-        model=asked.model or prompt.model,
-        created=prompt.created,
-        usage=asked.usage,
-        functions=chat.FUNCTIONS in asked.request.echo,
+        id=prompt.id, model=model or prompt.model, created=prompt.created, usage=usage, functions=functions
     )
 
 
 def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Submission:
     return Submission(
         caller=ask.caller,
-        request=replace(asked.request, unchecked=True),
+        request=asked.request,
         model=asked.model,
         mode=_ATTACHED,
         capability=asked.capability,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from promptd.core.usage import Report, Tally, UsageQuery, count, count_all, plac
 from promptd.stores.sqlite.attempts import cost_of, write_rows
 from promptd.stores.sqlite.forgetting import forget
 from promptd.stores.sqlite.readers import Readers
-from promptd.stores.sqlite.rows import Row, encode, error_of, from_ended, from_prompt, load_queries, shown
+from promptd.stores.sqlite.rows import Row, common_of, encode, error_of, from_ended, from_prompt, load_queries, shown
 from promptd.stores.sqlite.usage import add_usage, find_usage, rate
 from promptd.stores.sqlite.writer import Writer
 
@@ -27,6 +28,19 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = (32, 8)  #: rows of one statement: a statement costs more than what it inserts
 _HEAD, _, _VALUES = _Q["insert_ended_well"].rpartition("values ")
 _INSERT_MANY = {many: f"{_HEAD}values {', '.join([_VALUES] * many)}" for many in _AT_ONCE}
+_COMMON = 11  #: parameters that `common_of` gives
+_OWN = _VALUES.count("?") - _COMMON
+
+
+def _numbered(row: int) -> str:
+    """The values of one row of several, of which those in common are handed over once."""
+    own = range(_COMMON + row * _OWN + 1, _COMMON + (row + 1) * _OWN + 1)
+    numbers = iter([*range(1, _COMMON + 1), *own])
+    return re.sub(r"\?", lambda _: f"?{next(numbers)}", _VALUES)
+
+
+#: the same for rows that are alike: each value that is handed over costs as much as one of Python's calls
+_INSERT_ALIKE = {many: f"{_HEAD}values {', '.join(map(_numbered, range(many)))}" for many in _AT_ONCE}
 _ATTACHED = Mode.ATTACHED
 _MOST_SCORES = 32  # of one prompt
 #: what a value raises that no column can hold
@@ -67,20 +81,30 @@ class SqliteLedger:
 
 def _record(db: sqlite3.Connection, ended: Sequence[Ended]) -> None:
     tally: Tally = {}
-    plain: list[Ended] = []
+    alike: dict[Row, list[Ended]] = {}
     for one in ended:
         if one.prompt.error is None and _is_plain(one):
-            plain.append(one)
+            alike.setdefault(common_of(one.prompt), []).append(one)
         else:
             _record_one(db, one, tally)
-    start = 0
-    for many in _AT_ONCE:
-        while len(plain) - start >= many:
-            _record_many(db, plain[start : start + many], tally)
-            start += many
-    for one in plain[start:]:
+    rest: list[Ended] = []
+    for common, rows in alike.items():
+        rest += _record_in_parts(db, rows, tally, common)
+    for one in _record_in_parts(db, rest, tally, None):
         _record_one(db, one, tally)
     add_usage(db, tally)
+
+
+def _record_in_parts(
+    db: sqlite3.Connection, rows: Sequence[Ended], tally: Tally, common: Row | None
+) -> Sequence[Ended]:
+    """As many plain prompts that ended well as there are statements for; those that are left."""
+    start = 0
+    for many in _AT_ONCE:
+        while len(rows) - start >= many:
+            _record_many(db, rows[start : start + many], tally, common)
+            start += many
+    return rows[start:]
 
 
 def _is_plain(ended: Ended) -> bool:
@@ -99,13 +123,15 @@ def _is_plain(ended: Ended) -> bool:
     )
 
 
-def _record_many(db: sqlite3.Connection, ended: Sequence[Ended], tally: Tally) -> None:
-    """As many plain prompts that ended well as there is a statement for."""
+def _record_many(db: sqlite3.Connection, ended: Sequence[Ended], tally: Tally, common: Row | None) -> None:
+    """As many as there is a statement for; `common` is what they all have, None where they differ."""
     try:
-        values: list[Any] = []
+        values: list[Any] = [] if common is None else [*common]
         for one in ended:
+            if common is None:
+                values += common_of(one.prompt)
             values += from_ended(one.prompt, one.attempts[0] if one.attempts else None)
-        db.execute(_INSERT_MANY[len(ended)], values)
+        db.execute((_INSERT_MANY if common is None else _INSERT_ALIKE)[len(ended)], values)
     except (sqlite3.IntegrityError, *_UNSTORABLE):
         # none of them is in; one by one shows which is in the way
         for one in ended:
@@ -150,7 +176,7 @@ def _write(db: sqlite3.Connection, prompt: Prompt, ended: Ended) -> None:
     attempts = ended.attempts
     only = attempts[0] if len(attempts) == 1 else None
     if _is_plain(ended):
-        row = from_ended(prompt, only)
+        row = (*common_of(prompt), *from_ended(prompt, only))
         if prompt.error is None:
             db.execute(_Q["insert_ended_well"], row)
         else:

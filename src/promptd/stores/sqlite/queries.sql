@@ -9,15 +9,15 @@ values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 
 
 -- name: insert_ended
 -- An attached prompt with nothing special about it, its only attempt inside.
-insert into prompt (mode, priority, rescues, head, tag, shared, id, status, lane, model, user_id, key_id, team, arm,
-    capability, max_attempts, created, updated, started, finished, runs, failures, request, answer, attempt, content,
+insert into prompt (mode, priority, rescues, head, tag, shared, status, lane, model, user_id, key_id, team, arm,
+    capability, max_attempts, runs, failures, id, created, updated, started, finished, request, answer, attempt, content,
     cost, error_code, error_message)
 values ('attached', 0, 0, 0, 0, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_ended_well
 -- The same without an error: most end so, and each null that is handed over costs as much as ten numbers.
-insert into prompt (mode, priority, rescues, head, tag, shared, id, status, lane, model, user_id, key_id, team, arm,
-    capability, max_attempts, created, updated, started, finished, runs, failures, request, answer, attempt, content,
+insert into prompt (mode, priority, rescues, head, tag, shared, status, lane, model, user_id, key_id, team, arm,
+    capability, max_attempts, runs, failures, id, created, updated, started, finished, request, answer, attempt, content,
     cost)
 values ('attached', 0, 0, 0, 0, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 

@@ -207,14 +207,9 @@ def speaks(answer: Answer) -> bool:
     return bool(answer.text or answer.tool_calls or answer.thinking or answer.refusal or answer.value is not None)
 
 
-def from_ended(prompt: Prompt, attempt: Attempt | None) -> Row:
-    """The parameters of `insert_ended_well`; behind them those that `insert_ended` has besides.
-
-    Exact types that sqlite3 takes at once: it looks for an adapter of each `bytes`, `bool` and `None`.
-    """
-    request, answer = encode(prompt.request), prompt.answer
+def common_of(prompt: Prompt) -> Row:
+    """The first parameters of `insert_ended_well`, which many rows have in common."""
     return (
-        prompt.id,
         prompt.status._value_,  # what `value` gives, at a quarter of its cost
         prompt.lane,
         prompt.model,
@@ -224,12 +219,23 @@ def from_ended(prompt: Prompt, attempt: Attempt | None) -> Row:
         prompt.arm,
         prompt.capability._value_,
         prompt.max_attempts,
+        prompt.runs,
+        prompt.failures,
+    )
+
+
+def from_ended(prompt: Prompt, attempt: Attempt | None) -> Row:
+    """The parameters of `insert_ended_well` behind those; behind them come the ones that `insert_ended` has besides.
+
+    Exact types that sqlite3 takes at once: it looks for an adapter of each `bytes`, `bool` and `None`.
+    """
+    request, answer = encode(prompt.request), prompt.answer
+    return (
+        prompt.id,
         prompt.created,
         prompt.updated or prompt.created,
         prompt.started,
         prompt.finished,
-        prompt.runs,
-        prompt.failures,
         bytearray(request),
         None if answer is None else bytearray(encode(answer)),
         None if attempt is None else bytearray(embed(attempt)),
@@ -264,7 +270,7 @@ def to_attempt(row: Row) -> Attempt:
 def embed(attempt: Attempt) -> bytes:
     """The only attempt of a row that is written once; it does not know its prompt's number yet."""
     return encode(
-        Embedded(
+        (  # as `Embedded` is written, in its order
             attempt.run,
             attempt.engine,
             attempt.connection,

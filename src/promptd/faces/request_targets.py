@@ -1,0 +1,38 @@
+"""What a request's target says."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import unquote
+
+import httptools
+
+_LONG_TARGET: Final = 100
+#: of a host that a URL may not have, such as a name of an endpoint with an underscore
+_ABSOLUTE: Final = re.compile(
+    rb"https?://[A-Za-z0-9._~:-]{1,300}(?P<path>/[\x21-\x7e]*?)?(?:\?(?P<query>[\x21-\x7e]*))?"
+)
+
+
+def _parts(target: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the same as it came, and query of a request's target."""
+    try:
+        parsed = httptools.parse_url(target)
+        raw, query = parsed.path, parsed.query
+    except httptools.HttpParserInvalidURLError:
+        found = _ABSOLUTE.fullmatch(target)
+        if found is None:
+            raise
+        raw, query = found["path"] or b"/", found["query"]
+    return unquote(raw.decode("ascii")), raw, query or b""
+
+
+#: most requests ask for one of a few
+_known_parts: Final = lru_cache(1024)(_parts)
+
+
+def parts_of(target: bytes) -> tuple[str, bytes, bytes]:
+    """Path, the same as it came, and query. Raises `httptools.HttpParserInvalidURLError`."""
+    return _parts(target) if len(target) > _LONG_TARGET else _known_parts(target)

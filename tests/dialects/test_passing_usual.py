@@ -1,0 +1,70 @@
+"""Streams whose events differ in nothing but what they say: most are not searched, and nothing is missed for that."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from promptd.core.model import Usage
+from promptd.dialects.passing import Stream
+from promptd.dialects.passing.looks import look_for
+
+CHAT, RESPONSES, MESSAGES = "openai.chat", "openai.responses", "anthropic.messages"
+
+SAID = st.text(max_size=6) | st.sampled_from(
+    ["error", "usage", "finish_reason", "[DONE]", '"', "\\", "null", "message_stop"]
+)
+
+
+def delta(dialect: str, text: str, spaced: bool, reason: str | None = None) -> bytes:
+    events: dict[str, Any] = {
+        CHAT: {"id": "x", "choices": [{"delta": {"content": text}, "finish_reason": reason}], "usage": None},
+        MESSAGES: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}},
+        RESPONSES: {"type": "response.output_text.delta", "sequence_number": len(text), "delta": text},
+    }
+    separators = (", ", ": ") if spaced else (",", ":")
+    return b"data: " + json.dumps(events[dialect], ensure_ascii=False, separators=separators).encode() + b"\n\n"
+
+
+@given(st.lists(SAID, min_size=2, max_size=12), st.booleans(), st.sampled_from([CHAT, MESSAGES, RESPONSES]))
+def test_whatever_is_said_goes_on_as_it_came(texts: list[str], spaced: bool, dialect: str) -> None:
+    stream = Stream(dialect)
+    for text in texts:
+        event = delta(dialect, text, spaced)
+        assert stream.feed(event) == event
+    assert (stream.error, stream.ended, stream.finish_reason) == (None, False, None)
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+def test_an_end_that_looks_like_what_came_before_is_seen(spaced: bool) -> None:
+    stream = Stream(CHAT, hidden=True)
+    for text in ("a", "b", "c"):
+        assert b"usage" not in stream.feed(delta(CHAT, text, spaced))
+    stream.feed(delta(CHAT, "d", spaced, reason="length"))
+    assert stream.finish_reason == "length"
+    stream.feed(b'data: {"id":"x","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}\n\n')
+    assert stream.usage == Usage(3, 4)
+    assert (
+        stream.feed(b'data: {"id":"x","choices":[{"delta":{"content":"e"}}],"error":{"message":"broken"}}\n\n') == b""
+    )
+    assert stream.error is not None
+
+
+def test_most_events_of_a_stream_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+    look = type(look_for(CHAT))
+    hint = look.hint
+
+    def counted(self: Any, block: bytes) -> bool:
+        searched.append(block)
+        return hint(self, block)
+
+    monkeypatch.setattr(look, "hint", counted)
+    stream = Stream(CHAT)
+    for number in range(100):
+        stream.feed(delta(CHAT, f"word {number}", False))
+    assert len(searched) == 1
