@@ -105,7 +105,9 @@ async def test_the_api_tells_what_has_changed_and_what_is_wrong(server: Server) 
         problem = wrong.json()
         assert (wrong.status_code, problem["code"]) == (422, "invalid_request")
         assert problem["field"] == "models.b.connection"
-        assert problem["detail"] == "models.b.connection: expected one of one, two: there is no 'tow', nor is one stored"
+        assert (
+            problem["detail"] == "models.b.connection: expected one of one, two: there is no 'tow', nor is one stored"
+        )
         write(
             server, {**ONE, "connections": {"one": {"engine": "openai", "api_key": "sk-secretsecret", "base_url": 1}}}
         )
