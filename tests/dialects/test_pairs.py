@@ -299,6 +299,7 @@ def events_of(chunks: Sequence[Chunk]) -> list[tuple[Any, ...]]:
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one", "other"), TOLD)
 @given(answer=answers(), size=st.integers(1, 7), sizes=st.lists(st.integers(1, 40), min_size=1, max_size=4))
 @settings(deadline=None, max_examples=60)
@@ -313,6 +314,7 @@ def test_streams(one: Dialect, other: Dialect, answer: Answer, size: int, sizes:
     assert seen([one, other], joined(second)) == seen([one, other], answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one", "other"), MIXED)
 @given(answer=answers().filter(lambda made: len(made.tool_calls) > 1), data=st.data())
 @settings(deadline=None, max_examples=60)

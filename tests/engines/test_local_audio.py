@@ -39,6 +39,8 @@ from promptd.testing.engines import EngineContract
 SENTENCE = "Hello world, please open the door and turn on the light."
 WORDS = {"hello", "world", "open", "door", "on"}
 
+pytestmark = pytest.mark.slow
+
 needs_flite = pytest.mark.skipif(shutil.which("flite") is None, reason="flite is not installed")
 needs_espeak = pytest.mark.skipif(
     importlib.util.find_spec("espeakng_loader") is None, reason="the extra `espeak` is not installed"

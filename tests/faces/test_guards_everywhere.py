@@ -16,6 +16,8 @@ from tests.faces.mcp.conftest import run_mcp
 from tests.faces.onebackend.clients import PROMPTS, register
 from tests.faces.test_templates import save
 
+pytestmark = pytest.mark.slow
+
 WORD = "badger"
 SAID = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
 TURNS = [{"role": "user", "content": WORD}, *SAID, {"role": "user", "content": "and?"}]

@@ -19,6 +19,8 @@ from promptd.core.utterances.grounded import Evidence
 from promptd.core.utterances.replies import read_reply
 from tests.core.utterances.corpus import ROWS, TARGETS, TODAY
 
+pytestmark = pytest.mark.slow
+
 _TYPES: Final[dict[ParameterType, type | tuple[type, ...]]] = {
     "int": int,
     "float": float,

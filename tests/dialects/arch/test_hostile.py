@@ -17,6 +17,8 @@ from promptd.dialects import arch
 from promptd.dialects.arch.expanding import expand
 from tests.dialects.arch.files import NAMES, SECRET, VARIABLES, text
 
+pytestmark = pytest.mark.slow
+
 TREES = [yaml.safe_load(text(name)) for name in NAMES]
 WORDS = st.sampled_from(
     [
