@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from promptd.core.content import Turn
-from promptd.core.errors import Forbidden, InvalidRequest, NotFound, ResourceNotFound, StoreUnavailable
+from promptd.core.content import Document, Turn
+from promptd.core.errors import Forbidden, InvalidInput, InvalidRequest, NotFound, ResourceNotFound, StoreUnavailable
 from promptd.core.files import Upload
 from promptd.core.filters import Query
 from promptd.core.model import Blob, Capability
@@ -94,6 +94,14 @@ async def test_a_file_that_was_deleted_meanwhile_fails_the_attempt(house: House)
     await house.uploads.delete(ANN, identifier)
     with pytest.raises(ResourceNotFound):
         await house.attachments.load([identifier], Capability.CHAT, (Turn("user", "x"),))
+
+
+async def test_a_part_that_names_no_upload_is_the_callers_fault(house: House) -> None:
+    turns = (Turn("user", "", parts=(Document(file="file-none"),)),)
+    with pytest.raises(InvalidInput, match="file_id: there is no file 'file-none'"):
+        await house.attachments.spell_out(turns, documents=False)
+    with pytest.raises(InvalidInput, match="file-none"):
+        await house.attachments.documents(turns)
 
 
 async def test_a_prompt_reads_its_files(house: House) -> None:

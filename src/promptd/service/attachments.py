@@ -9,7 +9,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from promptd.core.content import Turn
-from promptd.core.errors import InvalidRequest, NotFound, ResourceNotFound, ServiceUnavailable, StoreUnavailable
+from promptd.core.errors import (
+    InvalidInput,
+    InvalidRequest,
+    NotFound,
+    ResourceNotFound,
+    ServiceUnavailable,
+    StoreUnavailable,
+)
 from promptd.core.files import Upload
 from promptd.core.model import Blob, Caller, Capability
 from promptd.service.contents import unbroken
@@ -99,11 +106,11 @@ class Attachments:
         self, messages: tuple[Turn, ...], *, documents: bool
     ) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
         """Parts that stand for uploads, as engines take them; and what was read in documents. See `spelling.spell_out`."""
-        return await spell_out(messages, self._read, self._read_document, documents=documents)
+        return await spell_out(messages, self._read_named, self._read_document, documents=documents)
 
     async def documents(self, messages: Sequence[Turn]) -> tuple[str, ...]:
         """What stands in documents that go on as they are. See `spelling.read_documents`."""
-        return await read_documents(messages, self._read, self._read_document)
+        return await read_documents(messages, self._read_named, self._read_document)
 
     async def texts(self, inputs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
         """What stands in those files of a query that can be read. Raises `ResourceNotFound`, `ServiceUnavailable`."""
@@ -135,6 +142,13 @@ class Attachments:
         for identifier in files:
             with suppress(NotFound, StoreUnavailable):
                 await self._uploads.delete(Caller(user), identifier)
+
+    async def _read_named(self, identifier: str) -> tuple[Upload, bytes]:
+        """As `_read`, of an id that stands in a conversation: nobody looked for it before."""
+        try:
+            return await self._read(identifier)
+        except ResourceNotFound:
+            raise InvalidInput(f"file_id: there is no file {identifier[:200]!r}") from None
 
     async def _read(self, identifier: str) -> tuple[Upload, bytes]:
         try:
