@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 ANN = Caller("ann", "key-ann", "", USER_PERMISSIONS)
 #: raised, returned, and what they do to their house where they run in it
-FAULTS = ["exit", "interrupt", "group", "hang", "none", "true", "nan", "much", "yes", "odd"]
+FAULTS = ["exit", "interrupt", "group", "hang", "none", "true", "nan", "much", "yes", "odd", "many", "long"]
 
 
 @asynccontextmanager
@@ -103,6 +103,17 @@ async def test_in_a_process_of_its_own(tmp_path: Path) -> None:
         assert later not in (child, os.getpid())
     with pytest.raises(ProcessLookupError):
         os.kill(later, 0)
+
+
+async def test_its_process_knows_all_its_settings_and_tells_no_secret_of_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with living(tmp_path, 5, isolation="process", key="sk-secret", **{"other-word": "ugly"}) as house:
+        assert type(await refused(house, "so ugly")) is ContentRefused
+        assert (await refused(house, "quote")).message == "refused by a guard: 401 for ***"
+        assert await say(house, "log") == "re: log"
+    assert "the key is ***" in caplog.text
+    assert "sk-secret" not in caplog.text
 
 
 @pytest.mark.parametrize("fault", ["clasp", "block"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from promptd.plugins import Config, GuardTools, Redacted, Turn, Verdict
 
@@ -20,11 +21,15 @@ _SAID: dict[str, Any] = {
     "much": Verdict(True, "", 7.0),
     "yes": Verdict("yes"),  # type: ignore[arg-type]
     "odd": Verdict(True, categories={"x": "y"}),  # type: ignore[dict-item]
+    "many": Verdict(True, categories=dict.fromkeys(map(str, range(2_000)), 0.5)),
+    "long": Verdict(True, categories={"x" * 2_000: 0.5}),
 }
 
 
 class StrangeConfig(Config):
     word: str = Field("bad", description="What is refused.")
+    other: str = Field("worst", alias="other-word", description="What is refused as well.")
+    key: SecretStr = Field(SecretStr(""), description="What it tells where it should not.")
 
 
 class Strange:
@@ -34,7 +39,8 @@ class Strange:
     reach = 20
 
     def __init__(self, config: StrangeConfig, tools: GuardTools) -> None:
-        self._word, self._tools = config.word, tools
+        self._word, self._other, self._tools = config.word, config.other, tools
+        self._key = config.key.get_secret_value()
 
     async def inspect(self, turns: Sequence[Turn]) -> Any:
         text = " ".join(turn.content for turn in turns)
@@ -59,12 +65,20 @@ class Strange:
                 time.sleep(3600)
             case "die":
                 os._exit(3)
+            case "log" | "quote" as how:
+                return self._tell(how)
             case "tool":
                 await self._tools.ask("main", turns)
         if text in _SAID:
             return _SAID[text]
-        refused = self._word in text
+        refused = self._word in text or self._other in text
         return Verdict(not refused, self._word if refused else "", 0.9 if refused else 0.0, {})
+
+    def _tell(self, how: str) -> Verdict:
+        if how == "quote":
+            return Verdict(False, f"401 for {self._key}", 1.0)
+        logging.getLogger("strange").error("the key is %s", self._key)
+        return Verdict(True)
 
 
 class Careless(Strange):

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from promptd import registry
 from promptd.core import identity
+from promptd.core.configs import secret_values
 from promptd.core.content import Turn
 from promptd.core.engine import Config
 from promptd.core.errors import InvalidOutput, SettingsError, Unavailable
@@ -166,10 +167,10 @@ def _guest(kind: Any, given: CheckSettings, place: str, tools: GuardTools, guest
     if kind.__module__.partition(".")[0] == __name__.partition(".")[0]:
         raise _wrong(f"{place}.isolation", f"the guard {given.type} is the server's own, and needs none")
     config = _config(kind, given, place)
-    keys = {name: value for name, value in given.config.items() if name in type(config).model_fields}
     common = given.model_dump(mode="json", include=set(_COMMON.intersection(type(config).model_fields)))
     try:
-        return guests.guard(kind, msgspec.to_builtins({**common, **keys}), tools.http)
+        settings = msgspec.to_builtins({**common, **given.config})
+        return guests.guard(kind, settings, tools.http, secret_values(config))
     except (TypeError, ValueError) as error:
         raise _wrong(f"{place}.isolation", f"the guard can't run in a process: {error}"[:300]) from None
 

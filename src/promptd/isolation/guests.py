@@ -12,6 +12,8 @@ from functools import partial
 from importlib.metadata import EntryPoint
 from typing import Any, Final, NoReturn
 
+from pydantic import SecretStr
+
 from promptd.core.calls import Call, Config, Result
 from promptd.core.content import Turn
 from promptd.core.engine import Engine
@@ -21,6 +23,7 @@ from promptd.core.model import Capability, Verdict
 from promptd.core.ports import Guard, HttpResponse
 from promptd.isolation.adapter import bound
 from promptd.isolation.processes import PluginProcess
+from promptd.isolation.redaction import Redactor
 from promptd.isolation.rules import Rules
 from promptd.isolation.spawned import SpawnedEngine
 
@@ -33,6 +36,7 @@ class GuestConfig(Config):
 
     entry: str = ""
     settings: dict[str, Any] = {}
+    secrets: tuple[SecretStr, ...] = ()  #: among the settings; they are taken out of what it says
 
 
 class Guest(Engine[GuestConfig]):
@@ -65,11 +69,15 @@ class Guest(Engine[GuestConfig]):
 class GuestGuard:
     """In the server: a guard like any other. It replaces nothing: that has to be done at once."""
 
-    def __init__(self, place: SpawnedEngine, http: Any, kind: Any, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, place: SpawnedEngine, http: Any, kind: Any, settings: Mapping[str, Any], secrets: Sequence[str]
+    ) -> None:
         reach, stages = getattr(kind, "reach", None), getattr(kind, "stages", STAGES)
         self.reach: int | None = reach if type(reach) is int and reach > 0 else None
         self.stages = frozenset(Stage(one) for one in stages)
-        config = GuestConfig(entry=entry_of(kind), settings=dict(settings))
+        hidden = tuple([SecretStr(secret) for secret in secrets])
+        config = GuestConfig(entry=entry_of(kind), settings=dict(settings), secrets=hidden)
+        self._redact = Redactor(config)
         self._call = partial(Call[Any, Any], connection=config, connection_name="", model="", http=http)
         self._place = place
 
@@ -78,7 +86,8 @@ class GuestGuard:
         result = await self._place.execute(self._call(messages=tuple(messages), capability=Capability.QUERY))
         if not isinstance(result.value, list) or len(result.value) != 4:
             raise InvalidOutput("the guard's process gave no verdict")
-        return Verdict(*result.value)
+        allowed, reason, score, categories = result.value
+        return Verdict(allowed, self._redact(reason) if type(reason) is str else reason, score, categories)
 
 
 class Guests:
@@ -87,8 +96,9 @@ class Guests:
     def __init__(self) -> None:
         self._places: dict[str, SpawnedEngine] = {}
 
-    def guard(self, kind: Any, settings: Mapping[str, Any], http: Any) -> GuestGuard:
-        """A guard of the class `kind`, which is made once it is asked. `settings` are its own keys, as JSON has them.
+    def guard(self, kind: Any, settings: Mapping[str, Any], http: Any, secrets: Sequence[str] = ()) -> GuestGuard:
+        """A guard of the class `kind`, which is made once it is asked. `settings` are its own keys, as JSON has them, with
+        `secrets` among their values.
 
         Raises `ValueError` for stages that there are not.
         """
@@ -100,7 +110,7 @@ class Guests:
             inner = Guest()
             place = bound(SpawnedEngine, inner)(inner, None, process, f"{Guest.__module__}:{Guest.__qualname__}")
             self._places[entry] = place
-        return GuestGuard(place, http, kind, settings)
+        return GuestGuard(place, http, kind, settings, secrets)
 
     async def close(self) -> None:
         """End the processes."""

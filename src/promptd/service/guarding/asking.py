@@ -16,6 +16,10 @@ R = TypeVar("R")
 _LARGE: Final = 32_768  # characters; more of them are looked through in a thread
 
 
+_MOST_NAMES: Final = 1_000  #: of categories; all of them are stored and logged …
+_LONGEST_NAME: Final = 1_000  #: … in full
+
+
 class GuardFailed(Exception):
     """The guard raised something or took too long; `__cause__` says what."""
 
@@ -72,7 +76,15 @@ def _is_score(value: Any) -> bool:
 
 
 def _are_scores(value: Any) -> bool:
-    return type(value) is dict and all(type(name) is str and _is_score(score) for name, score in value.items())
+    return (
+        type(value) is dict
+        and len(value) <= _MOST_NAMES
+        and all(_is_name(name) and _is_score(score) for name, score in value.items())
+    )
+
+
+def _is_name(value: Any) -> bool:
+    return type(value) is str and len(value) <= _LONGEST_NAME
 
 
 async def redact(guard: Redactor, texts: Sequence[str], seconds: float) -> tuple[Redacted, ...]:
@@ -104,8 +116,10 @@ def redacted(guard: Redactor, text: str) -> Redacted:
 
 
 def _are_counts(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(
-        type(name) is str and type(count) is int and count > 0 for name, count in value.items()
+    return (
+        isinstance(value, Mapping)
+        and len(value) <= _MOST_NAMES
+        and all(_is_name(name) and type(count) is int and count > 0 for name, count in value.items())
     )
 
 
