@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import uvicorn
 from msgspec.json import decode
 from starlette.types import Receive, Scope, Send
 
-from promptd.faces.asgi import send_body
+from promptd.faces.asgi import GONE, send_body
 from promptd.faces.protocol import Protocol
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n"
@@ -40,9 +40,11 @@ class App:
     def __init__(self) -> None:
         self.go, self.left, self.called = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.go.set()
+        self.leavers: list[Callable[[], None]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.called.set()
+        scope["extensions"][GONE] += self.leavers
         if scope["path"] == "/early":
             await send_body(send, 413, [], b"no")
             return
@@ -57,7 +59,7 @@ class App:
                 self.left.set()
                 return
             size += len(message.get("body", b""))
-            more = message.get("more_body", False)
+            more = message.get("more_body", False) or scope["path"] == "/wait"
         if scope["path"] == "/stream":
             await send({"type": "http.response.body", "body": b"%d" % size})
         else:
@@ -255,6 +257,18 @@ async def test_requests_that_are_answered_count_no_more() -> None:
         for _ in range(9):
             await peer.send(GET + b"\r\n")
             await peer.served()
+
+
+async def test_who_leaves_with_further_requests_behind_the_one_at_work(server: Server) -> None:
+    gone: list[bool] = []
+    peer = await server.peer()
+    server.app.leavers.append(lambda: gone.append(True))
+    await peer.send(GET.replace(b"/ ", b"/wait ") + b"\r\n" + GET + b"\r\n")
+    await server.app.called.wait()
+    peer.writer.transport.abort()
+    async with asyncio.timeout(5):
+        await server.app.left.wait()
+    assert gone == [True]
 
 
 # ---------------------------------------------------------------- time

@@ -288,6 +288,24 @@ async def test_drain_ends_a_call_under_way(house: House) -> None:
     assert (await stored(house, visit.prompt)).status is Status.CANCELED
 
 
+async def test_what_may_not_be_asked_again_was_not_left_by_its_caller(house: House) -> None:
+    visit = house.walk.attached.open(ask("500"))
+
+    async def call() -> None:
+        async with asyncio.timeout(PATIENCE), visit:
+            await visit.whole()
+
+    calling = asyncio.create_task(call())
+    while not visit.attempts:  # it pauses before it asks once more
+        await asyncio.sleep(0)
+    await house.drain(0)
+    with pytest.raises(ShuttingDown):
+        await calling
+    row = await stored(house, visit.prompt)
+    assert (row.status, row.error and row.error.code) == (Status.ABANDONED, ShuttingDown.code)
+    assert [attempt.outcome for attempt in await ledger(house, visit.prompt)] == [Outcome.ERRORED]
+
+
 async def test_callers_take_turns_while_they_wait_for_a_slot(tmp_path: Path, upstream: Upstream) -> None:
     order: list[str] = []
 

@@ -75,3 +75,33 @@ async def test_a_store_that_does_not_catch_up(
                 await run(house, ask())
         async with asyncio.timeout(PATIENCE):
             await on_the_way
+
+
+async def test_who_leaves_while_it_waits_for_room_is_not_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    monkeypatch.setattr(write_behind, "_MOST_UNWRITTEN", 1)
+    monkeypatch.setattr(settling, "_PAUSES", (0.02,))
+    async with living(tmp_path, upstream) as house:
+        ledger, visit = house.walk.attached.ledger, house.walk.attached.open(ask())
+
+        async def call() -> None:
+            async with visit:
+                await visit.whole()
+
+        with halted(house):
+            await run(house, ask())
+            stored = asyncio.ensure_future(ledger.flush())
+            await asyncio.sleep(0)
+            await run(house, ask())
+            assert ledger.full
+            newcomer = asyncio.ensure_future(call())
+            await asyncio.sleep(0)  # it waits now
+            visit.leave()
+            done, _ = await asyncio.wait([newcomer], timeout=0.1)
+            assert done, "it waits although nobody is there any more"
+        async with asyncio.timeout(PATIENCE):
+            await stored
+            with pytest.raises(asyncio.CancelledError):
+                await newcomer
+        assert len(upstream.calls) == 2

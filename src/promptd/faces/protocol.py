@@ -121,6 +121,7 @@ class Protocol(_Base):
         if isinstance(self.app, Front):
             self.app = self.app.serve
         self.pipeline = _NO_PIPELINE
+        self._at_work: Cycle | None = None  # the others wait behind it
         self._stage = _BETWEEN
         self._packet = 0  # bytes of the packet that is being parsed
         self._idle_bytes = 0  # bytes since a head was whole, a piece of a body came or a message ended
@@ -141,9 +142,11 @@ class Protocol(_Base):
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
         self._unset_keepalive_if_required()
-        cycle = self.cycle
+        cycle = self._at_work
         super().connection_lost(exc)
         if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True  # uvicorn tells the last one that came
+            cycle.set()
             # taken away: who only now begins to listen has to ask, and is told at once
             leavers: list[Callable[[], None]] = cycle.scope["extensions"].pop(GONE, [])  # type: ignore[assignment]
             for leave in leavers:
@@ -266,6 +269,7 @@ class Protocol(_Base):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # a name, because to make up one costs more; and the cycle tells its end itself: that needs no turn of the loop
+        self._at_work = cycle
         task = cycle.task = asyncio.Task(cycle.run_asgi(app), loop=self.loop, name="request")
         self.tasks.add(task)
 

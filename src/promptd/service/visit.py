@@ -91,9 +91,9 @@ class Visit:
 
     async def __aenter__(self) -> Self:
         house, submission = self._house, self._submission
+        self._task = asyncio.current_task()
         if house.ledger.full:
             await house.ledger.room()
-        self._task = asyncio.current_task()
         admitted = await house.intake.admit(submission)
         self.prompt, self._route, self._legs = admitted.prompt, admitted.route, admitted.legs
         self.charges, self._keep, self._plan = admitted.charges, admitted.keep, admitted.plan
@@ -111,7 +111,7 @@ class Visit:
     ) -> None:
         run = self.run
         if not self._ended:
-            if run.stopped is None:
+            if run.stopped is None and (self._entered or not isinstance(error, Refusal)):  # else no further call began
                 run.stopped = "cancel"
             if self._source is not None:
                 # whoever leaves in the middle need not have closed `chunks`, and the upstream must not work for nobody
