@@ -306,6 +306,25 @@ async def test_what_may_not_be_asked_again_was_not_left_by_its_caller(house: Hou
     assert [attempt.outcome for attempt in await ledger(house, visit.prompt)] == [Outcome.ERRORED]
 
 
+async def test_a_cancel_between_two_attempts(house: House) -> None:
+    visit = house.walk.attached.open(ask("500"))
+
+    async def call() -> None:
+        async with asyncio.timeout(PATIENCE), visit:
+            await visit.whole()
+
+    calling = asyncio.create_task(call())
+    while not visit.attempts:  # it pauses before it asks once more
+        await asyncio.sleep(0)
+    await house.walk.prompts.cancel(ANN, visit.prompt.id)
+    with pytest.raises(Cancelled):
+        await calling
+    assert (await stored(house, visit.prompt)).status is Status.CANCELED
+    assert [attempt.outcome for attempt in await ledger(house, visit.prompt)] == [Outcome.ERRORED]
+    assert idle(house)
+    assert not house.walk.worker.paused
+
+
 async def test_callers_take_turns_while_they_wait_for_a_slot(tmp_path: Path, upstream: Upstream) -> None:
     order: list[str] = []
 

@@ -111,7 +111,7 @@ async def test_cancel_right_behind_submit(build: Build) -> None:
         run = house.worker.submitted(prompt, reserved=True)
         assert run is not None
         house.worker.spawn(house.worker.carry_out(run), prompt.id)
-        house.worker.stop(prompt.id, "cancel")
+        run.stop("cancel")
         await house.queue.cancel(prompt.id, now=house.clock())
         await house.settled()
         assert (await house.get(prompt)).status is Status.CANCELED

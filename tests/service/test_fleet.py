@@ -296,7 +296,9 @@ async def test_a_prompt_that_waits_at_the_gate_can_be_stopped(dock: Dock, clock:
     await port.until(lambda: port.worker.running(waiting.id) is not None)
     if why == "cancel":
         await port.queue.cancel(waiting.id, now=clock())
-        port.worker.stop(waiting.id, "cancel")
+        run = port.worker.running(waiting.id)
+        assert run is not None
+        run.stop("cancel")
         assert (await port.finished(waiting)).status is Status.CANCELED
     elif why == "deadline":
         port.move(6)

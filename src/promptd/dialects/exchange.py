@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from promptd.core.engine import Call
-from promptd.core.errors import Answered, InvalidOutput, NetworkError, Timeout
+from promptd.core.errors import Answered, InvalidOutput, NetworkError, PromptdError, Timeout
+from promptd.core.model import Chunk
 from promptd.core.ports import HttpResponse
 from promptd.dialects.bodies import error_body
 from promptd.dialects.errors import error_from_response
@@ -38,6 +39,70 @@ async def encoded(call: Call[Any, Any], encode: Callable[[], bytes]) -> bytes:
 def media_type(response: HttpResponse) -> str:
     """In lower case and without parameters; empty where the service names none."""
     return response.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+class EventReader(Protocol):
+    """Takes a stream's events apart as its bytes come."""
+
+    error: PromptdError | None  #: what the service told of behind the chunks that were given
+
+    @property
+    def ended(self) -> bool:
+        """Whether the `done` was given."""
+
+    def feed(self, packet: bytes) -> Iterable[Chunk]:
+        """What it says. Raises what the service tells of before it says anything."""
+
+    def finish(self) -> Iterable[Chunk]:
+        """What is left at the stream's end. Raises `NetworkError` where the answer's own end is missing."""
+
+    def cut(self) -> Chunk | None:
+        """The `done` where the connection broke behind the answer's own end; else None."""
+
+
+async def read_answer(
+    response: HttpResponse,
+    reader: EventReader,
+    *,
+    stream: str,
+    check: Callable[[HttpResponse], Awaitable[None]],
+    whole: Callable[[bytes], Iterable[Chunk]],
+) -> AsyncGenerator[Chunk, None]:
+    """The chunks of an answer: `progress` as it comes, then one `done`.
+
+    `stream` is the media type of a stream, which `reader` takes apart; `whole` does so with an answer in one piece, and
+    `check` raises what a refusal means. Raises `InvalidOutput` for any other type, and what these raise.
+    """
+    await check(response)
+    kind = media_type(response)
+    if kind == "application/json":
+        for chunk in whole(await response.read()):
+            yield chunk
+        return
+    if kind not in (stream, ""):
+        raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
+    packets = response.chunks()
+    while not reader.ended:
+        try:
+            packet = await anext(packets, b"")
+        except (NetworkError, Timeout):
+            done = reader.cut()
+            if done is None:
+                raise
+            yield done
+            return
+        if not packet:
+            break
+        for chunk in reader.feed(packet):
+            if chunk.kind == "done":
+                await drain(packets)
+            yield chunk
+        if reader.error is not None:
+            raise reader.error
+    for chunk in reader.finish():
+        yield chunk
+    if reader.error is not None:
+        raise reader.error
 
 
 async def drain(packets: AsyncIterator[bytes]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import SecretStr, field_validator
 
 from promptd.core.chat_queries import ChatQueries, ChatQuery
-from promptd.core.configs import setting
+from promptd.core.configs import remote, setting
 from promptd.core.connection_forms import connection_layout, models_found
 from promptd.core.engine import Call, Config, ConnectionTestParams, ConnectionTestResult
 from promptd.core.errors import ConfigIncomplete
@@ -57,9 +57,7 @@ class AnthropicConfig(Config):
     client_betas: bool = setting(
         True, i18n="anthropic.client_betas", description="Send on the anthropic-beta of callers, too"
     )
-    headers: dict[str, SecretStr] = setting(
-        {}, i18n="promptd.connection.headers", description="Further headers of every call"
-    )
+    headers: dict[str, SecretStr] = remote.headers()
     max_tokens: int = setting(
         8192, i18n="anthropic.max_tokens", gt=0, description="Bound of an answer where the caller gives none"
     )
@@ -92,23 +90,11 @@ class AnthropicConfig(Config):
         i18n="anthropic.chat_api",
         description="Pass requests of OpenAI's chat API on to the server's own imitation of it; off: they are translated",
     )
-    passthrough: bool = setting(
-        False,
-        i18n="promptd.connection.passthrough",
-        description="Send callers' own keys on in place of `api_key`, from faces that take such keys",
-    )
-    connect_timeout: float = setting(
-        10.0, i18n="promptd.connection.connect_timeout", gt=0, description="Seconds to reach the server"
-    )
-    first_byte_timeout: float = setting(
-        120.0, i18n="promptd.connection.first_byte_timeout", gt=0, description="Seconds until the answer begins"
-    )
-    silence_timeout: float = setting(
-        60.0, i18n="promptd.connection.silence_timeout", gt=0, description="Seconds without a byte inside an answer"
-    )
-    max_response_bytes: int = setting(
-        MAX_BYTES, i18n="promptd.connection.max_response_bytes", gt=0, description="Bytes of one answer, decompressed"
-    )
+    passthrough: bool = remote.passthrough()
+    connect_timeout: float = remote.connect_timeout()
+    first_byte_timeout: float = remote.first_byte_timeout()
+    silence_timeout: float = remote.silence_timeout()
+    max_response_bytes: int = remote.max_response_bytes(MAX_BYTES)
 
     @field_validator("base_url")
     @classmethod

@@ -104,7 +104,7 @@ class Prompts:
         return await self._shown(caller, await self._cancel(prompt))
 
     async def _cancel(self, prompt: Prompt) -> Prompt:
-        run = self._worker.running(prompt.id)
+        run = self._worker.running(prompt.id) or self._worker.paused.get(prompt.id)
         if prompt.mode is Mode.ATTACHED and run is not None:
             run.stop("cancel")
             return prompt

@@ -336,15 +336,18 @@ class Visit:
             retries=retries,
             chance=house.entropy(1)[0] / 255,
         )
-        if wait is not None:
-            self._close(Outcome.ERRORED, error)
-            await asyncio.sleep(wait)
-        elif not last and house.router.may_fall_back(self._route, error):
-            self._close(Outcome.ERRORED, error)
-            self._place += 1
-        else:
+        if wait is None and (last or not house.router.may_fall_back(self._route, error)):
             return False
-        await self._enter()
+        self._close(Outcome.ERRORED, error)
+        house.worker.paused[run.prompt.id] = run
+        try:
+            if wait is not None:
+                await asyncio.sleep(wait)
+            else:
+                self._place += 1
+            await self._enter()
+        finally:
+            del house.worker.paused[run.prompt.id]
         return True
 
     # ---------------------------------------------------------------- the end

@@ -22,7 +22,7 @@ from promptd.service.clock import Clock
 from promptd.service.connections import Connection
 from promptd.service.execution import Execution
 from promptd.service.lanes import Lane
-from promptd.service.runs import Run, Stop
+from promptd.service.runs import Run
 from promptd.service.spent import Spent
 from promptd.service.streams import thread_topic
 from promptd.service.suspects import run_suspects
@@ -48,6 +48,7 @@ class Worker:
         self._queue, self._bus, self._execution, self._clock = queue, bus, execution, clock
         self._lanes = {name: Lane(name, slots) for name, slots in lanes.items()}
         self._runs: dict[str, Run] = {}
+        self.paused: dict[str, Run] = {}  #: of attached prompts between two attempts: without a slot, to be cancelled
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -188,10 +189,6 @@ class Worker:
 
     def running(self, identifier: str) -> Run | None:
         return self._runs.get(identifier)
-
-    def stop(self, identifier: str, why: Stop) -> None:
-        if (run := self._runs.get(identifier)) is not None:
-            run.stop(why)
 
     def load(self) -> dict[str, tuple[int, int]]:
         """Slots and busy slots per lane."""

@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from promptd.core.engine import Call
-from promptd.core.errors import InvalidOutput, NetworkError, Timeout
 from promptd.core.model import Chunk
 from promptd.core.ports import HttpResponse, Timeouts
 from promptd.dialects.bodies import error_body
@@ -18,7 +17,7 @@ from promptd.dialects.converse.manners import Manners
 from promptd.dialects.converse.outgoing import encode_request
 from promptd.dialects.converse.reader import Reader, decode_answer
 from promptd.dialects.event_stream import MEDIA_TYPE
-from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type
+from promptd.dialects.exchange import MAX_BYTES, encoded, read_answer
 from promptd.dialects.messages.customs import CustomCalls
 from promptd.dialects.offers import is_custom
 
@@ -44,40 +43,15 @@ async def raise_for_status(response: HttpResponse, *, secrets: Iterable[str] = (
         raise error_from_refusal(response.status, response.headers, body, now=time.time(), secrets=secrets)
 
 
-async def read_answer(response: HttpResponse, *, secrets: Iterable[str] = ()) -> AsyncGenerator[Chunk, None]:
-    """The chunks of an answer, whole or as a stream: `progress` as it comes, then one `done`.
-
-    A stream that ends without a stop reason is a `NetworkError`.
-    """
-    await raise_for_status(response, secrets=secrets)
-    kind = media_type(response)
-    if kind == "application/json":
-        for chunk in decode_answer(await response.read(), secrets=secrets):
-            yield chunk
-        return
-    if kind not in (MEDIA_TYPE, ""):
-        raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
-    reader = Reader(secrets)
-    packets = response.chunks()
-    while not reader.ended:
-        try:
-            packet = await anext(packets, b"")
-        except (NetworkError, Timeout):
-            done = reader.cut()
-            if done is None:
-                raise
-            yield done
-            return
-        if not packet:
-            break
-        for chunk in reader.feed(packet):
-            if chunk.kind == "done":
-                await drain(packets)
-            yield chunk
-        if reader.error is not None:
-            raise reader.error
-    for chunk in reader.finish():
-        yield chunk
+def read_stream(response: HttpResponse, *, secrets: Iterable[str] = ()) -> AsyncGenerator[Chunk, None]:
+    """The chunks of an answer, whole or as a stream. A stream that ends without a stop reason is a `NetworkError`."""
+    return read_answer(
+        response,
+        Reader(secrets),
+        stream=MEDIA_TYPE,
+        check=partial(raise_for_status, secrets=secrets),
+        whole=partial(decode_answer, secrets=secrets),
+    )
 
 
 async def run_call(
@@ -96,7 +70,7 @@ async def run_call(
     exchange = call.http.request(
         "POST", url, headers=door.headers(url, body), body=body, timeouts=timeouts, max_bytes=max_bytes
     )
-    async with exchange as response, aclosing(read_answer(response, secrets=door.secrets)) as chunks:
+    async with exchange as response, aclosing(read_stream(response, secrets=door.secrets)) as chunks:
         async for told in chunks:
             for chunk in customs.take(told) if customs is not None else (told,):
                 if chunk.kind == "done":

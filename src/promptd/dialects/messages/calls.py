@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from promptd.core.engine import Call
-from promptd.core.errors import InvalidOutput, NetworkError, Timeout
+from promptd.core.errors import InvalidOutput
 from promptd.core.model import Chunk
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
-from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
+from promptd.dialects.exchange import MAX_BYTES, encoded, raise_for_status, read_answer, secrets_of
 from promptd.dialects.messages.customs import CustomCalls
 from promptd.dialects.messages.manners import Manners
 from promptd.dialects.messages.outgoing import encode_request
@@ -49,43 +49,16 @@ _decode_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_count: Final = msgspec.json.Decoder(_Count).decode
 
 
-async def read_stream(response: HttpResponse, *, secrets: Iterable[str] = ()) -> AsyncGenerator[Chunk, None]:
-    """The chunks of a message: `progress` as it comes, then one `done`.
-
-    A server that ignored `stream` and answered whole is understood too. A stream that ends without a stop reason is a
-    `NetworkError`.
-    """
-    await raise_for_status(response, secrets=secrets)
-    kind = media_type(response)
-    if kind == "application/json":
-        for chunk in decode_answer(await response.read(), secrets=secrets):
-            yield chunk
-        return
-    if kind not in ("text/event-stream", ""):
-        raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
-    reader = Reader(secrets)
-    packets = response.chunks()
-    while not reader.ended:
-        try:
-            packet = await anext(packets, b"")
-        except (NetworkError, Timeout):
-            done = reader.cut()
-            if done is None:
-                raise
-            yield done
-            return
-        if not packet:
-            break
-        for chunk in reader.feed(packet):
-            if chunk.kind == "done":
-                await drain(packets)
-            yield chunk
-        if reader.error is not None:
-            raise reader.error
-    for chunk in reader.finish():
-        yield chunk
-    if reader.error is not None:
-        raise reader.error
+def read_stream(response: HttpResponse, *, secrets: Iterable[str] = ()) -> AsyncGenerator[Chunk, None]:
+    """The chunks of a message. A server that ignored `stream` and answered whole is understood too; a stream that ends
+    without a stop reason is a `NetworkError`."""
+    return read_answer(
+        response,
+        Reader(secrets),
+        stream="text/event-stream",
+        check=partial(raise_for_status, secrets=secrets),
+        whole=partial(decode_answer, secrets=secrets),
+    )
 
 
 async def run_call(

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from msgspec import Struct
 from pydantic import SecretStr, field_validator
 
-from promptd.core.configs import setting
+from promptd.core.configs import remote, setting
 from promptd.core.credentials import Credential
 from promptd.core.engine import Config
 from promptd.core.errors import ConfigIncomplete, InvalidInput
@@ -88,26 +88,12 @@ class BedrockConfig(Config):
         i18n="bedrock.schemas",
         description="Leave JSON Schemas to the service, for models that keep to them; off: they are asked for in words",
     )
-    headers: dict[str, SecretStr] = setting(
-        {}, i18n="promptd.connection.headers", description="Further headers of every call"
-    )
-    passthrough: bool = setting(
-        False,
-        i18n="promptd.connection.passthrough",
-        description="Send callers' own keys on in place of `api_key`, from faces that take such keys",
-    )
-    connect_timeout: float = setting(
-        10.0, i18n="promptd.connection.connect_timeout", gt=0, description="Seconds to reach the server"
-    )
-    first_byte_timeout: float = setting(
-        120.0, i18n="promptd.connection.first_byte_timeout", gt=0, description="Seconds until the answer begins"
-    )
-    silence_timeout: float = setting(
-        60.0, i18n="promptd.connection.silence_timeout", gt=0, description="Seconds without a byte inside an answer"
-    )
-    max_response_bytes: int = setting(
-        MAX_BYTES, i18n="promptd.connection.max_response_bytes", gt=0, description="Bytes of one answer, decompressed"
-    )
+    headers: dict[str, SecretStr] = remote.headers()
+    passthrough: bool = remote.passthrough()
+    connect_timeout: float = remote.connect_timeout()
+    first_byte_timeout: float = remote.first_byte_timeout()
+    silence_timeout: float = remote.silence_timeout()
+    max_response_bytes: int = remote.max_response_bytes(MAX_BYTES)
 
     @field_validator("base_url")
     @classmethod

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from pydantic import SecretStr, field_validator
 
-from promptd.core.configs import setting
+from promptd.core.configs import remote, setting
 from promptd.core.credentials import Credential
 from promptd.core.engine import Config
 from promptd.core.errors import ConfigIncomplete
@@ -50,9 +50,7 @@ class OpenAIConfig(Config):
         "2024-10-21", i18n="openai.api_version", description="Of Azure's API", pattern=r"^[0-9A-Za-z._-]+$"
     )
     organization: str = setting("", i18n="openai.organization", description="Sent as OpenAI-Organization")
-    headers: dict[str, SecretStr] = setting(
-        {}, i18n="promptd.connection.headers", description="Further headers of every call"
-    )
+    headers: dict[str, SecretStr] = remote.headers()
     safety_identifier: bool = setting(
         True,
         i18n="openai.safety_identifier",
@@ -64,11 +62,7 @@ class OpenAIConfig(Config):
         i18n="promptd.connection.native",
         description="Pass requests of an API that the server speaks on as they are",
     )
-    passthrough: bool = setting(
-        False,
-        i18n="promptd.connection.passthrough",
-        description="Send callers' own keys on in place of `api_key`, from faces that take such keys",
-    )
+    passthrough: bool = remote.passthrough()
     responses_api: bool | None = setting(
         None, i18n="openai.responses_api", description="The server speaks the Responses API; unset: as its profile says"
     )
@@ -101,18 +95,10 @@ class OpenAIConfig(Config):
         i18n="openai.ask_for_base64",
         description="Ask for images in the answer itself; off for servers that refuse the field and do so anyway",
     )
-    connect_timeout: float = setting(
-        10.0, i18n="promptd.connection.connect_timeout", gt=0, description="Seconds to reach the server"
-    )
-    first_byte_timeout: float = setting(
-        120.0, i18n="promptd.connection.first_byte_timeout", gt=0, description="Seconds until the answer begins"
-    )
-    silence_timeout: float = setting(
-        60.0, i18n="promptd.connection.silence_timeout", gt=0, description="Seconds without a byte inside an answer"
-    )
-    max_response_bytes: int = setting(
-        MAX_BYTES, i18n="promptd.connection.max_response_bytes", gt=0, description="Bytes of one answer, decompressed"
-    )
+    connect_timeout: float = remote.connect_timeout()
+    first_byte_timeout: float = remote.first_byte_timeout()
+    silence_timeout: float = remote.silence_timeout()
+    max_response_bytes: int = remote.max_response_bytes(MAX_BYTES)
 
     @field_validator("base_url")
     @classmethod

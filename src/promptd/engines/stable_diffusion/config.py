@@ -6,7 +6,7 @@ from base64 import b64encode
 
 from pydantic import JsonValue, SecretStr, field_validator
 
-from promptd.core.configs import setting
+from promptd.core.configs import remote, setting
 from promptd.core.engine import Config
 from promptd.core.errors import ConfigIncomplete
 from promptd.core.ports import Timeouts
@@ -30,9 +30,7 @@ class StableDiffusionConfig(Config):
     password: SecretStr = setting(
         SecretStr(""), i18n="stable_diffusion.password", description="Password for Basic authentication"
     )
-    headers: dict[str, SecretStr] = setting(
-        {}, i18n="promptd.connection.headers", description="Further headers of every call"
-    )
+    headers: dict[str, SecretStr] = remote.headers()
     defaults: dict[str, JsonValue] = setting(
         {},
         i18n="stable_diffusion.defaults",
@@ -67,21 +65,15 @@ class StableDiffusionConfig(Config):
         gt=0,
         description="Seconds between two looks at how far the server is",
     )
-    connect_timeout: float = setting(
-        10.0, i18n="promptd.connection.connect_timeout", gt=0, description="Seconds to reach the server"
-    )
+    connect_timeout: float = remote.connect_timeout()
     answer_timeout: float = setting(
         900.0,
         i18n="stable_diffusion.answer_timeout",
         gt=0,
         description="Seconds until the images are drawn, waiting in line included",
     )
-    silence_timeout: float = setting(
-        60.0, i18n="promptd.connection.silence_timeout", gt=0, description="Seconds without a byte inside an answer"
-    )
-    max_response_bytes: int = setting(
-        128 * 1024 * 1024, i18n="promptd.connection.max_response_bytes", gt=0, description="Bytes of one answer"
-    )
+    silence_timeout: float = remote.silence_timeout()
+    max_response_bytes: int = remote.max_response_bytes(128 * 1024 * 1024)
 
     @field_validator("base_url")
     @classmethod
