@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -11,13 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix
-from sklearn.linear_model import LogisticRegression
 
 from promptd.guards import evidence
 from promptd.guards.evidence import Weights
 from promptd.guards.unpacking import unpack
 from promptd.vectors.ngrams import grams
 
+from . import prior
 from .samples import Sample
 
 LONGEST = 4_000
@@ -29,7 +30,14 @@ BOUNDS = {
     "embedded": (0.0, 0.6),
 }
 TECHNICAL = {"library", "technical", "manual"}
+#: They say but a little, and to the first head alone: that a language is no evidence. Weighing more, they take the trust from words
+#: that mean the same in all languages.
+ABROAD = {"abroad": 0.3, "letter_abroad": 0.3}
 STRENGTH = (6.0, 3.0, 3.0, 3.0)  #: of each head: how freely it may weigh single grams
+#: What occurs in fewer families of attacks than this may weigh but `RARE` as freely for the first head, so that it finds each by what it
+#: shares with others. Rows of public sets are many hands' work: each kind of them counts as so many families.
+SHARED, HANDS = 4, 8
+RARE = 0.5
 REQUESTS = {"brief", "how_to", "roleplay", "task", "chat", "security", "innocent_words", "system_prompt", "odd_task"}
 REQUESTS |= {"benign-roleplay", "benign-task", "benign-user-task", "benign-utterance"}
 
@@ -89,6 +97,8 @@ def bits(number: int, sample: Sample) -> Iterator[Bit]:
         technical = int(sample.family in TECHNICAL)
         kind = asks if asks or sample.document else -1
         labels = (-1, -1, -1, 1) if technical else (0, kind, int(sample.document), 0)
+        if sample.family in ABROAD:
+            labels = 0, -1, -1, -1
         yield bit(text, *labels, 1)
         pieces = [one for one in _PIECE.split(text) if len(one) > 12]
         for one in rng.sample(pieces, min(6 if technical else 3, len(pieces))):
@@ -105,9 +115,12 @@ class Corpus:
         self.labels = {name: np.array([getattr(one, name) for one in self.bits]) for name in evidence.HEADS}
         self.weights = np.array([one.weight for one in self.bits])
         self.rows = matrix([one.text for one in self.bits])
+        names = [self._hand(self.samples[one.owner]) for one in self.bits]
+        self.families, self.hands = np.unique(names, return_inverse=True)
 
-    def heads(self, chosen: Sequence[int]) -> Weights:
-        """One logistic regression for each head, in eight bits a weight; nothing is joined yet."""
+    def heads(self, chosen: Sequence[int], expected: float = prior.WEIGHT) -> Weights:
+        """One logistic regression for each head, in eight bits a weight; nothing is joined yet. `expected`: what a line of the
+        prior weighs; 0 is without it."""
         share = np.zeros(len(self.samples))
         size = Counter((self.samples[at].family, self.samples[at].attack) for at in chosen)
         for at in chosen:
@@ -120,23 +133,56 @@ class Corpus:
             label = self.labels[name][wanted]
             asked = label >= 0
             rows = self.rows[wanted[asked]]
-            model = LogisticRegression(C=strength, max_iter=100, tol=2e-5)
             part = balanced(weight[asked], label[asked])
-            model.fit(rows, label[asked], sample_weight=part * len(part))
-            found = model.coef_[0]
-            places = found[: 1 << evidence.BITS]
-            scales[head] = np.abs(places).max() / 127
-            table[:, head] = np.round(places / scales[head])
-            biases[head] = model.intercept_[0]
+            begin, free = np.zeros(rows.shape[1]), np.ones(rows.shape[1])
+            if name == "attack":
+                begin = prior.weights(expected)
+                free = np.where(self._shared(wanted[asked][label[asked] == 1]), 1.0, RARE)
+            found, biases[head] = regress(rows, label[asked], part * len(part) * strength, begin, free)
+            scales[head] = np.abs(found).max() / 127
+            table[:, head] = np.round(found / scales[head])
         first = np.zeros(len(evidence.FEATURES) + 1)
         first[[evidence.FEATURES.index("whole"), evidence.FEATURES.index("highest")]] = 1
         return Weights(table, scales, biases, first)
 
+    def _shared(self, attacks: Any) -> Any:
+        """Of each place whether enough families of these attacks have it."""
+        which = csr_matrix(
+            (np.ones(len(attacks), np.float32), (self.hands[attacks], np.arange(len(attacks)))),
+            shape=(len(self.families), len(attacks)),
+        )
+        return np.asarray((which @ self.rows[attacks] > 0).sum(0)).ravel() >= SHARED
+
+    @staticmethod
+    def _hand(sample: Sample) -> str:
+        if sample.source in ("own", "technical"):
+            return f"{sample.family} {sample.source}"
+        return f"{sample.family} {sample.source} {zlib.crc32(sample.text.encode('utf-8', 'replace')) % HANDS}"
+
     def _share(self, sample: Sample, size: Counter[tuple[str, bool]]) -> float:
-        share = min((300 / size[sample.family, sample.attack]) ** 0.5, 2.0)
+        share: float = min((300 / size[sample.family, sample.attack]) ** 0.5, 2.0)
         if sample.family == "benign-roleplay" or sample.source.startswith("deepset"):
             share *= 1.5
-        return share
+        return share * ABROAD.get(sample.family, 1.0)
+
+
+def regress(rows: csr_matrix, label: Any, weight: Any, begin: Any, free: Any) -> tuple[Any, float]:
+    """Logistic regression with a ridge that pulls each place to where it begins; `free`: how freely it may leave it."""
+    free = free.astype(np.float32)
+    sign, columns = 2.0 * label - 1, rows.T
+    before = rows @ begin.astype(np.float32)
+    size = weight.sum()
+
+    def loss(guess: Any) -> tuple[float, Any]:
+        margin = sign * (rows @ (guess[:-1] * free).astype(np.float32) + before + guess[-1])
+        slope = -weight * sign / (1 + np.exp(np.clip(margin, -30, 30)))
+        value = (weight * np.logaddexp(0, -margin)).sum() + (guess[:-1] ** 2).sum() / 2
+        there = free * (columns @ slope.astype(np.float32)) + guess[:-1]
+        return value / size, np.append(there, slope.sum()) / size
+
+    wanted = {"maxiter": 100, "ftol": 1e-9, "gtol": 2e-5}
+    found = minimize(loss, np.zeros(rows.shape[1] + 1), jac=True, method="L-BFGS-B", options=wanted).x
+    return begin + found[:-1] * free, float(found[-1])
 
 
 def matrix(texts: Sequence[str]) -> csr_matrix:

@@ -61,7 +61,7 @@ FAMILIES = {
     "orders in a document; technical texts": fold(
         "to_the_reader tool_order mail_order", "library technical manual", "exfil tool"
     ),
-    "other languages": fold("german romance other_scripts", "chat benign"),
+    "other languages": fold("german romance other_scripts", "chat benign abroad letter_abroad"),
 }
 
 #: Left out as a source; texts by rule of the same kind stay in

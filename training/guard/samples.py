@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from . import attacks, benign, carriers, indirect, languages, slots, technical
+from . import abroad, attacks, benign, carriers, indirect, languages, slots, technical
 from .grammar import begin, expand
 
 SEED = 20261121
@@ -24,6 +24,7 @@ LISTS: Mapping[str, Sequence[str]] = {
     **indirect.SLOTS,
     **attacks.SLOTS,
     **languages.SLOTS,
+    **abroad.SLOTS,
 }
 DIRECT = {**attacks.FAMILIES, **languages.FAMILIES}
 
@@ -116,7 +117,8 @@ def encode(text: str, rng: random.Random) -> str:
 def own(seed: int = SEED, each: int = 260) -> list[Sample]:
     """All texts by rule."""
     technical_ones = [*_technical(seed + 2, each), *_in_technical(Writer(seed + 3), each)]
-    return [*_attacks(Writer(seed), each), *_benign(Writer(seed + 1), each), *technical_ones]
+    others = _abroad(Writer(seed + 4), each)
+    return [*_attacks(Writer(seed), each), *_benign(Writer(seed + 1), each), *technical_ones, *others]
 
 
 def _attacks(writer: Writer, each: int) -> Iterator[Sample]:
@@ -157,6 +159,13 @@ def _benign(writer: Writer, each: int) -> Iterator[Sample]:
             frame, lines = writer.document(kind, 14)
             text, _ = writer.write(frame.replace("<body>", rng.choice((" ", "\\n")).join(lines).replace("\n", "\\n")))
             yield Sample(text.replace("\\n", "\n"), False, kind, document=True)
+
+
+def _abroad(writer: Writer, each: int) -> Iterator[Sample]:
+    for family, templates, document in (("abroad", abroad.REQUESTS, False), ("letter_abroad", abroad.LETTERS, True)):
+        for _ in range(each * 3):
+            text = writer.write(writer.rng.choice(templates))[0].replace("\\n", "\n")
+            yield Sample(writer.noisy(text), False, family, document=document)
 
 
 def _technical(seed: int, each: int) -> Iterator[Sample]:

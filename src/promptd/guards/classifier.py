@@ -24,9 +24,12 @@ from promptd.core.model import Verdict
 from promptd.guards.texts import is_much, texts_of_turn
 
 if TYPE_CHECKING:
-    from promptd.guards.evidence import Reader
+    from promptd.guards.evidence import Evidence, Reader
 
 _DIGITS: Final = 3  #: of a score; what a caller learns of it is coarse anyway
+
+_MANY: Final = 64  #: texts from which on short ones are read together
+_SHORT: Final = 240  #: characters of a text that may be one of those
 
 _LONG: Final = 524_288  #: characters: what is longer in all gets its digest in a thread
 
@@ -72,20 +75,37 @@ class Judge:
         if found is None:
             from promptd.guards.unpacking import unpack
 
-            evidence = self._reader.read(unpack(text))
-            probability = 1 / (1 + math.exp(-max(min(evidence.log_odds, 30.0), -30.0)))
-            found = Judgement(round(probability, _DIGITS), evidence.in_document)
+            found = _told(self._reader.read(unpack(text)))
             self._keep(key, found)
         return found
 
     def judge_all(self, texts: Sequence[tuple[bytes, str]]) -> list[Judgement]:
-        """Of each text with its digest."""
-        return [self.judge(key, text) for key, text in texts]
+        """Of each text with its digest; many short ones at once."""
+        found = self._judge_short(texts) if len(texts) >= _MANY else {}
+        return [found[key] if key in found else self.judge(key, text) for key, text in texts]
+
+    def _judge_short(self, texts: Sequence[tuple[bytes, str]]) -> dict[bytes, Judgement]:
+        """Of the short ones among them that are new."""
+        from promptd.guards.evidence import is_short
+        from promptd.guards.unpacking import unpack
+
+        new = {key: unpack(text) for key, text in texts if len(text) <= _SHORT and self.recall(key) is None}
+        short = {key: said.plain for key, said in new.items() if is_short(said)}
+        read = self._reader.read_short(list(short.values()))
+        found = {key: _told(evidence) for key, evidence in zip(short, read, strict=True)}
+        for key, judgement in found.items():
+            self._keep(key, judgement)
+        return found
 
     def _keep(self, key: bytes, found: Judgement) -> None:
         if len(self._young) >= self._most:
             self._old, self._young = self._young, {}
         self._young[key] = found
+
+
+def _told(evidence: Evidence) -> Judgement:
+    probability = 1 / (1 + math.exp(-max(min(evidence.log_odds, 30.0), -30.0)))
+    return Judgement(round(probability, _DIGITS), evidence.in_document)
 
 
 def digest(text: str) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import IO, Final, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from promptd.guards.notions import GROUPS, spaced
 from promptd.guards.texts import windows
 from promptd.guards.unpacking import Unpacked
-from promptd.vectors.ngrams import Bytes, Recipe, grams, read_notions, squeeze
+from promptd.vectors.ngrams import BORDER, Bytes, Recipe, grams, read_notions, squeeze, squeeze_many
 
 Numbers = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -36,8 +37,8 @@ SMOOTH: Final = 40.0
 
 #: Log odds that a window loses which is technical for certain, and the log odds from which on it counts as such: manuals are full
 #: of the words that attacks are made of
-_DISCOUNT: Final = 5.0
-_CERTAIN: Final = 2.5
+_DISCOUNT: Final = 7.0
+_CERTAIN: Final = 2.0
 
 #: Two sums share a number: no sum of a part's weights is half as much
 _APART: Final = 2.0**26
@@ -49,6 +50,7 @@ _PART: Final = 8_192  #: characters of a part of a large text; each has at most 
 _OVERLAP: Final = 3 * _SENTENCE
 _MOST: Final = math.log(400)  #: of the logarithm of a text's windows: beyond, length hides nothing more
 _STRONG: Final = 4.0  #: more than this no sentence asks
+_AT_ONCE: Final = 128  #: short texts; with their borders they are no more than a piece
 _DIVERSE: Final = 0.5  #: share of a text's words that say something new; below, it repeats itself
 
 
@@ -123,30 +125,85 @@ class Reader:
             return found
         return self._evidence(" ".join(new), disguised, hidden)
 
+    def read_short(self, texts: Sequence[str]) -> list[Evidence]:
+        """Of many short texts (`is_short`), all at once: what each would have by itself costs a fraction of that."""
+        found: list[Evidence] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            found += self._crowd(texts[start : start + _AT_ONCE])
+        return [self._part(text, 0.0, 0.0) if one.log_odds > 0 else one for text, one in zip(texts, found, strict=True)]
+
+    def _crowd(self, texts: Sequence[str]) -> list[Evidence]:
+        data = squeeze_many([spaced(text) for text in texts])
+        border = data == BORDER
+        owners = np.cumsum(border) - border
+        found = grams(data, recipe(), np.where(border, -1 - owners, owners))
+        edges = _edges_of_many(data, border)
+        sentences = len(edges) - 1
+        number = np.arange(sentences).repeat(edges[1:] - edges[:-1])[found.begins]
+        sums = self._sums(found.places, number, sentences)
+        owner, text = owners[edges[:-1]], owners[found.begins]
+        length = np.sqrt(np.bincount(text, minlength=len(texts)) + SMOOTH)
+        total = np.bincount(owner, sums[0]) / length * self._scales[0] + self._biases[0]
+        kind = np.bincount(text, self._kind[found.places], len(texts)) / length * self._scales[2] + self._biases[2]
+        spans = _spans(sums)
+        # of a run of sentences the first one's owner; those that end in another text are left out
+        owned = [owner[: sentences - more] for more in range(min(_SPAN, sentences))]
+        own = np.concatenate([one == owner[more:] for more, one in enumerate(owned)]).nonzero()[0]
+        whose = np.concatenate(owned)[own]
+        attack, request = self._weighed(*spans[:, own])
+        highest, asks = np.full(len(texts), -np.inf), np.full(len(texts), -np.inf)
+        np.maximum.at(highest, whose, attack)
+        np.maximum.at(asks, whose, request)
+        many = np.minimum(np.log(np.bincount(whose)), _MOST)
+        embedded = np.minimum(asks + self._biases[1], _STRONG) / (1 + np.exp(-np.clip(kind, -30, 30)))
+        none = np.zeros(len(texts))
+        features = np.stack([total, highest + self._biases[0], many, embedded, kind, none, none], axis=1)
+        odds = features @ self._joint + self._added
+        return [Evidence(*one) for one in zip(features, odds.tolist(), strict=True)]
+
     def _evidence(self, text: str, disguised: float, hidden: float) -> Evidence:
         data = squeezed(text)
         edges = _edges(data)
         found = grams(data, recipe())
         sentences = len(edges) - 1
         number = np.arange(sentences).repeat(edges[1:] - edges[:-1])[found.begins]
-        sums = np.empty((4, sentences))
-        for row, table in ((0, self._both), (2, self._rest)):
-            both = np.bincount(number, table[found.places], sentences)
-            np.rint(both / _APART, out=sums[row + 1])
-            np.subtract(both, sums[row + 1] * _APART, out=sums[row])
+        sums = self._sums(found.places, number, sentences)
         length = math.sqrt(len(found.places) + SMOOTH)
         total = float(sums[0].sum()) / length * self._scales[0] + self._biases[0]
         kind = int(self._kind[found.places].sum(dtype=np.int64)) / length * self._scales[2] + self._biases[2]
-        attack, request, technical, count = _spans(sums)
-        norm = 1 / np.sqrt(count + SMOOTH)
-        certain = technical * norm * self._scales[3] + (self._biases[3] - _CERTAIN)
-        less = _DISCOUNT / 2 * (1 + np.tanh(certain / 2))
-        highest = float((attack * norm * self._scales[0] - less).max()) + self._biases[0]
-        asks = float((request * norm * self._scales[1] - less).max()) + self._biases[1]
-        many = min(math.log(len(count)), _MOST)
+        spans = _spans(sums)
+        attack, request = self._weighed(*spans)
+        highest = float(attack.max()) + self._biases[0]
+        asks = float(request.max()) + self._biases[1]
+        many = min(math.log(spans.shape[1]), _MOST)
         embedded = min(asks, _STRONG) * _sigmoid(kind)
         features = np.array([total, highest, many, embedded, kind, disguised, hidden])
         return Evidence(features, float(features @ self._joint) + self._added)
+
+    def _sums(self, places: Places, number: Places, sentences: int) -> Numbers:
+        """Of each sentence what the heads `attack`, `request` and `technical` say, and its grams."""
+        sums = np.empty((4, sentences))
+        for row, table in ((0, self._both), (2, self._rest)):
+            both = np.bincount(number, table[places], sentences)
+            np.rint(both / _APART, out=sums[row + 1])
+            np.subtract(both, sums[row + 1] * _APART, out=sums[row])
+        return sums
+
+    def _weighed(
+        self, attack: Numbers, request: Numbers, technical: Numbers, count: Numbers
+    ) -> tuple[Numbers, Numbers]:
+        """How much each window is an attack, and how much it asks, less what a technical one loses."""
+        norm = 1 / np.sqrt(count + SMOOTH)
+        certain = technical * norm * self._scales[3] + (self._biases[3] - _CERTAIN)
+        less = _DISCOUNT / 2 * (1 + np.tanh(certain / 2))
+        return attack * norm * self._scales[0] - less, request * norm * self._scales[1] - less
+
+
+def is_short(said: Unpacked) -> bool:
+    """Whether `read_short` can read it: an undisguised text that fits into one sentence."""
+    if said.hidden or said.tricks or not 0 < len(said.plain) <= _SENTENCE:
+        return False
+    return said.plain.isascii() or len(spaced(said.plain).encode("utf-8", "replace")) <= _SENTENCE
 
 
 def _first_said(words: list[str]) -> list[str]:
@@ -188,6 +245,16 @@ def _edges(data: Bytes) -> Places:
     np.greater_equal(size, _SHORT, out=keep[1:])
     keep[[0, -1]] = True
     return found[keep]
+
+
+def _edges_of_many(data: Bytes, border: NDArray[np.bool_]) -> Places:
+    """As `_edges`, of short texts with a border behind each, which counts with its text."""
+    last, after = data[:-1], data[1:]
+    found = _stops()[last] & (after <= _BLANK) | ((last == _LINE_END) | border[:-1]) & ~border[1:]
+    edges = np.concatenate(([0], found.nonzero()[0] + 1, [len(data)]))
+    keep = np.ones(len(edges), np.bool_)
+    keep[1:-1] = (edges[1:-1] - edges[:-2] >= _SHORT) | border[edges[1:-1] - 1]
+    return edges[keep]
 
 
 _BLANK: Final = 32

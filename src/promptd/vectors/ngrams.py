@@ -8,8 +8,8 @@ The same text has the same grams on every machine and in every version of prompt
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ _HALF: Final = np.uint64(32)
 _SPACE: Final = 32
 _RUN: Final = 3
 
+#: Stands between texts that are read at once: no byte of UTF-8
+BORDER: Final = 255
+
 #: Keeps grams of one kind apart from those of another
 _KINDS: Final = tuple(np.uint64(kind * 0x632BE59BD9B4E019 % (1 << 64)) for kind in range(24))
 
@@ -31,7 +34,10 @@ Hashes = NDArray[np.uint64]
 Places = NDArray[np.int64]
 
 
-_Add = Callable[[Hashes, int, Places], None]
+class _Add(Protocol):
+    def __call__(
+        self, hashes: Hashes, kind: int, at: Places, /, parts: Places, step: int, near: Places | None = None
+    ) -> None: ...
 
 
 class Grams(NamedTuple):
@@ -70,8 +76,19 @@ def squeeze(text: str) -> Bytes:
 
     More than three of a sign in a row count as three.
     """
-    raw = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    folded = _fold()[raw]
+    return _squeeze(text.encode("utf-8", "replace"))
+
+
+def squeeze_many(texts: Sequence[str]) -> Bytes:
+    """The bytes of several texts, none of them empty, each as `squeeze` leaves it with a `BORDER` behind."""
+    return _squeeze(b"".join([text.encode("utf-8", "replace") + _BORDER for text in texts]))
+
+
+_BORDER: Final = bytes([BORDER])
+
+
+def _squeeze(said: bytes) -> Bytes:
+    folded = _fold()[np.frombuffer(said, np.uint8)]
     same = folded[1:] == folded[:-1]
     blank = folded <= _SPACE
     drop = blank[1:] & blank[:-1]
@@ -106,28 +123,53 @@ def read_notions(groups: Mapping[str, Sequence[str]]) -> Notions:
     return Notions(np.array([*order, _LAST], np.uint64), np.array(found, np.int64))
 
 
-def grams(data: Bytes, recipe: Recipe) -> Grams:
-    """All grams of a text of at most `PIECE` bytes; a line end counts as a blank."""
+def notion_places(numbers: Sequence[int], recipe: Recipe) -> list[int]:
+    """Where two notions have their place that follow each other closely, or three, by their numbers."""
+    found = [np.array([number], np.uint64) for number in numbers]
+    hashes = functools.reduce(_join, found)
+    kinds = (21, 22) if len(numbers) == 2 else (23,)
+    return [int(_places(hashes + _KINDS[kind], recipe.bits)[0]) for kind in kinds]
+
+
+def phrase_place(words: str, recipe: Recipe) -> int:
+    """Where two or three words have their place that follow each other."""
+    data = np.maximum(squeeze(words), np.uint8(_SPACE))
+    found = _words(data, _sums(data)).hashes
+    if len(found) not in (2, 3):
+        raise ValueError(f"{words!r}: expected two or three words")
+    return int(_places(functools.reduce(_join, found[:, None]) + _KINDS[15 + len(found)], recipe.bits)[0])
+
+
+def grams(data: Bytes, recipe: Recipe, owners: Places | None = None) -> Grams:
+    """All grams of a text of at most `PIECE` bytes; a line end counts as a blank.
+
+    `owners`: of several texts at once, the number of each byte's text, with other numbers for each border; no gram is of two.
+    """
     data = np.maximum(data, np.uint8(_SPACE))
     sums = _sums(data)
     words = _words(data, sums)
     kinds: list[Hashes] = []
     begins: list[Places] = []
 
-    def add(hashes: Hashes, kind: int, at: Places) -> None:
+    def add(hashes: Hashes, kind: int, at: Places, parts: Places, step: int, near: Places | None = None) -> None:
+        """`parts`, `step` and `near` say where the last part of a gram is."""
+        if owners is not None:
+            last = parts[step : step + len(at)] if near is None else parts[near + step]
+            own = (owners[at] == owners[last]).nonzero()[0]
+            hashes, at = hashes[own], at[own]
         kinds.append(hashes + _KINDS[kind])
         begins.append(at)
 
-    where = np.arange(len(data), dtype=np.int64)
+    where = _counted()[: len(data)]
     for size in recipe.letters:
         at = where[: max(len(data) - size + 1, 0)]
-        add((sums[size : size + len(at)] - sums[: len(at)]) * _powers()[1][: len(at)], size, at)
+        add((sums[size : size + len(at)] - sums[: len(at)]) * _powers()[1][: len(at)], size, at, where, size - 1)
     one, at = words.hashes, words.begins
-    add(one, 16, at)
+    add(one, 16, at, at, 0)
     two = _join(one[:-1], one[1:])
-    add(two, 17, at[:-1])
-    add(_join(two[:-1], one[2:]), 18, at[:-2])
-    add(_join(one[:-2], one[2:]), 19, at[:-2])
+    add(two, 17, at[:-1], at, 1)
+    add(_join(two[:-1], one[2:]), 18, at[:-2], at, 2)
+    add(_join(one[:-2], one[2:]), 19, at[:-2], at, 2)
     if recipe.notions is not None:
         _add_notions(add, words, sums, recipe.notions)
     return Grams(_places(np.concatenate(kinds), recipe.bits), np.concatenate(begins))
@@ -142,13 +184,13 @@ def _add_notions(add: _Add, words: Words, sums: Hashes, notions: Notions) -> Non
     order = numbers.nonzero()[0]
     found = numbers[order].view(np.uint64)
     at = words.begins[order]
-    add(found, 20, at)
+    add(found, 20, at, at, 0)
     for step, kind, reach in ((1, 21, 6), (2, 22, 10)):
         near = (order[step:] - order[:-step] <= reach).nonzero()[0]
         first, begins = found[near], at[near]
-        add(_join(first, found[near + step]), kind, begins)
+        add(_join(first, found[near + step]), kind, begins, at, step, near)
         if step == 2:
-            add(_join(_join(first, found[near + 1]), found[near + 2]), 23, begins)
+            add(_join(_join(first, found[near + 1]), found[near + 2]), 23, begins, at, 2, near)
 
 
 _STEM: Final = 5
@@ -182,8 +224,15 @@ def _in_word() -> NDArray[np.bool_]:
     table = np.zeros(256, np.bool_)
     table[ord("a") : ord("z") + 1] = True
     table[ord("0") : ord("9") + 1] = True
-    table[128:] = True
+    table[128:BORDER] = True
     return table
+
+
+@functools.cache
+def _counted() -> Places:
+    found = np.arange(PIECE, dtype=np.int64)
+    found.flags.writeable = False
+    return found
 
 
 @functools.cache
