@@ -1,7 +1,7 @@
 """Time of one intent decision over 150 targets.
 
     python -m bench.intents                          # the built-in matcher, some seconds
-    python -m bench.intents --encoder MODEL.onnx     # with a sentence encoder
+    python -m bench.intents --encoder MODEL.onnx     # with a sentence encoder; --int8: weights of one byte
 
 The targets are made up, with ten examples each. Printed are medians over messages of the least of some times, the clock's and
 the CPU's, as other work may share the machine.
@@ -89,8 +89,10 @@ async def measure(intent: Intent) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Time of one intent decision over 150 targets.")
     parser.add_argument("--encoder", type=Path, help="model file (ONNX) with its tokenizer.json beside it")
-    encoder = parser.parse_args().encoder
-    if encoder is None:
+    parser.add_argument("--int8", action="store_true", help="make the encoder's weights one byte each")
+    options = parser.parse_args()
+    if options.encoder is None:
         asyncio.run(measure(BuiltIn(BuiltInConfig(threshold=0))))
     else:
-        asyncio.run(measure(Embeddings(EmbeddingsConfig(threshold=0, encoder=EncoderConfig(model=encoder)))))
+        encoder = EncoderConfig(model=options.encoder, weights="int8" if options.int8 else "file")
+        asyncio.run(measure(Embeddings(EmbeddingsConfig(threshold=0, encoder=encoder))))

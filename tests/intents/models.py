@@ -93,6 +93,19 @@ def layered(folder: Path) -> Path:
     )
 
 
+def dense(folder: Path) -> Path:
+    """The directions of the known words, turned by a matrix that can be made smaller."""
+    table = np.eye(len(VOCABULARY), dtype=np.float32)
+    turn = np.random.default_rng(1).normal(size=table.shape).astype(np.float32)
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        helper.make_node("MatMul", ["words", "turn"], ["states"]),
+    ]
+    shape: list[str | int | None] = ["batch", "length", None]
+    constants: dict[str, npt.NDArray[Any]] = {"table": table, "turn": turn}
+    return _save(folder / "dense.onnx", nodes, ["input_ids", "attention_mask"], shape, constants)
+
+
 def nli(folder: Path) -> Path:
     """Says how many of the hypothesis' known words stand in the text: contradiction, neutral, entailment."""
     known = np.zeros(len(VOCABULARY), np.float32)

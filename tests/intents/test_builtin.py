@@ -110,6 +110,27 @@ async def test_targets_that_change_are_learned_anew() -> None:
         assert match.target == name
 
 
+async def test_a_list_that_is_changed_in_place_is_learned_anew() -> None:
+    intent, said = BuiltIn(), user("what is the weather")
+    targets = [Target("before", "what is the weather"), Target("timer", "set a timer")]
+    assert (await intent.match(said, targets)) == (await intent.match(said, targets))
+    targets[0] = Target("after", "what is the weather")
+    match = await intent.match(said, targets)
+    assert match is not None
+    assert match.target == "after"
+    assert await intent.match(said, []) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("parcel_status", "where is my parcel"), ("parcel_limit", "how much parcel can i use at most")]
+)
+async def test_a_name_is_known_in_other_words(name: str, text: str) -> None:
+    targets = [Target("parcel_status", "Parcel status"), Target("parcel_limit", "Parcel limit")]
+    match = await BuiltIn(OPEN).match(user(text), targets)
+    assert match is not None
+    assert match.target == name
+
+
 async def test_parameters_of_any_kind_are_no_matter() -> None:
     target = Target("weather", WEATHER.description, parameters=(Parameter(name="days", enum=([1], {"a": 2})),))
     match = await BuiltIn().match(user("tell me the weather forecast"), [target])
@@ -146,7 +167,7 @@ async def test_too_many_targets_are_refused() -> None:
 async def test_accuracy_on_real_sentences() -> None:
     """20 intents with 10 examples each, 200 new sentences, 40 that fit none.
 
-    Measured: 189 nearest; at 0.8 145 right, 2 wrong; 39 left alone.
+    Measured: 189 nearest; at 0.8 148 right, 1 wrong; 38 left alone.
     """
     targets = [Target(name, name.replace("_", " "), tuple(texts)) for name, texts in sorted(SAMPLE["examples"].items())]
     intent = BuiltIn(OPEN)
@@ -161,9 +182,9 @@ async def test_accuracy_on_real_sentences() -> None:
     left_alone = sum(match is None or match.score < 0.8 for match in found)
     figures = (best, right, wrong, left_alone)
     assert best >= 188, figures
-    assert right >= 142, figures
+    assert right >= 144, figures
     assert wrong <= 3, figures
-    assert left_alone >= 38, figures
+    assert left_alone >= 37, figures
 
 
 @pytest.mark.parametrize(

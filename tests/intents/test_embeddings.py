@@ -172,7 +172,7 @@ class TestWithMiniLM(IntentContract):
             assert (alone[0] == beside[0]).all()
 
     async def test_accuracy_on_real_sentences(self, minilm: EncoderConfig) -> None:
-        """Measured: 195 nearest; at 0.8 168 right, none wrong; 38 left alone."""
+        """Measured: 197 nearest; at 0.8 169 right, none wrong; 38 left alone."""
         listed = sorted(SAMPLE["examples"].items())
         targets = [Target(name, name.replace("_", " "), tuple(texts)) for name, texts in listed]
         intent = Embeddings(EmbeddingsConfig(threshold=0, encoder=minilm))
@@ -186,7 +186,7 @@ class TestWithMiniLM(IntentContract):
         found = [await intent.match([Turn("user", text)], targets) for text in SAMPLE["out_of_scope"]]
         left_alone = sum(match is None or match.score < 0.8 for match in found)
         figures = (best, right, wrong, left_alone)
-        assert best >= 194, figures
-        assert right >= 164, figures
+        assert best >= 195, figures
+        assert right >= 165, figures
         assert wrong <= 1, figures
         assert left_alone >= 37, figures

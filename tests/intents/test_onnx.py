@@ -50,6 +50,27 @@ async def test_views_leave_the_marks_out_and_have_the_middle_layer_where_there_i
     assert len(await plain.views(["weather rain"])) == 1
 
 
+async def test_weights_are_made_one_byte_each(tmp_path: Path) -> None:
+    models.tokenizer(tmp_path)
+    exact = EncoderConfig(model=models.dense(tmp_path))
+    small = exact.model_copy(update={"weights": "int8"})
+    texts = ["weather forecast in Rome", "set a timer"]
+    for one, other in zip(await Encoder(exact)(texts), await Encoder(small)(texts), strict=True):
+        assert one != other
+        assert one == pytest.approx(other, abs=0.05)
+
+
+def test_weights_that_cant_be_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models.tokenizer(tmp_path)
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    for model in (broken, models.encoder(tmp_path)):
+        with pytest.raises(SettingsError) as error:
+            Encoder(EncoderConfig(model=model, weights="int8"))
+        assert error.value.key == "weights"
+        monkeypatch.setitem(sys.modules, "onnx", None)
+
+
 async def test_only_the_first_tokens_are_read(tmp_path: Path) -> None:
     models.tokenizer(tmp_path)
     encode = Encoder(EncoderConfig(model=models.encoder(tmp_path), max_tokens=8))

@@ -1,4 +1,4 @@
-"""The parts of the learned matchers: spelling, wishes, calibration."""
+"""The parts of the learned matchers: spelling, wishes, names, calibration."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import itertools
 import pytest
 
 from promptd.core.content import Turn
+from promptd.core.targets import Target
 from promptd.intents import builtin, embeddings
 from promptd.intents.calibration import Calibration
-from promptd.intents.ranking import Standing
+from promptd.intents.names import in_other_words
+from promptd.intents.ranking import TARGETS, TEXTS, Standing, texts_of
 from promptd.intents.said import label, spoken, wishes
 from promptd.intents.spelling import Spelling
 
@@ -46,6 +48,41 @@ def test_the_last_messages_of_the_user_are_heard() -> None:
 def test_names_are_read_as_words() -> None:
     assert spoken("get_weatherForecast-2") == "get weather forecast 2"
     assert label("Get_Weather-Forecast!") == "get weather forecast"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("order status", ["where is my order", "did my order go through"]),
+        ("update shopping list", ["what is on my update shopping list", "add to shopping list"]),
+        ("pto balance", ["paid time off balance", "how much paid time off do i have left"]),
+        ("goodbye", ["see you later"]),
+        ("status", []),
+        ("weather forecast", []),
+        ("", []),
+    ],
+)
+def test_names_are_told_in_other_words(name: str, said: list[str]) -> None:
+    told = in_other_words(name)
+    assert [one for one in said if one not in told] == []
+    assert bool(told) == bool(said)
+    assert "{" not in told
+
+
+def test_what_is_learned_from() -> None:
+    def learned(target: Target) -> list[str]:
+        return [text.text for text in texts_of([target])]
+
+    other = in_other_words("order status")
+    assert learned(Target("order_status", "")) == []  # a bare name promises too little
+    assert learned(Target("orderStatus", "Track it")) == ["Track it", "order status Track it", other]
+    assert learned(Target("order_status", "", ("has it come",))) == ["order status", other, "has it come"]
+
+
+def test_of_many_targets_no_more_texts_are_learned_than_of_few() -> None:
+    listed = [Target("order_status", f"track {number}x", ("has it come", "so late")) for number in range(TARGETS)]
+    assert len(texts_of(listed)) == TEXTS
+    assert len(texts_of(listed[:600])) == TEXTS
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from io import BytesIO
 
 import numpy as np
 import pytest
 
+from promptd.core.errors import SettingsError
 from promptd.vectors import words
 
 ODD = ["", "   ", "?!", "天気はどうですか", "\ud800", "\x00", "\u0300" * 1000]
+
+
+STORED = (files("promptd") / "models" / "words.npz").read_bytes()
 
 
 def cosine(one: str, other: str) -> float:
@@ -75,12 +80,18 @@ def test_long_texts_take_linear_time(text: str) -> None:
 
 def test_the_file_is_small_and_holds_plain_data() -> None:
     file = files("promptd") / "models" / "words.npz"
-    data = file.read_bytes()
-    assert len(data) <= 2_000_000
+    assert len(file.read_bytes()) <= 1_000_000
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-        assert {name: stored[name].dtype.name for name in stored.files} == {
-            "rows": "int8",
-            "scales": "float16",
-            "names": "uint8",
-        }
+        kinds = {name: stored[name].dtype.name for name in stored.files}
+    assert set(kinds.values()) == {"uint8", "uint16", "float32"}
     assert words.size() > 10_000
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"no archive", STORED[:-100_000], STORED[:300_000] + b"?" * 100 + STORED[300_100:]],
+    ids=["empty", "text", "cut", "altered"],
+)
+def test_a_damaged_file_is_named(damaged: bytes) -> None:
+    with pytest.raises(SettingsError, match=r"words\.npz"):
+        words.read(BytesIO(damaged))

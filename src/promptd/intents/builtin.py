@@ -19,10 +19,10 @@ from promptd.vectors import words
 MANNER: Final = Manner(
     Mix(vectors=(0.82,), letters=(0.05, 0.1, 0.03), steepness=2.5),
     Calibration(
-        base=6.12,
-        plain=(2.855, 0.017, 9.682, 3.313, 0.017, -1.632),
-        by_texts=(1.573, -1.323, 0.375),
-        by_targets=(-0.185, -2.309, -0.483, 0.625),
+        base=6.522,
+        plain=(3.164, 0.01, 9.19, 4.997, 0.017, -1.834),
+        by_texts=(1.515, -0.935, -0.034),
+        by_targets=(-0.267, -2.577, -0.596, 0.64),
     ),
 )
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from promptd.core.engine import Config
 from promptd.core.errors import ExecutionFailed, SettingsError
 from promptd.intents.lexicon import Floats
+from promptd.intents.quantizing import quantized
 from promptd.vectors.onnx import Mask, OnnxModel, Tokens, existing
 from promptd.vectors.words import unit
 
@@ -47,6 +48,9 @@ class EncoderConfig(ModelConfig):
     """A sentence encoder."""
 
     pooling: Literal["cls", "mean"] = Field("mean", description="Which of the model's states make the vector.")
+    weights: Literal["file", "int8"] = Field(
+        "file", description="As the file has them, or made one byte each when it is loaded; needs the extra `int8`."
+    )
 
 
 class CrossEncoderConfig(ModelConfig):
@@ -65,7 +69,7 @@ class Encoder:
     """Texts to vectors of length 1. Raises `SettingsError` where the model can't be used."""
 
     def __init__(self, config: EncoderConfig) -> None:
-        self._pooling, self._model = config.pooling, _Model(config)
+        self._pooling, self._model = config.pooling, _Model(config, small=config.weights == "int8")
 
     async def __call__(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
         """Raises `ExecutionFailed` where the model fails."""
@@ -139,9 +143,9 @@ class CrossEncoder:
 class _Model:
     """Tokenizer and session of one model."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, *, small: bool = False) -> None:
         path = existing(config.model, "model")
-        self._model = OnnxModel(path, threads=config.threads)
+        self._model = OnnxModel(quantized(path) if small else path, threads=config.threads)
         self._tokens = Tokens(config.tokenizer, path, config.max_tokens)
         self._beside = asyncio.Semaphore(_BESIDE)
         self.outputs = self._model.outputs
@@ -174,7 +178,7 @@ def _mean(states: Floats, mask: Mask) -> Floats:
     """The direction of the mean of the masked states."""
     if states.ndim != 3:
         raise ExecutionFailed("the encoder gave no states", detail=str(states.shape))
-    return unit((states * mask[..., None].astype(np.float32)).sum(1))
+    return unit((mask[:, None, :].astype(np.float32) @ states)[:, 0])
 
 
 def _labels(config: ModelConfig) -> Sequence[str]:

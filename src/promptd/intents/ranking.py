@@ -15,6 +15,7 @@ from promptd.core.errors import InvalidRequest
 from promptd.core.targets import Target
 from promptd.intents.features import Bags, bags
 from promptd.intents.lexicon import Floats, Lexicon
+from promptd.intents.names import in_other_words
 from promptd.intents.said import LONGEST, spoken, without_numbers
 from promptd.vectors.words import unit
 
@@ -57,16 +58,19 @@ class Standing(NamedTuple):
 
 
 def texts_of(targets: Sequence[Target]) -> list[Text]:
-    """What is learned from: description, name, examples. Raises `InvalidRequest` for too many."""
+    """What is learned from: description, name, the name in other words, examples. Raises `InvalidRequest` for too many."""
     if len(targets) > TARGETS:
         raise InvalidRequest(field="targets", expected=f"at most {TARGETS} targets")
-    room = max(1, TEXTS // max(1, len(targets)) - 2)
     found: list[Text] = []
+    each = TEXTS // max(1, len(targets))
     for number, target in enumerate(targets):
         name = spoken(target.name)
         told = [name] if target.examples else []  # a bare name promises too little
         if target.description:
             told = [target.description, f"{name} {target.description}"]
+        if told and len(told) + 1 < each and (other := in_other_words(name)):
+            told.append(other)
+        room = max(1, each - len(told))
         plain = (without_numbers(text[:LONGEST]) for text in (*told, *_some(target.examples, room)))
         found += [Text(number, text) for text in plain if text.strip()]
     return found

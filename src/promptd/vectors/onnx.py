@@ -56,9 +56,10 @@ class Tokens:
 
 
 class OnnxModel:
-    """A model that takes `input_ids` and `attention_mask`. Raises `SettingsError` where it can't be used."""
+    """A model, as a file or its content, that takes `input_ids` and `attention_mask`. Raises `SettingsError` where it can't be
+    used."""
 
-    def __init__(self, path: Path, *, threads: int) -> None:
+    def __init__(self, model: Path | bytes, *, threads: int) -> None:
         try:
             import onnxruntime
         except ImportError:
@@ -68,14 +69,15 @@ class OnnxModel:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            given = model if isinstance(model, bytes) else str(model)
+            session = onnxruntime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own making
             raise SettingsError(f"model: not a usable ONNX file: {str(error)[:300]}", key="model") from None
         self._session: Any = session
         self._names = [one.name for one in session.get_inputs()]
         if "input_ids" not in self._names or not _INPUTS.issuperset(self._names):
-            given = ", ".join(self._names)
-            raise SettingsError(f"model: expected the inputs input_ids and attention_mask, not {given}", key="model")
+            inputs = ", ".join(self._names)
+            raise SettingsError(f"model: expected the inputs input_ids and attention_mask, not {inputs}", key="model")
 
     @property
     def outputs(self) -> Sequence[str]:

@@ -6,20 +6,27 @@ where the encoder would have pointed. English only; the order of words is lost. 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final
+from typing import IO, Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from promptd.core.errors import SettingsError
+
 Vectors = npt.NDArray[np.float32]
 
 #: How many numbers a vector has
-DIMENSIONS: Final = 192
+DIMENSIONS: Final = 220
+
+#: Parts of the file, from frequent words to rare ones
+_BANDS: Final = 4
 
 _WORD: Final = re.compile(r"[^\W_\u0300-\u036f][\w\u0300-\u036f]*")
 
@@ -28,26 +35,54 @@ _LONGEST: Final = 48
 
 
 class _Table:
-    """The file, as it is kept in memory: small numbers, and a scale for each row."""
+    """The file as it is kept in memory: small numbers, and a scale for each row. `training/words/packing.py` says how the
+    file is made: words in bands, each word as what it has more than a gain of an earlier one."""
 
-    def __init__(self) -> None:
-        with (
-            (files("promptd") / "models" / "words.npz").open("rb") as file,
-            np.load(file, allow_pickle=False) as stored,
-        ):
-            self.rows: npt.NDArray[np.int8] = stored["rows"]
-            self.scales: Vectors = stored["scales"].astype(np.float32)
-            names = bytes(stored["names"]).decode().split("\n")
+    def __init__(self, stored: Mapping[str, npt.NDArray[Any]]) -> None:
+        names = bytes(stored["names"]).decode().split("\n")
+        lengths = np.exp2(stored["lengths"] / np.float32(16) - np.float32(8)).astype(np.float32)
+        parents, gains = stored["parents"], stored["gains"] / np.float32(64)
+        rows = np.empty((len(names), DIMENSIONS), np.float32)
+        first = start = 0
+        for levels, packed in ((stored[f"levels{band}"], stored[f"packed{band}"]) for band in range(_BANDS)):
+            end = start + len(packed)
+            rows[start:end] = _numbers(levels, packed) * lengths[start:end, None]
+            if start:
+                own = slice(start - first, end - first)
+                rows[start:end] += gains[own, None] * rows[parents[own]]
+            first, start = first or end, end
+        self.scales: Vectors = np.maximum(np.abs(rows).max(axis=1), np.float32(1e-9)) / np.float32(127)
+        self.rows: npt.NDArray[np.int8] = np.rint(rows / self.scales[:, None]).astype(np.int8)
         self.numbers = {name: number for number, name in enumerate(names)}
+
+
+def _numbers(levels: Vectors, packed: npt.NDArray[np.uint8]) -> Vectors:
+    """The rows of numbers of which each byte holds several."""
+    base = len(levels)
+    count = int(math.log(256, base))
+    in_byte = np.arange(256)[:, None] // base ** np.arange(count) % base
+    found: Vectors = levels[in_byte][packed].reshape(len(packed), -1)
+    return found
 
 
 @lru_cache(maxsize=1)
 def _table() -> _Table:
-    return _Table()
+    with (files("promptd") / "models" / "words.npz").open("rb") as file:
+        return read(file)
+
+
+def read(file: IO[bytes]) -> _Table:
+    """Raises `SettingsError` where the file is damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return _Table(stored)
+    except (OSError, EOFError, ValueError, LookupError, BadZipFile) as error:
+        fault = f"models/words.npz of this installation is damaged, install promptd again: {error}"
+        raise SettingsError(fault, key="models") from None
 
 
 def load() -> None:
-    """Read the file now, so that the first `embed` need not (some 30 ms)."""
+    """Read the file now, so that the first `embed` need not (some 60 ms)."""
     _table()
 
 
