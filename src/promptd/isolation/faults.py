@@ -1,4 +1,4 @@
-"""What a plugin raised, as an error of ours: a fresh object of a class in core/errors.py, with no secret in it.
+"""What a plugin raised, as an error of ours: a fresh object of a class in core/errors, with no secret in it.
 
 A stranger's exception object does not travel: it may hold frames, and what its attributes say is anybody's guess.
 """
@@ -21,12 +21,11 @@ from promptd.core.errors import (
 )
 from promptd.isolation.redaction import Redactor
 
-_CORE: Final = errors.__name__
 _MOST_SECONDS: Final = 31 * 24 * 3600.0
 
 
 class Fault(Struct, frozen=True, kw_only=True):
-    """An error as data, the same in every process. `kind` is the name of a class in core/errors.py."""
+    """An error as data, the same in every process. `kind` is the name of a class in core/errors."""
 
     kind: str
     message: str = ""
@@ -74,7 +73,7 @@ def error_of(fault: Fault, redact: Redactor) -> PromptdError:
 
 def _told(error: PromptdError, redact: Redactor) -> Fault:
     # a subclass of a plugin's own is its nearest base (§6.40)
-    kind = next(base for base in type(error).__mro__ if base.__module__ == _CORE)
+    kind = next(base for base in type(error).__mro__ if getattr(errors, base.__name__, None) is base)
     detail = error.detail
     if detail is None and error.__cause__ is not None:
         detail = repr(error.__cause__)
