@@ -1,15 +1,12 @@
-"""The life of a model's process: its states, crashes, files that are no models, limits, and that nothing outlives us."""
+"""The life of a model's process: its states, crashes, limits, and files that are no models."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
-import json
 import os
 import shutil
 import signal
-import sys
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -25,24 +22,12 @@ from promptd.core.errors import (
     ServiceUnavailable,
 )
 from promptd.egress.client import Egress
-from promptd.engines.llamacpp import LlamaCpp, engine, process, supervisor
-from promptd.engines.llamacpp.child import Orders
+from promptd.engines.llamacpp import LlamaCpp, engine, supervisor
 from promptd.engines.llamacpp.config import model_file
-from promptd.engines.llamacpp.process import ChildProcess
 from promptd.engines.llamacpp.supervisor import restart_delay
-from tests.engines.llamacpp_support import PATIENCE, Death, Journal, MakeCall
+from tests.engines.llamacpp_support import Death, Journal, MakeCall, freeze, linux
 
-HOST = Path(__file__).with_name("llamacpp_host.py")
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="no wheel for this platform")
-linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and waits on pidfds")
-
-
-@pytest.fixture
-async def stranger() -> AsyncIterator[Egress]:
-    """A client of another program on this machine."""
-    client = Egress(["http://127.0.0.1:*"])
-    yield client
-    await client.close()
 
 
 def test_restarts_back_off_up_to_a_minute() -> None:
@@ -90,7 +75,7 @@ async def test_a_crash_fails_the_call_under_way_and_the_next_one_works(
     asked = call()
     await llama.start("local", asked.connection, asked.http)
     first = llama.standing("local", asked.connection).detail["pid"]
-    _freeze(first)  # so that the call is surely under way
+    freeze(first)  # so that the call is surely under way
     under_way = asyncio.create_task(llama.execute(asked))
     await asyncio.sleep(0)
     os.kill(first, signal.SIGKILL)
@@ -135,83 +120,6 @@ async def test_a_call_waits_for_a_restart_that_comes_soon(llama: LlamaCpp, call:
 
 
 @linux
-async def test_a_process_that_hangs_under_a_call_is_ended(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:
-    asked = call(hang_seconds=0.5)
-    await llama.start("local", asked.connection, asked.http)
-    pid = llama.standing("local", asked.connection).detail["pid"]
-    _freeze(pid)
-    death = Death(pid)
-    calls = [asyncio.create_task(llama.execute(asked)) for _ in range(3)]
-    for under_way in calls:
-        with pytest.raises(EngineLost, match=r"the model's process did not answer for 0\.5 s during the call"):
-            await asyncio.wait_for(under_way, PATIENCE)
-    await death.seen()
-    assert (await llama.execute(asked)).text
-    assert journal.count("did not answer for 0.5 s; restart in 0 s") == 1
-
-
-async def test_a_busy_process_is_not_a_hung_one(
-    llama: LlamaCpp, call: MakeCall, journal: Journal, stranger: Egress
-) -> None:
-    """It has many more calls than slots, and yet a thread for whoever asks after its health."""
-    asked = call(slots=1, context=1024, hang_seconds=1.0, max_tokens=200, extra={"ignore_eos": True})
-    async with aclosing(llama.run(asked)) as first:
-        await anext(first)
-        others = [asyncio.create_task(llama.execute(asked)) for _ in range(40)]
-        url = f"{llama.standing('local', asked.connection).detail['origin']}/health"
-        for _ in range(10):
-            async with asyncio.timeout(PATIENCE), stranger.request("GET", url) as response:
-                assert response.status == 200
-                await response.read()
-        assert not all(other.done() for other in others)
-    assert len(await asyncio.gather(*others)) == 40
-    assert journal.count("is ready") == 1
-    assert journal.count("did not answer") == 0
-
-
-@linux
-async def test_a_process_without_a_call_may_be_silent(llama: LlamaCpp, call: MakeCall, journal: Journal) -> None:
-    asked = call(hang_seconds=0.05)
-    await llama.execute(asked)
-    standing = llama.standing("local", asked.connection)
-    _freeze(standing.detail["pid"])
-    with pytest.raises(TimeoutError):  # several times the patience
-        await asyncio.wait_for(journal.seen("did not answer"), 0.4)
-    os.kill(standing.detail["pid"], signal.SIGCONT)
-    assert (await llama.execute(asked)).text
-    assert llama.standing("local", asked.connection).detail == standing.detail
-
-
-@linux
-async def test_a_process_that_computes_on_after_the_last_cancel_is_ended(
-    llama: LlamaCpp, call: MakeCall, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "_CLEAR", 0.3)
-    endless = call(context=1024, max_tokens=100_000, extra={"ignore_eos": True})
-    async with aclosing(llama.run(endless)) as chunks:
-        await anext(chunks)
-        pid = llama.standing("local", endless.connection).detail["pid"]
-        _freeze(pid)  # its loop does not turn any more
-        death = Death(pid)
-    await death.seen()
-    await journal.seen("computed a cancelled call for 0.3 s; restart in 0 s")
-    assert (await llama.execute(call(context=1024))).text
-
-
-async def test_a_cancel_that_is_heard_costs_no_restart(
-    llama: LlamaCpp, call: MakeCall, journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "_CLEAR", 3.0)
-    endless = call(context=1024, max_tokens=100_000, extra={"ignore_eos": True})
-    for times in (1, 2):
-        async with aclosing(llama.run(endless)) as chunks:
-            await anext(chunks)
-        await journal.seen("cancel task", times)
-    assert (await llama.execute(call(context=1024))).text
-    assert journal.count("is ready") == 1
-
-
-@linux
 async def test_check_asks_the_process_that_runs(
     llama: LlamaCpp, call: MakeCall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +129,7 @@ async def test_check_asks_the_process_that_runs(
     await llama.execute(asked)
     assert (await llama.test_connection(params)).ok
     pid = llama.standing("local", asked.connection).detail["pid"]
-    _freeze(pid)
+    freeze(pid)
     with pytest.raises(ServiceUnavailable, match=r"has not answered for 2 s"):
         await llama.test_connection(params)
     os.kill(pid, signal.SIGCONT)
@@ -243,7 +151,7 @@ async def test_stopping_under_a_call_loses_it(llama: LlamaCpp, call: MakeCall) -
     endless = call(context=1024, max_tokens=100_000, extra={"ignore_eos": True})
     await llama.start("local", endless.connection, endless.http)
     pid = llama.standing("local", endless.connection).detail["pid"]
-    _freeze(pid)
+    freeze(pid)
     under_way = asyncio.create_task(llama.execute(endless))
     await asyncio.sleep(0)
     stopping = asyncio.create_task(llama.stop("local"))
@@ -393,88 +301,6 @@ async def test_a_chatty_process_does_not_flood_the_log(
     assert 50 < journal.count("unauthorized") <= 100
 
 
-async def test_a_child_leaves_when_its_lifeline_closes() -> None:
-    child = await _spawn()
-    await child.end()
-    assert child.why_gone() == "left with status 0"
-
-
-async def test_a_child_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_GRACE", 0.05)
-    child = await _spawn()
-    _freeze(child.pid)
-    await child.end()
-    assert child.why_gone() == "was ended by SIGKILL"
-
-
-@linux
-async def test_a_child_that_grows_beyond_its_limit_is_killed() -> None:
-    child = await _spawn()
-    watch = asyncio.create_task(child.keep_below(4000))
-    assert not child.exceeds(4000)
-    assert child.exceeds(1)
-    await child.exited()
-    await watch
-    assert child.why_gone() == "used more memory than its limit"
-    await child.end()
-
-
-@linux
-@pytest.mark.parametrize("frozen", [False, True], ids=["by-pipe", "by-kernel"])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_killing_the_server_alone_leaves_no_orphan(loop: str, frozen: bool) -> None:
-    gguf = model_file("builtin").path
-    server = await asyncio.create_subprocess_exec(sys.executable, str(HOST), loop, gguf, stdout=asyncio.subprocess.PIPE)
-    assert server.stdout is not None
-    try:
-        async with asyncio.timeout(PATIENCE):
-            told = json.loads(await server.stdout.readline())
-        death = Death(told["child"])
-        assert not told["library_loaded"]
-        assert not _holds_listener(told["child"], told["listener"])
-        if frozen:  # as it is while a model loads: it can't look at the pipe
-            os.kill(told["child"], signal.SIGSTOP)
-    finally:
-        server.kill()
-    await server.communicate()
-    await death.seen()
-
-
 def _only_the_operator_sees(path: Path, error: PromptExecutionError) -> None:
     assert str(path.parent) not in error.message
     assert str(path) in str(error.detail)
-
-
-def _freeze(pid: int) -> None:
-    """Stop a child of ours for a while, and return when it stands still."""
-    os.kill(pid, signal.SIGSTOP)
-    os.waitpid(pid, os.WUNTRACED)
-
-
-async def _spawn() -> ChildProcess:
-    """A child that serves the built-in model."""
-    orders = Orders(
-        path=model_file("builtin").path,
-        key="key",
-        slots=1,
-        context=256,
-        threads=1,
-        chat_template="",
-        embedding=False,
-        pooling="model",
-        gpu_layers=0,
-        prompt_cache_mb=0,
-    )
-    child = await ChildProcess.spawn("local", orders)
-    report = await child.report()
-    assert report is not None
-    assert report.context == 256
-    return child
-
-
-def _holds_listener(pid: int, port: int) -> bool:
-    """Whether the process has the listening socket of `port` among its open files."""
-    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in table if row[1].endswith(f":{port:04X}") and row[3] == "0A"}
-    assert inodes
-    return any(str(entry.readlink()) in inodes for entry in Path(f"/proc/{pid}/fd").iterdir())

@@ -9,24 +9,19 @@ import pytest
 from promptd.core.content import ToolCall, Turn
 from promptd.core.errors import (
     AuthenticationFailed,
-    ContentRefused,
-    Forbidden,
     InvalidRequest,
     NetworkError,
-    Overloaded,
     RateLimited,
     StoreUnavailable,
     TooManyRequests,
-    Unavailable,
-    UnknownModel,
 )
 from promptd.core.filters import Filter, Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Capability, Chunk, Message, Outcome, Prompt, Request, Usage
+from promptd.core.model import Capability, Chunk, Message, Outcome, Request, Usage
 from promptd.core.parameters import Parameters
 from promptd.core.policy import Charge, Policy
 from tests.service.conftest import Build
-from tests.service.house import ANN, BOB, END, PATIENCE, Censor, Clock, House, fail, hold, say
+from tests.service.house import ANN, END, PATIENCE, Censor, Clock, House, fail, hold, say
 
 
 async def test_a_submitted_prompt_is_completed(house: House) -> None:
@@ -153,199 +148,6 @@ async def test_not_before_is_waited_for(house: House, clock: Clock) -> None:
     assert house.engine.texts == ["now"]
     house.move(10)
     assert (await house.finished(prompt)).status is Status.COMPLETED
-
-
-async def test_a_thread_is_serial_and_sees_what_was_said(house: House) -> None:
-    gate = asyncio.Event()
-    house.engine.plans["one"] = (hold(gate, "first answer"),)
-    prompts = [await house.submit(text, thread="t") for text in ("one", "two", "three")]
-    assert await house.engine.called() == "one"
-    await house.run("somebody else", BOB)
-    assert house.engine.texts == ["one", "somebody else"]
-    gate.set()
-    for prompt in prompts:
-        assert (await house.finished(prompt)).status is Status.COMPLETED
-    assert house.engine.texts == ["one", "somebody else", "two", "three"]
-    assert [(turn.role, turn.content) for turn in house.engine.calls[-1].messages] == [
-        ("user", "one"),
-        ("assistant", "first answer"),
-        ("user", "two"),
-        ("assistant", "re: two"),
-        ("user", "three"),
-    ]
-
-
-async def test_questions_without_an_answer_are_not_history(house: House) -> None:
-    house.engine.plans["bad"] = (fail(AuthenticationFailed()),)
-    await house.run("bad", thread="t")
-    await house.run("good", thread="t")
-    await house.run("next", thread="t")
-    assert [turn.content for turn in house.engine.calls[-1].messages] == ["good", "re: good", "next"]
-
-
-async def test_the_history_is_cut_to_the_models_context(build: Build) -> None:
-    house = await build(context=160)
-    system = Turn("system", "be brief")
-    await house.run(request=Request(messages=(system, Turn("user", "a" * 160))), thread="t")
-    await house.run(request=Request(messages=(Turn("user", "b" * 160),)), thread="t")
-    await house.run("last", thread="t")
-    messages = house.engine.calls[-1].messages
-    assert messages[0] == system
-    assert [turn.content[:1] for turn in messages[1:]] == ["l"] or messages[1].content[:1] == "b"
-    assert not any(turn.content.startswith("a") for turn in messages), "the oldest turns go first"
-
-
-async def test_a_failed_prompt_holds_back_its_thread_until_its_retry(house: House, clock: Clock) -> None:
-    house.engine.plans["one"] = (fail(NetworkError()), say("fine"))
-    first = await house.submit("one", thread="t")
-    second = await house.submit("two", thread="t")
-    await house.errored(first)
-    await house.run("other")
-    assert house.engine.texts == ["one", "other"]
-    house.move(2)
-    assert (await house.finished(second)).status is Status.COMPLETED
-    assert house.engine.texts == ["one", "other", "one", "two"]
-
-
-async def test_the_next_of_a_thread_may_be_in_another_lane(build: Build) -> None:
-    house = await build(lanes=("main", "side"))
-    gate = asyncio.Event()
-    house.engine.plans["one"] = (hold(gate),)
-    first = await house.submit("one", thread="t")
-    second = await house.submit("two", thread="t", model="side")
-    await house.engine.called()
-    gate.set()
-    assert (await house.finished(first)).lane == "main"
-    assert (await house.finished(second)).lane == "side"
-
-
-async def test_an_expired_prompt_frees_its_thread_in_another_lane(build: Build, clock: Clock) -> None:
-    house = await build(lanes=("main", "side"), slots=1)
-    gate = asyncio.Event()
-    house.engine.plans["busy"] = (hold(gate),)
-    await house.submit("busy", model="side")
-    first = await house.submit("one", thread="t", model="side", deadline=clock() + 5)
-    second = await house.submit("two", thread="t")
-    house.move(5)
-    assert (await house.finished(second)).status is Status.COMPLETED
-    assert (await house.get(first)).status is Status.ABANDONED
-    gate.set()
-
-
-async def test_priorities_and_callers_in_turn(build: Build) -> None:
-    house = await build(slots=1)
-    gate = asyncio.Event()
-    house.engine.plans["first"] = (hold(gate),)
-    await house.submit("first")
-    await house.engine.called()
-    prompts = [await house.submit(f"ann{number}") for number in range(3)]
-    prompts += [await house.submit(f"bob{number}", BOB) for number in range(2)]
-    prompts.append(await house.submit("urgent", priority=5))
-    gate.set()
-    for prompt in prompts:
-        await house.finished(prompt)
-    assert house.engine.texts[1:] == ["urgent", "ann0", "bob0", "ann1", "bob1", "ann2"]
-    assert house.worker.waiting == 0
-
-
-async def test_low_priority_is_slow_but_never_starved(build: Build) -> None:
-    house = await build(slots=1)
-    gate = asyncio.Event()
-    house.engine.plans["first"] = (hold(gate),)
-    await house.submit("first")
-    await house.engine.called()
-    low = await house.submit("low", BOB, priority=-5)
-    high = [await house.submit(f"high{number}", priority=5) for number in range(25)]
-    gate.set()
-    await house.finished(low)
-    await asyncio.gather(*map(house.finished, high))
-    assert house.engine.texts.index("low") <= 11
-
-
-async def test_the_same_id_is_the_same_prompt(house: House) -> None:
-    first = await house.run("hello", id="mine")
-    again = await house.submit("other text", id="mine")
-    assert again == first
-    assert len(house.engine.calls) == 1
-    assert house.worker.load() == {"main": (4, 0)}
-
-
-async def test_an_idempotency_key_joins_the_first_call(house: House) -> None:
-    gate = asyncio.Event()
-    house.engine.plans["hello"] = (hold(gate, "once"),)
-    first = await house.submit("hello", idempotency_key="k", fingerprint=b"f")
-    second = await house.submit("hello", idempotency_key="k", fingerprint=b"f")
-    assert first.id == second.id
-    gate.set()
-    await house.finished(first)
-    assert len(house.engine.calls) == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
-        ({"request": Request()}, "messages"),
-        ({"request": Request(messages=(Turn("user", ""),))}, "messages"),
-        ({"capability": Capability.EMBEDDING}, "texts"),
-        ({"capability": Capability.COMPLETION}, "capability"),
-        ({"id": ""}, "id"),
-        ({"id": "x" * 129}, "id"),
-        ({"thread": ""}, "thread_id"),
-        ({"deadline": 1.0}, "deadline"),
-        ({"deadline": 2e9, "not_before": 2e9}, "deadline"),
-        ({"deadline": 2e9, "not_before": 2e9 + 1}, "deadline"),
-        (
-            {"request": Request(messages=(Turn("user", "x"),), parameters=Parameters(template=""))},
-            "parameters.template",
-        ),
-        (
-            {"request": Request(messages=(Turn("user", "x"),), parameters=Parameters(template="{ prompt }"))},
-            "parameters.template",
-        ),
-        ({"max_attempts": 0}, "max_attempts"),
-        ({"priority": 101}, "priority"),
-        ({"idempotency_key": ""}, "Idempotency-Key"),
-        (
-            {"request": Request(messages=(Turn("user", "x"),), parameters=Parameters(json_schema={"type": "nothing"}))},
-            "parameters.json_schema",
-        ),
-        ({"model": "unknown"}, "model"),
-    ],
-)
-async def test_a_wrong_field_is_named_and_nothing_is_stored(
-    house: House, fields: dict[str, object], field: str
-) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        await house.submit(**fields)  # type: ignore[arg-type]
-    assert refused.value.field == field
-    assert (await house.records.find(Prompt, Query(count=True))).count == 0
-    assert house.worker.load() == {"main": (4, 0)}
-
-
-async def test_refusals(build: Build) -> None:
-    house = await build(guard=Censor("bad"), max_waiting=1)
-    with pytest.raises(Forbidden):
-        await house.submit(caller=Caller("nobody"))
-    with pytest.raises(UnknownModel, match="did you mean main"):
-        await house.submit(model="maim")
-    with pytest.raises(ContentRefused) as refused:
-        await house.submit("a bad text")
-    assert refused.value.reason == "a bad word"
-    await house.submit("hello", thread="t")
-    with pytest.raises(Forbidden):
-        await house.submit("hello", BOB, thread="t")
-    await house.submit("later", not_before=house.clock() + 1)
-    with pytest.raises(Overloaded):
-        await house.submit("one too many")
-
-
-async def test_a_guard_that_fails_lets_nothing_through(build: Build) -> None:
-    guard = Censor("bad")
-    house = await build(guard=guard)
-    guard.broken = True
-    with pytest.raises(Unavailable):
-        await house.submit("hello")
-    assert house.engine.calls == []
 
 
 async def test_an_answer_that_the_guard_refuses_is_never_seen(build: Build) -> None:
