@@ -41,7 +41,7 @@ def settings(home: Path, **intent: Any) -> Settings:
 
 
 async def test_the_built_in_one_needs_nothing(tmp_path: Path) -> None:
-    matcher = intents.make(settings(tmp_path), Vectors(), 0.5)
+    matcher = intents.Matchers(settings(tmp_path), Vectors()).make(0.5)
     found = await matcher.match([Turn("user", "what is the weather forecast for the city of Rome")], WEATHER)
     assert found is not None
     assert found.target == "get weather"
@@ -49,7 +49,7 @@ async def test_the_built_in_one_needs_nothing(tmp_path: Path) -> None:
 
 async def test_vectors_may_come_from_a_model_of_the_house(tmp_path: Path) -> None:
     desk = Vectors()
-    matcher = intents.make(settings(tmp_path, embedding_model="vectors"), desk, 0.3)
+    matcher = intents.Matchers(settings(tmp_path, embedding_model="vectors"), desk).make(0.3)
     found = await matcher.match([Turn("user", "weather")], WEATHER)
     assert found is not None
     assert found.target == "get weather"
@@ -63,13 +63,29 @@ async def test_the_composite_score_comes_from_files(tmp_path: Path) -> None:
 
     models.tokenizer(tmp_path)
     files = {"encoder": {"model": models.encoder(tmp_path)}, "nli": {"model": models.nli(tmp_path)}}
-    matcher = intents.make(settings(tmp_path, **files), Vectors(), 0.6)
+    matcher = intents.Matchers(settings(tmp_path, **files), Vectors()).make(0.6)
     found = await matcher.match([Turn("user", "tell the weather forecast of the city")], WEATHER)
     assert found is not None
     assert found.target == "get weather"
     assert (
-        await intents.make(settings(tmp_path, **files), Vectors(), 0.99).match([Turn("user", "rain")], WEATHER) is None
+        await intents.Matchers(settings(tmp_path, **files), Vectors()).make(0.99).match([Turn("user", "rain")], WEATHER)
+        is None
     )
+
+
+async def test_models_are_read_once_and_not_again_where_an_arch_file_is(tmp_path: Path) -> None:
+    for needed in ("onnxruntime", "tokenizers", "onnx"):
+        pytest.importorskip(needed)
+    from tests.intents import models
+
+    models.tokenizer(tmp_path)
+    files = [models.encoder(tmp_path), models.nli(tmp_path)]
+    matchers = intents.Matchers(settings(tmp_path, encoder={"model": files[0]}, nli={"model": files[1]}), Vectors())
+    await matchers.load()
+    for file in files:
+        file.unlink()
+    for threshold in (0.5, 0.6):
+        assert await matchers.make(threshold).match([Turn("user", "weather forecast")], WEATHER) is not None
 
 
 @pytest.mark.parametrize(
@@ -94,5 +110,5 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     pytest.importorskip("tokenizers")
     (tmp_path / "model.onnx").write_text("no model")
     with pytest.raises(SettingsError) as raised:
-        intents.make(settings(tmp_path, encoder={"model": tmp_path / "model.onnx"}), Vectors(), 0.5)
+        intents.Matchers(settings(tmp_path, encoder={"model": tmp_path / "model.onnx"}), Vectors()).make(0.5)
     assert raised.value.key.startswith("compat.arch.intent.encoder")

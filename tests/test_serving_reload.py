@@ -171,6 +171,7 @@ async def line_of(process: asyncio.subprocess.Process, pattern: bytes) -> tuple[
     return tuple(group.decode() for group in found.groups())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LLAMA, reason="needs xllamacpp and the demo model")
 async def test_a_local_model_leaves_behind_its_last_attempt(tmp_path: Path) -> None:
     local = {

@@ -17,6 +17,7 @@ from cogapp import Cog
 from promptd import __version__
 from promptd.cli.client import home_key
 from promptd.cli.exits import Exit
+from promptd.core.connections import StoredConnection, StoredSettings
 from promptd.home import HomeLock
 from promptd.stores.sqlite import database
 from tests.cli.support import COMMAND, command, environment
@@ -224,6 +225,7 @@ async def test_config_check_prints_settings_without_secrets(env: dict[str, str],
         ("server: {prot: 1}", 'server.prot: unknown setting, did you mean "port"?'),
         ("connections: {c: {engine: openai, base_ulr: x}}\nmodels: {m: {connection: c}}", "connections.c.base_ulr"),
         ("connections: {c: {engine: openai, base_url: x}}\nmodels: {m: {connection: c}}", "connections.c.base_url: expected an address that"),
+        ('connections: {c: {engine: openai, api_key: "s\\n"}}\nmodels: {m: {connection: c}}', "connections.c.api_key: expected characters that"),
         ("guard: {patterns: [{name: p, pattern: '(?=x)'}]}", "guard.patterns[0].pattern: 'p' is not an RE2 pattern"),
         ("guard: {blocklist: [' ']}", "guard.blocklist[0]: expected a visible word"),
         ("connections: {c: {engine: opnai}}\nmodels: {m: {connection: c}}", 'unknown engine "opnai", did you mean "openai"?'),
@@ -259,6 +261,42 @@ async def test_config_check_asks_what_serve_needs_of_the_machine(
     assert said.replace("{home}", str(tmp_path)) in result.err
     assert result.err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+async def test_config_check_knows_stored_connections(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "promptd.yaml").write_text("models: {m: {connection: office}}")
+    unsure = await command("config", "check", env=env)
+    assert unsure.code == 0
+    assert "warning: models lead to 'office', which is no connection of the file" in unsure.err
+    assert f"there is no store {tmp_path / 'promptd.db'} yet" in unsure.err
+
+    opened = database.Database(tmp_path / "promptd.db")
+    settings = StoredSettings(b"sealed", engine="scripted")
+    await opened.records.put(
+        StoredConnection(
+            id="1", name="office", engine="scripted", settings=settings, created=1.0, changed=1.0, user="ann"
+        )
+    )
+    for running in (True, False):
+        before, bytes_before = sorted(tmp_path.iterdir()), (tmp_path / "promptd.db").read_bytes()
+        known = await command("config", "check", env=env)
+        assert (known.code, known.err) == (0, ""), running
+        (tmp_path / "promptd.yaml").write_text("models: {m: {connection: ofice}}")
+        mistyped = await command("config", "check", env=env)
+        assert (mistyped.code, mistyped.out) == (Exit.USAGE, "")
+        assert (
+            "models.m.connection: expected one of builtin, office: there is no 'ofice', nor is one stored"
+            in mistyped.err
+        )
+        (tmp_path / "promptd.yaml").write_text("models: {m: {connection: office}}")
+        assert (sorted(tmp_path.iterdir()), (tmp_path / "promptd.db").read_bytes()) == (before, bytes_before)
+        if running:
+            await opened.close()
+
+    (tmp_path / "promptd.db").write_bytes(b"no database" * 500)
+    unsure = await command("config", "check", env=env)
+    assert unsure.code == 0
+    assert "can't be read" in unsure.err
 
 
 async def test_config_check_leaves_a_home_that_is_not_there_yet(env: dict[str, str], tmp_path: Path) -> None:

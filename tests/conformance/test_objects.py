@@ -60,6 +60,26 @@ async def test_a_query_without_its_type_is_exported_sealed_and_comes_back_as_it_
         assert (await lab.run()).json["value"]["said"] == "Dear Ada in en"
 
 
+async def test_what_was_pulled_sealed_can_be_pushed_after_a_change_of_the_key(tmp_path: Path) -> None:
+    async with opened(tmp_path) as lab:
+        await lab.query(wording="Dear {{name}}")
+    async with run_server(tmp_path, **OTHER) as server:
+        told = (await server.admin.get(f"{BASE}/templates/query/version")).json["settings"]
+        before = await sealed(server)
+        for _ in range(2):
+            assert (await server.admin.post(f"{BASE}/vault/rotate")).json["sealed"] >= 1
+        assert await sealed(server) != before
+    async with opened(tmp_path) as lab:
+        saved = await lab.admin.post(f"{BASE}/templates/query/versions", _body(told, description="now with a word"))
+        assert (saved.status, saved.json["version"]) == (201, 2)
+        assert await sealed(lab.server, 2) == await sealed(lab.server)
+        assert (await lab.run()).json["value"]["said"] == "Dear Ada in en"
+        other = _body({**told, "wording": "x"})
+        problem(
+            await lab.admin.post(f"{BASE}/templates/query/versions", other), 422, "invalid_request", "settings.$sealed"
+        )
+
+
 async def test_sealed_settings_of_anything_else_are_refused(tmp_path: Path) -> None:
     async with opened(tmp_path) as lab:
         stored = {"name": "annex", "engine": "acme.probe", "config": {"key": "the key of the annex"}}

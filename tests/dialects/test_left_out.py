@@ -68,6 +68,7 @@ RESPONSES: dict[str, Any] = {
     "text": {"verbosity": "low", "format": {"type": "text"}},
     "truncation": "auto",
     "max_tool_calls": 3,
+    "client_metadata": {"installation": "i"},
     "context_management": [{"type": "compaction"}],
     "top_logprobs": 0,
 }

@@ -68,3 +68,32 @@ def test_most_events_of_a_stream_are_not_searched(monkeypatch: pytest.MonkeyPatc
     for number in range(100):
         stream.feed(delta(CHAT, f"word {number}", False))
     assert len(searched) == 1
+
+
+@given(
+    st.lists(SAID | st.sampled_from(["ü", "🌍", "\n\n", ',"usage":null', '"model":"served"']), min_size=1, max_size=12),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([b"\n\n", b"\r\n\r\n", b"\n\r\n"]),
+    st.data(),
+)
+def test_a_stream_is_the_same_however_it_is_cut(
+    texts: list[str], renamed: bool, hidden: bool, ends: bytes, data: st.DataObject
+) -> None:
+    def event(text: str, model: str, *, counted: bool) -> bytes:
+        told: dict[str, Any] = {"id": "x", "model": model} | ({"usage": None} if counted else {})
+        told |= {"choices": [{"delta": {"content": text}, "finish_reason": None}]}
+        return b"data: " + json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + ends
+
+    body = b"".join([event(text, "served", counted=True) for text in texts])
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
+    cuts = [] if data.draw(st.booleans(), "event by event") else cuts
+    packets = (
+        [body[start:end] for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+        if cuts
+        else [event(text, "served", counted=True) for text in texts]
+    )
+    stream = Stream(CHAT, model="asked" if renamed else None, hidden=hidden)
+    told = b"".join([stream.feed(packet) for packet in packets])
+    assert told == b"".join([event(text, "asked" if renamed else "served", counted=not hidden) for text in texts])
+    assert (stream.error, stream.over) == (None, False)

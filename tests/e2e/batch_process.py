@@ -10,15 +10,15 @@ from pathlib import Path
 from promptd.core.engine import Call, NoConfig
 from promptd.core.model import Chunk
 from promptd.service.batches import BatchRules
+from tests.service.batches.conftest import Desk, lines
 from tests.service.house import ANN, END, Clock, House
-from tests.service.test_batches import Desk, lines
 
 LINES = 300
 RULES = BatchRules(queued=20, safe_seconds=0.05, pause_seconds=0.05)
 
 
 async def slow(call: Call[NoConfig]) -> AsyncGenerator[Chunk, None]:
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # a model takes its time, and so is killed at work
     yield Chunk("progress", text=f"re: {call.messages[-1].content}")
     yield END
 
@@ -44,8 +44,7 @@ async def main(folder: Path) -> None:
     known, _ = await desk.batches.find(ANN, limit=1)
     batch = known[0] if known else await desk.create(content())
     print("begun", flush=True)
-    while not (await desk.batches.get(ANN, batch.id)).status.final:
-        await asyncio.sleep(0.01)
+    await desk.ended(batch, patience=None)
     await desk.batches.close()
     await desk.house.stop()
     print("done", flush=True)

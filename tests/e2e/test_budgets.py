@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ class Customer:
         self.used: list[int] = []
         self._client = client
 
-    async def ask(self, pieces: int, model: str = "demo") -> httpx.Response:
+    async def ask(
+        self, pieces: int, model: str = "demo", *, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
         script = [{"say": "x " * pieces}]
         body = {"model": model, "messages": [{"role": "user", "content": json.dumps(script)}]}
-        answer = await self._client.post("/chat/completions", json=body)
+        answer = await self._client.post("/chat/completions", json=body, headers=headers)
         if answer.status_code == 200:
             self.used.append(answer.json()["usage"]["total_tokens"])
         return answer
@@ -104,6 +106,21 @@ async def test_after_a_kill_budgets_stand_where_the_ledger_does(tmp_path: Path) 
         on_disk = (await ledger(server, ann.key)).get("requests", 0)
         assert on_disk <= 100
         assert (await ann.ask(10)).headers["x-ratelimit-remaining-requests"] == str(1000 - on_disk - 1)
+
+
+async def test_after_a_kill_a_budget_of_a_header_stands_where_the_ledger_does(tmp_path: Path) -> None:
+    budget = {"name": "tenants", "metric": "requests", "limit": 1000, "period": "day", "scope": "header:x-tenant"}
+    config = CONFIG | {"limits": [budget]}
+    async with running(tmp_path / "home", config) as server, customer(server) as ann:
+        acme = {"x-tenant": "acme"}
+        await asyncio.gather(*(ann.ask(10, headers=acme) for _ in range(100)))
+        await server.kill()
+        await server.start()
+        on_disk = (await ledger(server, ann.key)).get("requests", 0)
+        assert on_disk <= 100
+        left = (await ann.ask(10, headers=acme)).headers["x-ratelimit-remaining-requests"]
+        assert int(left) <= 1000 - on_disk - 1
+        assert (await ann.ask(10)).headers["x-ratelimit-remaining-requests"] == "999", "of who leaves it out"
 
 
 async def test_models_and_limits_of_a_key_change_at_once(tmp_path: Path) -> None:

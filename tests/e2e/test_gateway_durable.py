@@ -147,8 +147,9 @@ async def test_receipts_survive_a_kill_before_anything_ran(tmp_path: Path) -> No
         async with sdk(server) as client:
             for n, receipt in enumerate([first, *waiting]):
                 async with asyncio.timeout(30):
-                    while (found := await client.responses.retrieve(receipt.id)).status not in FINAL:
-                        await asyncio.sleep(PAUSE_SECONDS)
+                    async for _ in await client.responses.retrieve(receipt.id, stream=True):
+                        pass  # ends with the response
+                found = await client.responses.retrieve(receipt.id)
                 assert found.status == "completed"
                 assert found.output_text == ("You said: first" if n == 0 else f"You said: n{n - 1}")
 

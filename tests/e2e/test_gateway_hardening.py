@@ -30,6 +30,12 @@ STREAMS: dict[str, dict[str, Any]] = {
     "/v1/responses": {"model": "claude", "stream": True, "input": WORDS},
     "/v1/completions": {"model": "gpt", "stream": True, "prompt": [WORDS, "b"]},
 }
+#: what the other faces ask, where a caller waits for a whole answer
+WHOLE: dict[str, dict[str, Any]] = {
+    "/promptd/v1/prompts?wait=30": {"model": "claude", "prompt": WORDS},
+    "/prompt-svc/prompt": {"prompt": WORDS, "sync": True},
+    "/api/v1/text-completion": {"system": "", "prompt": WORDS},
+}
 
 
 def config(upstream: ModelServer) -> dict[str, Any]:
@@ -43,6 +49,7 @@ def config(upstream: ModelServer) -> dict[str, Any]:
             "gpt": {"connection": "one", "upstream": "script", "price": price},
             "claude": {"connection": "other", "upstream": "script", "price": price},
         },
+        "default_model": "gpt",
         "limits": [{"name": "at-once", "metric": "concurrency", "limit": 1000, "scope": "all"}],
         "server": {"drain_seconds": 1},
     }
@@ -94,11 +101,12 @@ async def test_callers_who_leave(tmp_path: Path) -> None:
     async with ModelServer() as upstream, running(tmp_path, config(upstream)) as server, caller(server) as client:
 
         async def leave() -> None:
-            path = rng.choice(list(STREAMS))
-            body = json.loads(json.dumps(STREAMS[path]).replace("/hold half", "/pace 0.02"))
+            path = rng.choice([*STREAMS, *WHOLE])
+            stream = {"stream": rng.random() < 0.5} if path in STREAMS else {}
+            body = json.loads(json.dumps((STREAMS | WHOLE)[path]).replace("/hold half", "/pace 0.02")) | stream
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rng.choice((0.005, 0.02, 0.1, 0.3))):
-                    await client.post(path, json=body | {"stream": rng.random() < 0.5})
+                    await client.post(path, json=body)
 
         for _ in range(8):
             await asyncio.gather(*(leave() for _ in range(20)))

@@ -245,8 +245,10 @@ async def settled(client: httpx.AsyncClient, name: str) -> bool:
 
 async def all_settled(client: httpx.AsyncClient, names: AbstractSet[str]) -> None:
     for name in names:
-        while not await settled(client, name):
-            await asyncio.sleep(PAUSE)
+        async with client.stream("GET", f"/prompts/{name}/events") as events:  # ends with the prompt
+            async for _ in events.aiter_raw():
+                pass
+        assert await settled(client, name)
 
 
 async def ready_again(server: Server, client: httpx.AsyncClient) -> bool:

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from promptd import __version__
-from promptd.core.errors import InvalidInput, NetworkError, PermissionDenied
+from promptd.core.errors import ConfigUnusable, InvalidInput, NetworkError, PermissionDenied
 from promptd.core.ports import HttpClient
 from promptd.egress import Egress
 from promptd.testing.sockets import Counting, Hanging, Reader, Writer, answering, closing, head_of, serve
@@ -69,7 +69,7 @@ async def test_the_request_is_framed_once() -> None:
     ],
 )
 def test_a_header_can_not_smuggle(headers: dict[str, str], field: str) -> None:
-    with pytest.raises(InvalidInput) as raised:
+    with pytest.raises(ConfigUnusable) as raised:
         Egress(["http://a.test"]).request("GET", "http://a.test", headers=headers)
     assert raised.value.message.startswith(field)
     assert not any(value and value in raised.value.message for value in headers.values() if len(value) > 5)

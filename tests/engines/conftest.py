@@ -40,6 +40,14 @@ async def egress() -> AsyncIterator[Egress]:
 
 
 @pytest.fixture
+async def stranger() -> AsyncIterator[Egress]:
+    """A client of another program on this machine."""
+    client = Egress(["http://127.0.0.1:*"])
+    yield client
+    await client.close()
+
+
+@pytest.fixture
 async def llama() -> AsyncIterator[LlamaCpp]:
     if importlib.util.find_spec("xllamacpp") is None:
         pytest.skip("llama.cpp has no wheel for this platform")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+import pytest
 
 from promptd.core.engine import Call
 from promptd.engines.llamacpp import LlamaCppConfig
 
 PATIENCE = 20.0  # seconds; only a test that fails waits that long
+
+linux: Final = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc and waits on pidfds")
 
 MakeCall = Callable[..., Call[LlamaCppConfig, Any]]
 
@@ -54,3 +60,9 @@ class Death:
         finally:
             loop.remove_reader(self._fd)
             os.close(self._fd)
+
+
+def freeze(pid: int) -> None:
+    """Stop a child of ours for a while, and return when it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitpid(pid, os.WUNTRACED)

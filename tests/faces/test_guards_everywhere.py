@@ -11,7 +11,8 @@ from websockets.asyncio.client import connect
 
 from promptd.core.filters import Query
 from promptd.core.model import Prompt
-from tests.faces.conftest import Serve, Server
+from promptd.testing.messages_server import KEY, MessagesServer
+from tests.faces.conftest import Serve, Server, installed, run_server
 from tests.faces.mcp.conftest import run_mcp
 from tests.faces.onebackend.clients import PROMPTS, register
 from tests.faces.test_templates import save
@@ -65,6 +66,26 @@ async def test_a_refused_text_is_stored_and_sent_nowhere(serve: Serve, name: str
         assert (await server.house.database.records.find(Prompt, Query(count=True))).count == 0
         await server.house.walk.attached.flush()
         assert (await server.house.database.records.find(Prompt, Query(count=True))).count == 0
+
+
+@pytest.mark.parametrize("action", ["refuse", "record"])
+async def test_what_a_service_says_of_a_count_that_failed_is_judged(tmp_path: Path, action: str) -> None:
+    words = {"type": "rules", "patterns": [{"name": "w", "pattern": "non-whitespace"}], "stages": ["output"]}
+    async with (
+        MessagesServer() as upstream,
+        run_server(
+            tmp_path,
+            engines={"anthropic": installed().engines["anthropic"]},
+            connections={"vendor": {"engine": "anthropic", "base_url": upstream.base_url, "api_key": KEY}},
+            models={"claude": {"connection": "vendor"}},
+            guard={"checks": {"words": {**words, "action": action}}},
+        ) as server,
+    ):
+        body = {"model": "claude", "messages": [{"role": "user", "content": " "}]}
+        answer = await server.http.post("/v1/messages/count_tokens", body)
+        assert upstream.calls[-1].path == "/v1/messages/count_tokens"
+        assert answer.status == 400
+        assert (b"non-whitespace" in answer.body) == (action == "record")
 
 
 async def stored(server: Server) -> int | None:

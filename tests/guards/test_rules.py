@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from promptd.core.content import ToolCall, Turn
 from promptd.core.errors import SettingsError
+from promptd.core.model import Verdict
 from promptd.core.ports import Guard
 from promptd.guards.rules import NamedPattern, Rules, RulesConfig, WordList, normalize
 from promptd.testing.guards import GuardContract
@@ -234,6 +235,44 @@ async def test_the_edge_of_each_text_is_an_edge(pattern: str) -> None:
     rules = Rules(RulesConfig(patterns=(NamedPattern(name="edge", pattern=pattern),)))
     turns = [Turn("user", text) for text in ("be kind", "drop tables", "thanks")]
     assert (await rules.inspect(turns)).reason == "pattern: edge"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a BAD\n  word", "blocklist: bad word"),
+        ("a bad wordy thing", ""),
+        ("badly worded", ""),
+        ("Kelvin", "blocklist: kelvin"),
+        ("\u212aelvin", "blocklist: kelvin"),  # its letter is no K, and reads like one
+        ("a+b", "blocklist: a+b"),
+        ("aab", ""),
+        ("bad news: ORD-7", "pattern: order"),
+        ("fine", ""),
+    ],
+)
+async def test_words_beside_patterns(text: str, said: str) -> None:
+    config = RulesConfig(blocklist=("bad word", "kelvin", "a+b"), patterns=patterns(order=r"ORD-\d"))
+    assert await reason(config, "hello", text) == said
+
+
+@given(st.text("adb wor\nORD-7 K\u212a", max_size=12), st.text("adb wor\n", max_size=12))
+async def test_patterns_hide_no_word(one: str, other: str) -> None:
+    config = RulesConfig(blocklist=("bad word", "ok", "do"))
+    alone = await reason(config, one, other)
+    assert await reason(config.model_copy(update={"patterns": patterns(order=r"ORD-\d")}), one, other) in (
+        alone,
+        "pattern: order",
+    )
+
+
+def test_only_what_is_long_takes_a_thread() -> None:
+    rules = Rules(RulesConfig(max_chars=100_000, blocklist=("bad",)))
+    assert rules.at_once([Turn("user", "fine")]) == Verdict(True)
+    assert rules.at_once([Turn("user", "x" * 50_000)]) is None
+    told = rules.at_once([Turn("user", "x" * 100_001)])
+    assert told is not None
+    assert told.reason == "length"
 
 
 async def test_a_phrase_is_found_over_a_line_s_end() -> None:

@@ -29,11 +29,11 @@ class Rows:
         self.go_on.set()
         self.saving = asyncio.Event()
 
-    async def load(self) -> dict[Key, Stand]:
+    async def load(self, now: float = 0) -> dict[Key, Stand]:
         rows = json.loads(self.path.read_text()) if self.path.exists() else []
         return {(name, subject): Stand(until, used) for name, subject, until, used in rows}
 
-    async def save(self, stands: Mapping[Key, Stand]) -> None:
+    async def save(self, stands: Mapping[Key, Stand], now: float) -> None:
         self.saving.set()
         await self.go_on.wait()
         if self.full:

@@ -1,15 +1,16 @@
-"""Budgets after a restart: exactly what the rows say, on a real database; those by a header as they were stored."""
+"""Budgets after a restart: exactly what the rows say, on a real database."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from promptd.core.errors import BudgetSpent
+from promptd.core.filters import Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Attempt, Mode, Outcome, Prompt, Request, Usage
+from promptd.core.model import Arrival, Attempt, Mode, Outcome, Prompt, Request, Usage
 from promptd.core.policy import Charge, Metric, Policy
 from promptd.core.ports import Ended
 from promptd.limits.kept import kept_in
@@ -29,7 +30,15 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def ended(number: int, *, key: str = "k1", model: str = "gpt-4o", at: float = NOW, cost: int | None = 7) -> Ended:
+def ended(
+    number: int,
+    *,
+    key: str = "k1",
+    model: str = "gpt-4o",
+    at: float = NOW,
+    cost: int | None = 7,
+    tenant: str | None = None,
+) -> Ended:
     prompt = Prompt(
         id=f"prm_{number}",
         model=model,
@@ -45,6 +54,7 @@ def ended(number: int, *, key: str = "k1", model: str = "gpt-4o", at: float = NO
         runs=1,
         mode=Mode.ATTACHED,
         status=Status.COMPLETED,
+        counted=() if tenant is None else (("x-tenant", tenant),),
     )
     attempt = Attempt(
         prompt=0,
@@ -125,6 +135,42 @@ async def test_keys_that_share_a_limit_are_counted_together(database: Database) 
     assert await remaining(limits, Charge(own, "k1", 1), NOW) == 7
 
 
+@pytest.mark.parametrize(
+    ("policy", "subject", "left"),
+    [
+        (budget(scope="header:x-tenant"), "acme", 1000 - 2 * 110),
+        (budget("cost", "header:x-tenant"), "acme", 1000 - 7),
+        (budget("requests", "header:x-tenant"), "", 999),
+        (budget(scope="header:x-tenant", models=("claude",)), "acme", 890),
+        (budget(scope="header:x-other"), "acme", 1000),
+    ],
+)
+async def test_rows_know_what_headers_were_counted_for(
+    database: Database, policy: Policy, subject: str, left: int
+) -> None:
+    await database.ledger.record(
+        [
+            ended(1, tenant="acme"),
+            ended(2, tenant="acme", model="claude", cost=None),
+            ended(3, tenant=""),
+            ended(4, tenant="other"),
+            ended(5, tenant="acme", at=NOW - DAY),
+            ended(6),
+        ]
+    )
+    charge = Charge(policy, subject, 0)
+    limits = await started(database)
+    await limits.release(await limits.reserve([charge], now=NOW), now=NOW)
+    assert await remaining(limits, charge, NOW) == left
+
+
+async def test_a_kill_before_the_first_flush_loses_nothing_of_a_header(database: Database) -> None:
+    charge = Charge(budget("requests", "header:x-tenant"), "acme", 1, 1)
+    await database.ledger.record([ended(number, tenant="acme") for number in range(1000)])
+    with pytest.raises(BudgetSpent):
+        await (await started(database)).reserve([charge], now=NOW)
+
+
 async def test_what_rows_do_not_know_is_stored(database: Database) -> None:
     by_header = Charge(budget(scope="header:x-tenant"), "acme", 300)
     before = await started(database)
@@ -141,3 +187,20 @@ async def test_rates_survive_beside_budgets(database: Database) -> None:
     await before.reserve([rate], now=NOW)
     await before.flush(NOW)
     assert await remaining(await started(database, NOW + 60), rate, NOW + 60) == 7
+
+
+async def test_idle_counters_leave_the_store(database: Database) -> None:
+    """One for each value of a header, say: whoever makes up values must not fill the store."""
+    policy = Policy(name="r", metric="requests", limit=10, window=60.0, scope="header:x-tenant")
+    limits = PersistentLimits(MemoryLimits(4), *kept_in(database.records))
+    await limits.start(NOW)
+    for number in range(8):  # the first four make room for the others
+        await limits.reserve([Charge(policy, f"t{number}", 1)], now=NOW + number * 60)
+        await limits.flush(NOW + number * 60)
+    assert {one.subject for one in await counters(database)} == {"t4", "t5", "t6", "t7"}
+    await started(database, NOW + 8 * 60)
+    assert not await counters(database)
+
+
+async def counters(database: Database) -> Sequence[Arrival]:
+    return (await database.records.find(Arrival, Query())).items

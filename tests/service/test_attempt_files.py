@@ -133,7 +133,7 @@ async def test_an_attempt_whose_lease_was_lost_takes_its_files_back(build: Build
 async def test_an_answer_that_was_stored_all_the_same_keeps_its_files(build: Build) -> None:
     """The store says that it failed, and had written; the second try then finds the lease gone."""
     house = await build()
-    settle, tries = house.queue.settle, 0
+    settle, tries, again = house.queue.settle, 0, asyncio.Event()
 
     async def forgetful(settlement: Any) -> Any:
         nonlocal tries
@@ -141,14 +141,15 @@ async def test_an_answer_that_was_stored_all_the_same_keeps_its_files(build: Bui
         settled = await settle(settlement)
         if tries == 1:
             raise StoreUnavailable("after the commit")
+        again.set()
         return settled
 
     house.queue.settle = forgetful  # type: ignore[method-assign]
     house.engine.plans["draw"] = (fractions(),)
     prompt = await house.submit("draw", capability=Capability.IMAGE)
     async with asyncio.timeout(PATIENCE):
-        while tries < 2 or house.worker.load()["main"][1]:
-            await asyncio.sleep(0.001)
+        await again.wait()
+    await house.settled()
     done = await house.get(prompt)
     assert done.answer is not None
     assert sorted(one.id for one in await uploads(house)) == sorted(done.answer.files)

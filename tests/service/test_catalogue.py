@@ -200,7 +200,7 @@ async def test_a_choice_that_can_not_be_stored_is_none(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         stored = here.records.put
 
-        async def put(*records: object) -> None:
+        async def put(*records: object, gone: object = ()) -> None:
             raise StoreUnavailable
 
         here.records.put = put  # type: ignore[method-assign]

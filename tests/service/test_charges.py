@@ -33,6 +33,12 @@ def subjects(given: Charges, caller: Caller = ANN, route: Route = ROUTE, **more:
     return [(one.policy.name, one.subject) for one in given.of_admission(caller, route, ASK, **more)]
 
 
+def by_header(given: Charges, **headers: str) -> list[tuple[str, str]]:
+    """The subjects of a request that brings these headers."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    return subjects(given, counted=given.counted(sent))
+
+
 def test_nothing_configured_charges_nothing() -> None:
     assert charges().of_admission(ANN, ROUTE, ASK) == ()
 
@@ -62,12 +68,20 @@ def test_a_limit_for_some_models() -> None:
 def test_headers_that_policies_name() -> None:
     given = charges(policy(scope="header:x-tenant"), policy(name="acme", scope="header:x-app", only="acme"))
     assert given.headers == {"x-tenant", "x-app"}
-    assert subjects(given, headers={"x-tenant": "one", "x-app": "acme"}) == [("requests", "one"), ("acme", "acme")]
-    assert subjects(given, headers={}) == [("requests", "")], "leaving a header out is no way round its limit"
-    assert subjects(given, headers={"x-tenant": "y" * 5000}) == [("requests", "y" * 200)]
+    assert by_header(given, x_tenant="one", x_app="acme") == [("requests", "one"), ("acme", "acme")]
+    assert by_header(given) == [("requests", "")], "leaving a header out is no way round its limit"
+    assert by_header(given, x_tenant="y" * 5000) == [("requests", "y" * 200)]
     assert subjects(given) == []
     given.configure(ChargeRules())
     assert given.headers == frozenset()
+
+
+def test_no_counter_is_named_by_a_secret() -> None:
+    given = charges(policy(scope="header:authorization"), policy(name="one", scope="header:x-api-key", only="s3cret"))
+    found = by_header(given, authorization="Bearer s3cret", x_api_key="s3cret")
+    assert [name for name, _ in found] == ["requests", "one"]
+    assert "s3cret" not in str(found)
+    assert len({subject for _, subject in found + by_header(given, authorization="Bearer other")}) == 3
 
 
 def test_own_limits_of_a_key_apply_from_the_moment_they_change() -> None:
@@ -153,6 +167,14 @@ def test_survivors_hold_seats_and_budgets_and_no_rates() -> None:
     found = given.of_survivor(ANN, ROUTE, prompt())
     assert [(one.policy.metric, one.subject) for one in found] == [("concurrency", "ann"), ("tokens", "ann")]
     assert all(one.policy.limit > 2**60 for one in found), "nothing that was admitted is refused"
+
+
+def test_survivors_hold_what_their_headers_were_counted_for() -> None:
+    given = charges(policy("tokens", period="day", scope="header:x-tenant"), policy(scope="header:x-app"))
+    counted = given.counted({"x-tenant": "acme", "x-app": "shop"})
+    assert given.recounted(counted) == (("x-tenant", "acme"),)
+    assert [one.subject for one in given.of_survivor(ANN, ROUTE, prompt(counted=counted))] == ["acme"]
+    assert given.of_survivor(ANN, ROUTE, prompt()) == [], "of a row that does not tell"
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,26 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from promptd.core.errors import IdempotencyMismatch, InvalidRequest, ShuttingDown, StoreUnavailable, TooManyRequests
+from promptd.core.content import Turn
+from promptd.core.errors import (
+    Forbidden,
+    IdempotencyMismatch,
+    InvalidRequest,
+    ModelForbidden,
+    ShuttingDown,
+    StoreUnavailable,
+    TooManyRequests,
+    UnknownModel,
+)
 from promptd.core.filters import Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Prompt
+from promptd.core.model import Caller, Mode, Prompt, Request, Submission
 from promptd.core.policy import Charge, Policy
+from promptd.core.routing import Route
 from tests.service.conftest import Build
-from tests.service.house import PATIENCE, House, hold
+from tests.service.house import ANN, PATIENCE, House, hold
 
 SEATS = Policy(name="seats", metric="concurrency", limit=4)
 REQUESTS = Policy(name="requests", metric="requests", limit=100, window=3600)
@@ -45,6 +57,29 @@ async def test_a_caller_that_leaves_half_way_leaves_nothing_half_done(
     stored = (await house.records.find(Prompt, Query(limit=100))).items
     assert all(prompt.status is Status.COMPLETED for prompt in stored)
     assert len(stored) == len(house.engine.calls) > 0
+
+
+async def test_a_way_that_is_known_is_looked_for_again_where_something_changed(house: House) -> None:
+    async def lane(caller: Caller = ANN) -> str:
+        request = Request(messages=(Turn("user", "hello"),))
+        submission = Submission(caller=caller, model="main", request=request, mode=Mode.ATTACHED)
+        admitted = await house.intake.admit(submission)
+        await house.intake.settle(admitted.prompt)
+        return admitted.prompt.lane
+
+    assert [await lane(), await lane()] == ["main", "main"]
+    with pytest.raises(Forbidden):  # the same key, which may do less now
+        await lane(replace(ANN, permissions=frozenset()))
+    with pytest.raises(ModelForbidden):
+        await lane(replace(ANN, models=("other",)))
+    assert await lane() == "main"
+    (connection,) = house.connections
+    leg = Route(model="main", connection="side", upstream="up")
+    house.connections.configure({"side": replace(connection, name="side")}, {"main": leg}, "main")
+    assert await lane() == "side"
+    house.connections.configure({}, {}, None)
+    with pytest.raises(UnknownModel):
+        await lane()
 
 
 async def test_one_of_two_callers_with_the_same_key_may_leave(house: House) -> None:

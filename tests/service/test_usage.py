@@ -9,12 +9,14 @@ import pytest
 from promptd.core.content import Turn
 from promptd.core.errors import Conflict, Forbidden, NotFound
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Key, Request, Thread
+from promptd.core.model import Caller, Chunk, Key, Request, Thread, Usage
+from promptd.core.policy import Charge, Policy
 from promptd.core.usage import Dimension, UsageQuery
 from promptd.service.forgetting import Forgetting
 from promptd.service.usage import UsageReports
 from promptd.testing.store.ledger import make_ended
-from tests.service.house import ADMIN, ANN, BOB, Clock, House
+from tests.service.conftest import Build
+from tests.service.house import ADMIN, ANN, BOB, Clock, House, say
 
 BY_USER = UsageQuery(by=(Dimension.USER,))
 
@@ -59,6 +61,31 @@ async def test_a_report_has_what_prompts_really_used(house: House, reports: Usag
     assert line.group == ("main", "key-ann", "team")
     assert line.sums.input_tokens == sum(attempt.usage.input_tokens for attempt in attempts) == 6
     assert line.sums.cost == sum(attempt.cost or 0 for attempt in attempts) == sum(one.cost or 0 for one in prompts) > 0
+
+
+@pytest.mark.parametrize(
+    "told",
+    [Usage(10**15, 10**15), Usage(5, 10**30), Usage(-1, 5), Usage(float("nan"), 5)],  # type: ignore[arg-type]
+)
+async def test_impossible_counts_charge_nobody_and_are_told_once(
+    build: Build, told: Usage, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = Policy(name="tokens", metric="tokens", limit=10**6, period="day")
+    house = await build(policies=(budget,))
+    for text in ("one", "two"):
+        house.engine.plans[text] = (say("x" * 400, end=Chunk("done", finish_reason="stop", usage=told)),)
+        prompt = await house.run(text)
+        (attempt,) = await house.attempts(prompt)
+        assert attempt.estimated
+        assert attempt.usage == Usage(4, 100)
+        assert attempt.cost == prompt.cost == 4 * 1 + 100 * 2
+        assert prompt.answer is not None
+        assert prompt.answer.usage == attempt.usage
+    (level,) = await house.limits.peek([Charge(budget, "ann", 0)], now=house.clock())
+    assert level.remaining == 10**6 - 2 * 104
+    assert [record.__dict__["lane"] for record in caplog.records if "not possible" in record.message] == ["main"]
+    believed = await house.run("three")
+    assert not (await house.attempts(believed))[0].estimated
 
 
 async def test_the_author_and_members_score_and_nobody_else(house: House, reports: UsageReports) -> None:

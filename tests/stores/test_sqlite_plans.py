@@ -67,6 +67,8 @@ INDEXES = {
     "lost_prompts": "INDEX prompt_running",
     "prunable": "INDEX prompt_finished (status=? AND finished>? AND finished<?)",
     "prune_idempotency": "INDEX idempotency_expires (expires<?)",
+    "counted": "INDEX counted_place (header=? AND subject=? AND day>? AND day<?)",
+    "prune_counted": "INDEX counted_day (day<?)",
     "live_lanes": "INDEX prompt_live_lane (lane>?)",
     "recorded": BY_ID,
     "set_scores": BY_NO,

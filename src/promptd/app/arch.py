@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from promptd.app import intents
-from promptd.app.guards import Desk
 from promptd.core import chunks
 from promptd.core.content import Turn
 from promptd.core.errors import ContentRefused, SettingsError
@@ -119,12 +118,12 @@ class Talks:
         attached: Attached,
         guarding: Guarding,
         connections: Connections,
-        desk: Desk,
+        matchers: intents.Matchers,
         http: HttpClient,
         ids: Ids,
     ) -> None:
         """Raises `SettingsError` for a function model or an embedding model that nobody serves."""
-        self._settings, self._attached, self._desk, self._http = settings, attached, desk, http
+        self._settings, self._attached, self._matchers, self._http = settings, attached, matchers, http
         given = settings.compat.arch
         asked = given.function_model if not (given.function_model or "").startswith(_SCHEMES) else None
         for key, name in ((_KEY, asked), (intents.EMBEDDING_MODEL, given.intent.embedding_model)):
@@ -163,7 +162,7 @@ class Talks:
         given, clock = self._settings.compat.arch, time.time
         name = given.function_model
         if name is None:
-            return StandIn(intents.make(self._settings, self._desk, config.intent_threshold), clock=clock)
+            return StandIn(self._matchers.make(config.intent_threshold), clock=clock)
         if name.startswith(_SCHEMES):
             self._http.allow(name)
             metadata = {"optimize_context_window": "true"} if config.optimize_context_window else {}

@@ -17,6 +17,7 @@ from promptd import registry
 from promptd.app import arch, crew, library, listeners, tracing
 from promptd.app.accounts import accounts
 from promptd.app.guards import Desk
+from promptd.app.intents import Matchers
 from promptd.app.listeners import Listeners
 from promptd.app.options import face_options
 from promptd.app.parts import Parts, make, with_stored
@@ -48,6 +49,7 @@ from promptd.service.lanes import bound
 from promptd.service.metrics import Metrics
 from promptd.service.moderation import Moderation
 from promptd.service.prompts import Prompts
+from promptd.service.revocation import Revocation
 from promptd.service.router import Router
 from promptd.service.rules import Rules
 from promptd.service.streams import Streams
@@ -276,7 +278,10 @@ async def _furnish(
     desk.attached = attached
     trials = library.join(shelf, settings, execution, attached, worker, uploads, people.callers)
     chains = library.chains(shelf, records, intake, prompts, streams, people.callers, clock, ids)
-    talks = arch.Talks(settings, attached, guarding, connections, desk, egress, ids)
+    matchers = Matchers(settings, desk)
+    if settings.arch is not None:
+        await matchers.load()
+    talks = arch.Talks(settings, attached, guarding, connections, matchers, egress, ids)
     await talks.prepare()
     walk = Walk(
         intake=intake,
@@ -313,6 +318,7 @@ async def _furnish(
         callers=people.callers,
         people=people,
         keys=keys,
+        revocation=Revocation(callers=people.callers, worker=worker, unwritten=unwritten),
         tickets=Tickets(clock=clock, ids=ids),
         connections=connections,
         worker=worker,
@@ -332,6 +338,7 @@ async def _furnish(
         prune_seconds=settings.retention.prune_every_seconds,
         flush=limits.flush,
         forgetting=forgetting,
+        revocation=walk.revocation,
     )
     fleet = Fleet(connections=connections, worker=worker, rules=parts.fleet, clock=clock)
     connections.memory_for = fleet.memory_for
@@ -360,8 +367,8 @@ async def _furnish(
     closing = asyncio.Event()
     options = face_options(settings, database, worker, metrics, reload, closing)
     mounts: list[Mount] = [face(walk, options) for face in plugins.faces.values()]
-    front = Front(mounts)
-    doors = listeners.make(walk, options, settings, traces, desk)
+    front = Front(mounts, stuck_seconds=options.stuck_reader_seconds)
+    doors = listeners.make(walk, options, settings, traces, matchers)
     reload.arch = talks.then(doors.configure)
     await crew.keep_keys(settings, keys)
     password = await crew.first_user(settings, people)

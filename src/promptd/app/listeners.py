@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 from starlette.types import ASGIApp
 
-from promptd.app import intents
-from promptd.app.guards import Desk
+from promptd.app.intents import Matchers
 from promptd.app.tracing import Traces
 from promptd.dialects.arch.config import ArchConfig
 from promptd.faces import FaceOptions, anthropic, arch, openai
@@ -39,7 +38,7 @@ class Listeners(Struct, frozen=True, kw_only=True):
             await self.shared.close()
 
 
-def make(walk: Walk, options: FaceOptions, settings: Settings, traces: Traces, desk: Desk) -> Listeners:
+def make(walk: Walk, options: FaceOptions, settings: Settings, traces: Traces, matchers: Matchers) -> Listeners:
     """Raises `SettingsError` where the matcher of routing preferences can't be made."""
     if settings.arch is None:
         return Listeners()
@@ -52,7 +51,7 @@ def make(walk: Walk, options: FaceOptions, settings: Settings, traces: Traces, d
         anthropic=anthropic.AnthropicShape(),
     )
     folder = settings.home / LOG_FOLDER
-    intent = intents.make(settings, desk, settings.arch.intent_threshold)
+    intent = matchers.make(settings.arch.intent_threshold)
     shared = arch.Shared(walk, options, settings.arch, handlers=handlers, intent=intent, folder=folder)
     fronts = arch.fronts(shared)
     if traces.tracing is not None:

@@ -13,6 +13,7 @@ from promptd.cli.options import json_option, settings_options, with_client
 from promptd.cli.output import clean, complain, print_json
 
 if TYPE_CHECKING:
+    from promptd.app.parts import Parts
     from promptd.cli.client import Client
     from promptd.settings import Settings
 
@@ -28,7 +29,8 @@ def config() -> None:
 def check(as_json: bool, config: Path | None, home: Path | None) -> None:
     """Check every setting as `serve` would, and print them all; secrets are hidden.
 
-    Nothing is created or changed. Whether the port is free is not asked: the server itself may be running.
+    Nothing is created or changed. Whether the port is free is not asked: the server itself may be running. Connections
+    that models name and the file does not have are looked for in the store, where there is one.
     """
     from promptd import registry
     from promptd.app.parts import make
@@ -40,6 +42,7 @@ def check(as_json: bool, config: Path | None, home: Path | None) -> None:
     registry.check_plugins(settings.plugins, plugins)
     parts = make(settings, plugins, Egress())
     _check_machine(settings)
+    _check_stored(settings, parts)
     shown: dict[str, Any] = settings.model_dump(mode="json", by_alias=True)
     for name, connection in settings.connections.items():
         # engine keys come from the engine's own config class: it knows which of them are secrets
@@ -75,6 +78,35 @@ def reload(client: Client, as_json: bool) -> None:
         click.echo(f"needs a restart  {key}")
     if not (done["changed"] or done["restart_required"]):
         click.echo("nothing has changed", err=True)
+
+
+def _check_stored(settings: Settings, parts: Parts) -> None:
+    """Models may lead to stored connections, which only the store knows. Raises `SettingsError` where it has none of that
+    name; warns where it can't be asked."""
+    from promptd.app.routes import make_routes
+    from promptd.core.connections import StoredConnection
+    from promptd.core.errors import StoreUnavailable
+    from promptd.stores.sqlite.database import read_all
+
+    ways = [way for route in parts.routes.values() for way in (route, *(arm.route for arm in route.arms))]
+    others = sorted({leg.connection for way in ways for leg in way.legs} - set(settings.connections))
+    if not others:
+        return
+    store = settings.store_path
+    why = f"there is no store {store} yet"
+    if store.is_file():
+        try:
+            stored = {connection.name for connection in read_all(store, StoredConnection)}
+        except StoreUnavailable as error:
+            why = error.message
+        else:
+            make_routes(settings, stored=stored)
+            return
+    named = ", ".join(map(repr, others))
+    complain(
+        f"models lead to {named}, which is no connection of the file; whether one is stored, nobody knows: {why}",
+        warning=True,
+    )
 
 
 def _check_machine(settings: Settings) -> None:

@@ -9,10 +9,11 @@ from typing import Final, Protocol, runtime_checkable
 from msgspec import Struct
 
 from promptd.core.content import Turn
-from promptd.core.model import Answer
+from promptd.core.model import Answer, Verdict
 from promptd.core.parameters import Parameters
 from promptd.core.ports import HttpClient
 
+ALLOWED: Final = Verdict(True)  #: of most texts
 _LISTENER: Final = "listener:"
 
 

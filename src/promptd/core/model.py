@@ -67,17 +67,16 @@ class Request(Struct, frozen=True, omit_defaults=True):
     texts: tuple[str, ...] = ()  #: inputs of an embedding
     metadata: dict[str, str] = field(default_factory=dict)  #: the caller's own labels
     files: tuple[str, ...] = ()  #: ids of the uploads that belong to the last message
-    echo: dict[str, Any] = field(
-        default_factory=dict
-    )  #: what its face shows again as it was given; no text of the prompt
-    unchecked: bool = (
-        False  #: its caller judges the form of the answer itself: what is no `json_schema` comes all the same
-    )
+    echo: dict[str, Any] = field(default_factory=dict)  #: what its face shows again as given; no text of the prompt
+    unchecked: bool = False  #: its caller judges the form of the answer: what is no `json_schema` comes all the same
     template: Use | None = None  #: what it was made from
     output: Output | None = None  #: the form that the answer must have
     connection: str | None = None  #: asked by its name instead of one that serves the model
     value: dict[str, Any] | None = None  #: of a query that only its engine understands: a value per input …
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)  #: … and ids of uploads per input that is a file
+
+
+NO_REQUEST: Final = Request()  #: what remains of one that is not kept
 
 
 class Native(Struct, frozen=True):
@@ -88,6 +87,7 @@ class Native(Struct, frozen=True):
     stream: bool = False
     usage: bool = True  #: the client asked for token counts on its stream
     model: str | None = None  #: as its face read it; None: look into the body
+    once: bool = False  #: its face knows that no name stands in one of its objects twice
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):
@@ -119,7 +119,7 @@ class Answer(Struct, frozen=True, omit_defaults=True):
 
 
 class Failure(Struct, frozen=True, omit_defaults=True):
-    """Why the last attempt failed: a code of core/errors.py and a text for users."""
+    """Why the last attempt failed: a code of core/errors and a text for users."""
 
     code: str
     message: str
@@ -171,6 +171,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     scores: tuple[Score, ...] = ()  #: what people thought of the answer
     judgements: tuple[Judgement, ...] = ()  #: what the guards thought of question and answer
     cost: int | None = 0  #: of its attempts so far, in nano-units; None: the price of one of them is not known
+    counted: tuple[tuple[str, str], ...] = ()  #: headers that limits look at, each with its subject
 
 
 class Outcome(StrEnum):
@@ -199,6 +200,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     message: str | None = None
     usage: Usage = Usage()
     cost: int | None = 0  #: nano-units of the price's currency; None: nobody knows the price
+    estimated: bool = False  #: `usage` goes by the sizes of texts: the engine counted nothing, or what is not possible
 
 
 class Thread(Struct, frozen=True, kw_only=True):
@@ -215,10 +217,7 @@ class Thread(Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """One stored turn of a thread, or a note that a member wrote there without a prompt.
-
-    The last turn that a prompt brought has the prompt's id.
-    """
+    """One stored turn of a thread, or a member's note without a prompt. A prompt's last turn has the prompt's id."""
 
     id: str
     thread: str

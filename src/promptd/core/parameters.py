@@ -75,7 +75,6 @@ class Parameters(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=
     n: int = 1  #: choices; more than one only where the request goes on as its caller wrote it
     best_of: int | None = None  #: answers that the service makes, to give the best of them; of raw texts only
 
-    @property
     def wordless(self) -> bool:
         """Whether there are but numbers and switches: no text to judge, and nothing nested to walk."""
         return not (

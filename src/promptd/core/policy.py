@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
+from hashlib import sha256
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -27,6 +29,11 @@ Scope = str
 
 _SCOPES: Final = ("user", "key", "team", "model", "all")
 _HEADER: Final = re.compile(r"header:[a-z0-9!#$%&'*+.^_`|~-]{1,64}", re.ASCII)
+#: headers whose values are secrets: no counter and no row may hold them
+_SECRETS: Final = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"}
+)
+_LONGEST_SUBJECT: Final = 200  # letters of a header's value
 _MOST: Final = 2**62  # what any store can hold
 
 #: A charge may come this many seconds early. UTC seconds as floats are 0.24 µs apart, so that `now + wait` is rarely exact.
@@ -72,6 +79,13 @@ class Policy(Struct, frozen=True, kw_only=True, dict=True):
             )
 
     @cached_property
+    def one(self) -> str | None:
+        """`only` as the subject that counters know."""
+        if self.only is None or self.header is None:
+            return self.only
+        return header_subject(self.header, {self.header: self.only})
+
+    @cached_property
     def header(self) -> str | None:
         """The name of the header whose values are counted apart."""
         return self.scope[7:] if self.scope.startswith("header:") else None
@@ -101,7 +115,15 @@ class Policy(Struct, frozen=True, kw_only=True, dict=True):
         return self.interval * self.most
 
 
-class Charge(Struct, frozen=True):
+def header_subject(name: str, headers: Mapping[str, str]) -> str:
+    """The subject of whoever sends these headers to a policy that counts by one of them; empty where it was left out."""
+    value = headers.get(name, "")
+    if value and name in _SECRETS:
+        return f"sha256:{sha256(value.encode()).hexdigest()[:32]}"
+    return value[:_LONGEST_SUBJECT]
+
+
+class Charge(Struct, frozen=True, gc=False):
     """`amount` units against a policy for one subject (a user's id, a model's name …).
 
     Against a budget the amount is the most that the work can take, and `known` the part of it that does not depend on how
@@ -114,17 +136,18 @@ class Charge(Struct, frozen=True):
     known: int = 0
 
 
-class Held(Struct, frozen=True):
-    """A charge that was taken. The other fields belong to the adapter that took it."""
+class Held(Struct, frozen=True, gc=False):
+    """What was taken of a budget."""
 
-    charge: Charge
-    number: int = 0  #: of its reservation, unique among the open ones, so that each ends once
-    until: float = 0.0  #: the TAT that it led to
-    amount: int = 0  #: what was taken of a budget
-    last: bool = False  #: that was all that was left of it
+    amount: int
+    last: bool  #: that was all that was left of it
 
 
-class Level(Struct, frozen=True):
+#: What a charge led to that was taken: the TAT of a rate, or what a budget holds; of concurrency nothing
+Mark = float | Held
+
+
+class Level(Struct, frozen=True, gc=False):
     """How a subject stands: of `limit` units `remaining` are free; all are back in `reset` seconds."""
 
     policy: str

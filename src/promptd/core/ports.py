@@ -6,7 +6,7 @@ base class, because strangers implement it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeVar
@@ -32,9 +32,9 @@ from promptd.core.model import (
     Verdict,
 )
 from promptd.core.people import Claims
-from promptd.core.policy import Charge, Held, Level
+from promptd.core.policy import Charge, Level, Mark
 from promptd.core.targets import Target
-from promptd.core.usage import Report, UsageQuery
+from promptd.core.usage import Report, Sums, UsageQuery
 
 R = TypeVar("R")
 
@@ -170,6 +170,12 @@ class Ledger(Protocol):
     async def report(self, query: UsageQuery) -> Report:
         """What was used, by every way: queued and attached. It survives the deletion of prompts."""
 
+    async def counted(self, header: str, subject: str, *, since: int, until: int) -> Mapping[str, Sums]:
+        """What prompts used from day `since` to day `until` that were counted for `subject` of a header, by their models.
+
+        Days that are over for longer than any budget lasts may be forgotten.
+        """
+
     async def score(self, identifier: str, score: Score) -> Prompt:
         """Store what a user thinks of an answer, in place of what that user thought of it before under this name.
 
@@ -183,6 +189,10 @@ class Ledger(Protocol):
         """
 
 
+#: records that are to be deleted, each by its kind and id
+Gone = Collection[tuple[type[Struct], str]]
+
+
 class Records(Protocol):
     """Every other read and write, by type: Prompt, Attempt, Thread, Message, Key and the nouns of later rooms."""
 
@@ -190,8 +200,8 @@ class Records(Protocol):
 
     async def find(self, kind: type[R], query: Query) -> Page[R]: ...
 
-    async def put(self, *records: Struct) -> None:
-        """Store records, all or none. A record whose `version` is not the stored one plus one raises `StaleVersion`.
+    async def put(self, *records: Struct, gone: Gone = ()) -> None:
+        """Store records, and delete those of `gone` (as `delete` would), all or none. A record whose `version` is not the stored one plus one raises `StaleVersion`.
 
         A message of a thread that is not there raises `NotFound`.
         """
@@ -342,7 +352,9 @@ class Signer(Protocol):
 class Reservation(Struct, frozen=True):
     """What an admission holds until it is settled or released."""
 
-    held: tuple[Held, ...] = ()
+    charges: Sequence[Charge] = ()
+    marks: Sequence[Mark | None] = ()  #: of each of them; they belong to the adapter, as the number does
+    number: int = 0  #: unique among the open ones of an adapter, so that each ends once
 
 
 class Limits(Protocol):
@@ -362,6 +374,9 @@ class Limits(Protocol):
 
 
 class Guard(Protocol):
+    """What a guard may have besides: `at_once(messages)`, which is its verdict without waiting, or None where it has to
+    wait for that; then `inspect` is asked."""
+
     async def inspect(self, messages: Sequence[Turn]) -> Verdict: ...
 
 

@@ -99,7 +99,7 @@ def _document(part: Document, change: Change) -> Document:
 
 
 def _parameters(parameters: Parameters, change: Change) -> Parameters:
-    if parameters.wordless:
+    if parameters.wordless():
         return parameters
     image = parameters.image
     if image is not None:

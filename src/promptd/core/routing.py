@@ -142,24 +142,6 @@ def ceiling(prices: Iterable[Price | None]) -> Price | None:
     return dearest
 
 
-_MOST_TOKENS = 2**40
-
-
-def bounded(usage: Usage | None) -> Usage:
-    """The counts of an engine as numbers that can be stored and added: nonsense counts as 0, too much as the most."""
-    if usage is None:
-        return Usage()
-    taken, given = usage.input_tokens, usage.output_tokens
-    if (
-        type(taken) is type(given) is int
-        and 0 <= taken <= _MOST_TOKENS
-        and 0 <= given <= _MOST_TOKENS
-        and usage.cached_tokens == usage.cache_write_tokens == usage.reasoning_tokens == 0
-    ):
-        return usage  # most answers: this costs a third of looking at all of it
-    return Usage(*[min(max(count, 0), _MOST_TOKENS) if isinstance(count, int) else 0 for count in astuple(usage)])
-
-
 def add(one: Usage, other: Usage) -> Usage:
     """The sum of two usages."""
     return Usage(*map(operator.add, astuple(one), astuple(other)))

@@ -36,13 +36,23 @@ _encode: Final = msgspec.json.Encoder().encode
 _COLON: Final = b"\\u003"
 
 
+def is_plain(request: Request) -> bool:
+    """Whether it says nothing but the words of its turns, none of them a tool's: each turn is one text, and no more."""
+    if request.texts or request.metadata or request.value or not request.parameters.wordless():
+        return False
+    for turn in request.messages:
+        if turn.parts or turn.tool_calls or turn.name or turn.tool_call_id or turn.extra or turn.role == "tool":
+            return False
+    return True
+
+
 def request_turns(request: Request, body: bytes = b"") -> tuple[Turn, ...]:
     """What the caller wrote that an engine may see: conversation, texts, parameters, tools, schemas, labels, `extra`.
 
     `body` is the request as it came, where a service may get that: it may tell of tools what has no place in a request.
     """
     parameters = request.parameters
-    wordless = parameters.wordless and not request.texts and not request.metadata and not request.value
+    wordless = parameters.wordless() and not request.texts and not request.metadata and not request.value
     if wordless and all(map(_is_simple, request.messages)):
         return request.messages  # most calls: nothing to take apart
     spoken = [turn for message in request.messages for turn in _spoken(message)]

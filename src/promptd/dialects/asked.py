@@ -16,3 +16,4 @@ class Asked(Struct, frozen=True, kw_only=True):
     usage: bool = False  #: tell token counts on the stream
     keep: bool | None = None  #: the client's wish to have it stored (`store`)
     capability: Capability = Capability.CHAT
+    once: bool = False  #: no name stands in one of its objects twice; where that is not sure, it is not said

@@ -1,4 +1,4 @@
-"""What a provider's refusal means: HTTP status, headers and body to one error of core/errors.py."""
+"""What a provider's refusal means: HTTP status, headers and body to one error of core/errors."""
 
 from __future__ import annotations
 

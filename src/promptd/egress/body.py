@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 from promptd.core.errors import InvalidOutput
+from promptd.core.passing_streams import Pouring, Take
 from promptd.egress.connection import Connection
 
 _PIECE = 64 * 1024
+_NO_PIECES: Iterator[bytes] = iter(())
 
 
 class Gunzip:
@@ -36,14 +38,16 @@ class Gunzip:
             raise InvalidOutput("the service's gzip answer is cut short")
 
 
-class Body(AsyncIterator[bytes]):
+class Body(Pouring):
     """Iterates over the decoded bytes. Raises `InvalidOutput` beyond `max_bytes` and for an unknown encoding."""
+
+    __slots__ = ("_connection", "_gunzip", "_left", "_max_bytes", "_pieces")
 
     def __init__(self, connection: Connection, max_bytes: int) -> None:
         self._connection = connection
         self._max_bytes = max_bytes
         self._left = max_bytes
-        self._pieces: Iterator[bytes] = iter(())
+        self._pieces = _NO_PIECES
         self._gunzip: Gunzip | None = None
         if connection.encoded:
             encoding = connection.headers["content-encoding"].strip().lower()
@@ -69,6 +73,22 @@ class Body(AsyncIterator[bytes]):
                 raise StopAsyncIteration
             self._pieces = self._gunzip.feed(packet)
 
+    async def pour(self, take: Take) -> bool:
+        if self._gunzip is None:
+            connection = self._connection
+            connection.left = self._left
+            try:
+                more = await connection.pour(take)
+            finally:
+                self._left = connection.left
+            if self._left < 0:
+                raise self._too_large()
+            return more
+        async for piece in self:
+            if not take(piece):
+                return True
+        return False
+
     async def whole(self) -> bytes:
         """All that comes."""
         return b"".join([packet async for packet in self])
@@ -76,6 +96,9 @@ class Body(AsyncIterator[bytes]):
     def _counted(self, piece: bytes) -> bytes:
         self._left -= len(piece)
         if self._left < 0:
-            self._connection.abort()
-            raise InvalidOutput(f"the service's answer is larger than {self._max_bytes} bytes")
+            raise self._too_large()
         return piece
+
+    def _too_large(self) -> InvalidOutput:
+        self._connection.abort()
+        return InvalidOutput(f"the service's answer is larger than {self._max_bytes} bytes")

@@ -14,19 +14,21 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from types import TracebackType
 
 from msgspec import Struct
 
 from promptd import __version__
-from promptd.core.errors import InvalidInput, NetworkError, Timeout
+from promptd.core.errors import ConfigUnusable, InvalidInput, NetworkError, Timeout
 from promptd.core.ports import ALONE, AUTHORITY, Timeouts
 from promptd.core.tracing import current
+from promptd.egress.alarm import Alarm
 from promptd.egress.body import Body
 from promptd.egress.connection import Connection
 from promptd.egress.policy import Origin, Policy, check_public, parse
 
+_Head = tuple[str, str, tuple[tuple[str, str], ...]]  # method, URL and headers
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -34,7 +36,10 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 #: headers that frame the request; they are written here and nowhere else
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade", "te"})
 _AUTHORITY = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,260}")
+_MOST_PREPARED = 256
 _DEFAULT_TIMEOUTS = Timeouts()
+#: a name of its own: what was imported is taken for a module, and to call a method of it costs twice as much
+_trace = current.get
 _USER_AGENT = f"user-agent: promptd/{__version__}"
 
 
@@ -65,9 +70,11 @@ class Egress:
         self._idle_seconds = idle_seconds
         self._given_tls = tls
         self._resolve = resolve
+        self._prepared: dict[_Head, tuple[Origin, bool, bytes]] = {}
         self._idle: dict[Origin, deque[Connection]] = {}
         self._idle_count = 0
         self._sweeper: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None  # of all connections, made with the first
         self._closed = False
 
     def allow(self, url: str) -> None:
@@ -88,7 +95,13 @@ class Egress:
         max_bytes: int = 64 * 1024 * 1024,
     ) -> Exchange:
         """See `HttpClient.request`. Raises `InvalidInput` for a malformed URL or header."""
-        origin, alone, head = _prepared(method, url, tuple(headers.items()))
+        key = method, url, tuple(headers.items())
+        prepared = self._prepared.get(key)  # `lru_cache` costs ten times as much as a dict
+        if prepared is None:
+            if len(self._prepared) >= _MOST_PREPARED:
+                self._prepared.clear()
+            prepared = self._prepared[key] = _prepared(*key)
+        origin, alone, head = prepared
         request = _encode(method, head, headers, body)
         return Exchange(self, origin, alone, method == "HEAD", request, timeouts, max_bytes)
 
@@ -111,7 +124,7 @@ class Egress:
         while idle:
             connection = idle.pop()
             self._idle_count -= 1
-            if connection.fresh:
+            if connection.is_fresh():
                 return connection
             connection.abort()
         return None
@@ -131,7 +144,7 @@ class Egress:
 
     def release(self, origin: Origin, connection: Connection) -> None:
         """Take a connection back after its exchange; what can't serve another one is closed at once."""
-        if self._closed or not connection.reusable or self._idle_count >= self._max_idle:
+        if self._closed or not connection.is_reusable() or self._idle_count >= self._max_idle:
             connection.abort()
             return
         connection.rest()
@@ -164,6 +177,7 @@ class Egress:
         if not named:
             check_public(origin.host, addresses)
         loop = asyncio.get_running_loop()
+        alarm = self._alarm = self._alarm or Alarm(loop)
         tls = self._tls if origin.scheme == "https" else None
         name = origin.host if tls else None
         failure: OSError = OSError("the name has no address")
@@ -171,7 +185,7 @@ class Egress:
         for address in addresses:
             try:
                 _, connection = await loop.create_connection(
-                    Connection, address, origin.port, ssl=tls, server_hostname=name
+                    lambda: Connection(alarm), address, origin.port, ssl=tls, server_hostname=name
                 )
             except ssl.SSLError:
                 raise
@@ -232,7 +246,7 @@ class Exchange(Struct, eq=False):
             connection = await self._egress.connect(self._origin, self._timeouts.connect)
         since = asyncio.get_running_loop().time()
         try:
-            connection.send(self._request, self._timeouts, since=since, head=self._head)
+            connection.send(self._request, self._timeouts, since, self._head)
             while not connection.answered():
                 await connection.more()
         except NetworkError:
@@ -253,7 +267,7 @@ class Exchange(Struct, eq=False):
         one: where that ends without an answer too, the request itself may be the reason."""
         connection = await self._egress.connect(self._origin, self._timeouts.connect)
         try:
-            connection.send(self._request, self._timeouts, since=since, head=self._head)
+            connection.send(self._request, self._timeouts, since, self._head)
             while not connection.answered():
                 await connection.more()
         except BaseException:
@@ -269,7 +283,7 @@ class Exchange(Struct, eq=False):
 
 
 def _encode(method: str, head: bytes, headers: Mapping[str, str], body: bytes | None) -> bytes:
-    trace = current.get()
+    trace = _trace()
     if trace is not None:  # only where somebody traces
         given = {name.lower() for name in headers}
         told = [f"{name}: {value}\r\n" for name, value in trace.headers().items() if name not in given]
@@ -279,25 +293,24 @@ def _encode(method: str, head: bytes, headers: Mapping[str, str], body: bytes | 
     return b"".join((head, b"content-length: %d\r\n\r\n" % len(body), body))
 
 
-@lru_cache(256)
 def _prepared(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bool, bytes]:
-    """Where a request goes, whether it wants a connection of its own, and its head. Remembered, because a connection's
-    calls differ in nothing but their bodies."""
+    """Where a request goes, whether it wants a connection of its own, and its head. To be remembered: a connection's calls
+    differ in nothing but their bodies."""
     origin, path = parse(url)
     alone = ALONE in headers
     if not _TOKEN.fullmatch(method):
         raise InvalidInput("method: expected an HTTP method")
     authority = next((value for name, value in headers if name == AUTHORITY), origin.authority)
     if not _AUTHORITY.fullmatch(authority):
-        raise InvalidInput(f"headers.{AUTHORITY}: expected a host name, and a port if need be")
+        raise ConfigUnusable(f"headers.{AUTHORITY}: expected a host name, and a port if need be")
     headers = tuple([(name, value) for name, value in headers if name != AUTHORITY])
     lines = [f"{method} {path} HTTP/1.1", f"host: {authority}", "accept-encoding: identity"]
     if not any(name.lower() == "user-agent" for name, _ in headers):
         lines.append(_USER_AGENT)  # some services refuse requests without one
     for name, value in headers:
         if not _TOKEN.fullmatch(name) or (name.lower() in _FRAMING and (name, value) != ALONE):
-            raise InvalidInput(f"headers.{name[:40]!r}: this header can't be set")
+            raise ConfigUnusable(f"headers.{name[:40]!r}: this header can't be set")
         if not _VALUE.fullmatch(value):
-            raise InvalidInput(f"headers.{name}: the value has characters that no header may have")
+            raise ConfigUnusable(f"headers.{name}: the value has characters that no header may have")
         lines.append(f"{name}: {value}")
     return origin, alone, "\r\n".join(lines).encode("latin-1") + b"\r\n"

@@ -9,7 +9,9 @@ from typing import cast
 import httptools
 
 from promptd.core.errors import InvalidOutput, NetworkError, PromptExecutionError, Timeout
+from promptd.core.passing_streams import Take
 from promptd.core.ports import Timeouts
+from promptd.egress.alarm import Alarm
 
 #: bytes of headers, chunk heads and trailers that may come without a byte of body between them
 _OVERHEAD = 64 * 1024
@@ -21,9 +23,10 @@ _LENGTH = len(_ENCODING)
 
 class Connection(asyncio.Protocol):
     """Serves one exchange at a time: `send`, `more` until it has `answered`, then `take` to the end; then it may be used
-    again if `reusable`."""
+    again if it `is_reusable`."""
 
     __slots__ = (
+        "_alarm",
         "_bodiless",
         "_buffered",
         "_complete",
@@ -42,27 +45,28 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_poll",
-        "_rings",
         "_since",
         "_speaking",
         "_surplus",
+        "_take",
         "_timeouts",
-        "_timer",
         "_transport",
         "_waiter",
         "encoded",
         "heard",
+        "left",
         "resting_since",
         "reused",
         "status",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, alarm: Alarm) -> None:
+        """`alarm` ends waits that last too long."""
+        self._alarm = alarm
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._rings = 0.0  # when it does
+        self._waiter: asyncio.Future[bool] | None = None
+        self._take: Take | None = None  # gets what comes, while somebody pours
         self._since = 0.0  # when the request was sent, or when the present wait for more began
         self._limit = 0.0  # how long that may last
         self._paused = False
@@ -70,12 +74,13 @@ class Connection(asyncio.Protocol):
         self._lost = False
         self._packets: list[bytes] = []
         self._parser: httptools.HttpResponseParser | None = None
-        self._begin(Timeouts(), head=False)
+        self._begin(Timeouts(), False)
+        self.left = 0  #: bytes that `pour` may give; less than 0 where more came
         self.reused = False  #: has served an exchange before
         self.resting_since = 0.0  #: in the loop's time
         self._poll: select.poll | None = None
 
-    def _begin(self, timeouts: Timeouts, *, head: bool) -> None:
+    def _begin(self, timeouts: Timeouts, head: bool) -> None:
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         self._timeouts = timeouts
@@ -93,10 +98,10 @@ class Connection(asyncio.Protocol):
 
     # -------------------------------------------------------------- verbs
 
-    def send(self, request: bytes, timeouts: Timeouts, *, since: float, head: bool = False) -> None:
+    def send(self, request: bytes, timeouts: Timeouts, since: float, head: bool = False) -> None:
         """Send a request. `head`: the answer has no body whatever its headers say. `since` is when the caller's wait began,
         in the loop's time."""
-        self._begin(timeouts, head=head)
+        self._begin(timeouts, head)
         self._idle = False
         if self._transport is None or self._lost:
             raise NetworkError("the service closed the connection")
@@ -109,11 +114,11 @@ class Connection(asyncio.Protocol):
             raise self._error
         return self._headed
 
-    def more(self) -> asyncio.Future[None]:
+    def more(self) -> asyncio.Future[bool]:
         """To be awaited: something has come, or nothing will."""
         due = self._since + self._limit
-        if self._timer is None or due < self._rings:
-            self._ring(due)
+        if due < self._alarm.rings:
+            self._alarm.set(due)
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
@@ -143,6 +148,23 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         return data
 
+    async def pour(self, take: Take) -> bool:
+        """Give what comes to `take`, in the turn of the loop in which it comes, until that returns False or `left` bytes
+        were given: True then, and False at the body's end. Raises what `take` raises as well."""
+        while (data := self.take()) != b"":
+            if data is not None:
+                self.left -= len(data)
+                if self.left < 0 or not take(data):
+                    return True
+                continue
+            self._take = take
+            try:
+                if await self.more():
+                    return True
+            finally:
+                self._take = None
+        return False
+
     def forget_head(self) -> None:
         """Nobody asks for `headers` any more: a body may take long, and there may be many."""
         self._framed = self._has_length()
@@ -161,13 +183,11 @@ class Connection(asyncio.Protocol):
             found[key] = text if held is None else f"{held}, {text}"
         return found
 
-    @property
-    def reusable(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether the answer is complete, was read, and nothing speaks against another exchange."""
         return self._complete and self._keep_alive and not self._surplus and not self._lost and not self._packets
 
-    @property
-    def fresh(self) -> bool:
+    def is_fresh(self) -> bool:
         """Whether an idle connection is still open and silent; asks the kernel, as the loop may not have seen it yet."""
         if self._lost or self._transport is None or self._transport.is_closing():
             return False
@@ -190,7 +210,6 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close the socket now, whatever is under way."""
-        self._stop_timer()
         if self._transport is not None:
             self._transport.abort()
 
@@ -198,29 +217,37 @@ class Connection(asyncio.Protocol):
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._waiter.set_result(False)
 
-    def _ring(self, due: float) -> None:
-        self._stop_timer()
-        self._rings = due
-        self._timer = self._loop.call_at(due, self._tick)
+    def _hand_on(self, take: Take) -> None:
+        """Something has come while somebody pours. What is called here must not end the connection for its errors."""
+        waiter, packets = self._waiter, self._packets
+        if waiter is None or waiter.done():
+            return  # whoever poured is leaving
+        if packets:
+            data = packets[0] if len(packets) == 1 else b"".join(packets)
+            packets.clear()
+            self._buffered = 0
+            self._since = self._loop.time()
+            self.left -= len(data)
+            try:
+                if self.left < 0 or not take(data):
+                    waiter.set_result(True)
+                    return
+            except BaseException as error:  # whatever it is, it is for the one who pours
+                waiter.set_exception(error)
+                return
+        if self._complete:
+            waiter.set_result(False)
 
-    def _tick(self) -> None:
-        """One timer serves many exchanges: it looks how long the present wait is and sleeps on for the rest."""
-        self._timer = None
+    def due(self) -> float | None:
         if self._idle or self._waiter is None or self._waiter.done():
-            return
-        due = self._since + self._limit
-        if self._loop.time() < due:
-            self._ring(due)
-        else:
-            what = "went silent" if self._speaking else "did not begin to answer"
-            self._fail(Timeout(f"the service {what} for {self._limit:g} s"))
+            return None
+        return self._since + self._limit
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def give_up(self) -> None:
+        what = "went silent" if self._speaking else "did not begin to answer"
+        self._fail(Timeout(f"the service {what} for {self._limit:g} s"))
 
     def _fail(self, error: PromptExecutionError) -> None:
         if self._error is None and not self._complete:
@@ -232,6 +259,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass
+        self._alarm.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._idle or self._complete:
@@ -249,7 +277,10 @@ class Connection(asyncio.Protocol):
             return
         if self._news:
             self._news = False
-            self._wake()
+            if self._take is not None:
+                self._hand_on(self._take)
+            else:
+                self._wake()
         if self._overhead > _OVERHEAD and not self._complete:
             self._fail(InvalidOutput(f"the service sent more than {_OVERHEAD} bytes of headers"))
         elif self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:
@@ -264,6 +295,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        self._alarm.remove(self)
         if not self._idle and not self._complete:
             when = "in the middle of its answer" if self._headed else "without an answer"
             self._fail(NetworkError(f"the service closed the connection {when}", detail=repr(exc)))
@@ -300,6 +332,8 @@ class Connection(asyncio.Protocol):
         if not self._speaking:
             self._speaking = True
             self._limit = self._timeouts.between_bytes
+            if self._take is not None and self._loop.time() + self._limit < self._alarm.rings:
+                self._alarm.set(self._loop.time() + self._limit)
         self._packets.append(body)
         self._buffered += len(body)
         self._news = True

@@ -96,6 +96,8 @@ class AnthropicConfig(Config):
     silence_timeout: float = remote.silence_timeout()
     max_response_bytes: int = remote.max_response_bytes(MAX_BYTES)
 
+    _may_be_sent = field_validator("api_key", "auth_token", "headers")(remote.in_header)
+
     @field_validator("base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:

@@ -51,10 +51,12 @@ class Mount(NamedTuple):
 class Front:
     """All faces of one listener as one ASGI app: an exact-path table first, Starlette for the rest.
 
-    Raises `ValueError` where two faces want the same hot path.
+    Raises `ValueError` where two faces want the same hot path. A peer that takes nothing of its answer for `stuck_seconds`
+    is dropped.
     """
 
-    def __init__(self, mounts: Sequence[Mount]) -> None:
+    def __init__(self, mounts: Sequence[Mount], *, stuck_seconds: float = 60.0) -> None:
+        self.stuck_seconds = stuck_seconds
         self._hot: dict[tuple[str, str], ASGIApp] = {}
         self._items: dict[tuple[str, str], ASGIApp] = {}
         for mount in mounts:

@@ -15,35 +15,33 @@ if TYPE_CHECKING:
     from promptd.faces.protocol import Protocol
 
 _EMPTY: Final = bytearray()
-
-
-def _nothing() -> None:
-    """The answer is over."""
+_USUAL: Final = 1024  # bytes of a piece of a stream; most have less
+_CHUNK_HEADS: Final = tuple([b"%x\r\n" % size for size in range(_USUAL)])
 
 
 class Cycle(RequestResponseCycle):
-    """uvicorn's, which takes a whole body and a whole answer at once. It is its own `message_event`, and sets only what
-    differs from one request to another."""
+    """uvicorn's, which takes a whole body and a whole answer at once. It is its own `message_event`.
+
+    What every request looks at is set in each: Python has no quick way to an attribute of the class.
+    """
 
     logger = logging.getLogger("uvicorn.error")
     access_logger = logging.getLogger("uvicorn.access")
     #: uvicorn makes `bytes` of whatever it is; this one never changes, see `add`
-    body: bytes | bytearray = _EMPTY  # type: ignore[assignment]
-    more_body = True
-    disconnected = response_started = response_complete = False
+    body: bytes | bytearray  # type: ignore[assignment]
     chunked_encoding: bool | None = None
     expected_content_length = 0
-    _has_news = False
-    _event: asyncio.Event | None = None  #: made only where somebody waits
-
+    _event: asyncio.Event | None  #: made only where somebody waits
     task: asyncio.Task[None]  #: that it runs in
 
-    def __init__(self, protocol: Protocol, scope: Any, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: Protocol, scope: Any, keep_alive: bool) -> None:
         # not uvicorn's, which sets twice as much
+        self.body, self._event, self.more_body = _EMPTY, None, True
+        self._has_news = self.disconnected = self.response_started = self.response_complete = False
         self.scope, self.keep_alive = scope, keep_alive
         self.transport, self.flow, self._server = protocol.transport, protocol.flow, protocol.server_state
         self.waiting_for_100_continue = protocol.expect_100_continue
-        self.on_response = protocol.on_response_complete
+        self._protocol: Protocol | None = protocol  #: until the answer is over
 
     # ---------------------------------------------------------------- what uvicorn asks for
 
@@ -68,6 +66,10 @@ class Cycle(RequestResponseCycle):
         self._has_news = False
         if self._event is not None:
             self._event.clear()
+
+    def on_response(self) -> None:
+        if self._protocol is not None:
+            self._protocol.on_response_complete()
 
     async def wait(self) -> None:
         if not self._has_news:
@@ -94,7 +96,7 @@ class Cycle(RequestResponseCycle):
                 else:
                     self.transport.close()
         finally:
-            self.on_response = _nothing
+            self._protocol = None
             self._server.tasks.discard(self.task)
             # its ways lead back here: only the garbage collector would find the circle
             self.scope["extensions"].clear()
@@ -132,7 +134,9 @@ class Cycle(RequestResponseCycle):
             or not data
         ):
             return False
-        self.transport.write(b"".join((b"%x\r\n" % len(data), data, b"\r\n")))
+        size = len(data)
+        head = _CHUNK_HEADS[size] if size < _USUAL else b"%x\r\n" % size
+        self.transport.write(b"".join((head, data, b"\r\n")))
         return True
 
     def reply(self, status: int, head: str, body: bytes) -> bool:
@@ -153,3 +157,19 @@ class Cycle(RequestResponseCycle):
             self.transport.close()
         self.on_response()
         return True
+
+
+class OldCycle(Cycle):
+    """Of a peer that speaks HTTP/1.0 and knows no chunks, which uvicorn sends it all the same: a body whose length nobody
+    knows ends with its connection."""
+
+    _endless = False
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            if all(name.lower() != b"content-length" for name, _ in message.get("headers", ())):
+                self.chunked_encoding, self._endless = False, True
+        elif self._endless:
+            # uvicorn's count of what is still to come: each piece is as long as it should be
+            self.expected_content_length = len(message.get("body", b""))
+        await super().send(message)

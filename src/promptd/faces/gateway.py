@@ -38,7 +38,7 @@ from promptd.faces.asgi import (
 )
 from promptd.faces.leaving import watch_for, while_connected
 from promptd.faces.limit_headers import Vendor, counted_by, limit_lines, refusal_headers
-from promptd.faces.live import Live
+from promptd.faces.live import Live, Stream
 from promptd.service.visit import Visit
 from promptd.service.walk import Walk
 
@@ -92,7 +92,6 @@ class Ask:
     def params(self) -> dict[str, str]:
         return self.scope.get("path_params", {})  # type: ignore[no-any-return]
 
-    @property
     def secret(self) -> str | None:
         """A bearer token, or one of the headers that vendors use instead."""
         given = self.headers.get(b"authorization")
@@ -132,6 +131,7 @@ class Gateway:
 
     def __init__(self, walk: Walk, options: FaceOptions, shape: Shape) -> None:
         self.walk, self.options, self.shape = walk, options, shape
+        self._vendor, self._request_id = shape.vendor, shape.request_id
         self._live = Live(
             heartbeat_seconds=options.heartbeat_seconds,
             stuck_seconds=options.stuck_reader_seconds,
@@ -164,7 +164,7 @@ class Gateway:
 
     def authenticate(self, ask: Ask) -> Caller | Awaitable[Caller]:
         """Who asks. Raises `Unauthenticated`."""
-        secret, callers = ask.secret, self.walk.callers
+        secret, callers = ask.secret(), self.walk.callers
         return callers.recall(secret) or callers.authenticate(secret)
 
     async def ready(self, ask: Ask, submission: Submission) -> Submission:
@@ -281,9 +281,14 @@ class Gateway:
         del submission  # the visit lets go of it when it can
         watch = watch_for(ask.scope, ask.receive, visit)
         try:
-            async with visit, aclosing(visit.chunks()) as source:
+            async with visit:
                 ask.charges = visit.charges
-                await self.write(ask, visit.prompt, writer, source, visit.interrupted)
+                stream = await self.open(ask, visit.prompt)
+                source = visit.chunks(stream)
+                try:
+                    await self.write(stream, visit.prompt, writer, source, visit.interrupted)
+                finally:
+                    await source.aclose()
         except asyncio.CancelledError:
             if visit.left:
                 raise Disconnected from None
@@ -294,8 +299,8 @@ class Gateway:
     async def follow(self, ask: Ask, prompt: Prompt, writer: Callable[[Prompt], Writer]) -> None:
         """Answer with the events of a queued prompt, from its start; the caller may leave, the prompt runs on."""
         async with aclosing(self._followed(prompt)) as source:
-            with while_connected(ask.scope, ask.receive):
-                await self.write(ask, prompt, writer, source)
+            with while_connected(ask.scope, ask.receive), self.walk.revocation.staying(ask.caller) as stay:
+                await self.write(await self.open(ask, prompt), prompt, writer, source, stay.interrupted)
 
     # ---------------------------------------------------------------- inside
 
@@ -305,15 +310,21 @@ class Gateway:
 
     def _lines(self, ask: Ask, prompt: Prompt | None, levels: Sequence[Level], now: float) -> str:
         """The same as lines of a head; of a prompt's answer with its id, and how the limits stand that count this call."""
-        name, request_id = self.shape.request_id, ask.request_id.decode()
-        limits = limit_lines(levels, self.shape.vendor, now) if levels else ""
+        name, request_id = self._request_id, ask.request_id.decode()
+        limits = limit_lines(levels, self._vendor, now) if levels else ""
         if prompt is not None:
             return f"x-prompt-id: {prompt.id}\r\n{name}: {request_id or prompt.id}\r\n{limits}"
         return f"{name}: {request_id}\r\n{limits}" if request_id else limits
 
+    async def open(self, ask: Ask, prompt: Prompt) -> Stream:
+        """The stream that answers, with its head. `write` to it in any case."""
+        now = time.time()
+        levels = await self.walk.limits.peek(ask.charges, now=now) if ask.charges else ()
+        return self._live.open(ask.scope, ask.send, fields(self._lines(ask, prompt, levels, now)))
+
     async def write(
         self,
-        ask: Ask,
+        stream: Stream,
         prompt: Prompt,
         make: Callable[[Prompt], Writer],
         source: AsyncGenerator[Chunk, None],
@@ -323,18 +334,12 @@ class Gateway:
 
         `interrupted` tells what it means when this task is cancelled, None where that is not the caller's business.
         """
-        now = time.time()
-        levels = await self.walk.limits.peek(ask.charges, now=now) if ask.charges else ()
-        stream = self._live.open(ask.scope, ask.send, fields(self._lines(ask, prompt, levels, now)))
         writer: Writer | None = None
-        native = False
         try:
             async for chunk in source:
-                if chunk.raw is not None:
-                    native = True
-                    if not stream.at_once(chunk.raw):
-                        await stream.write(chunk.raw)
-                if native:
+                if chunk.raw is not None and not stream.at_once(chunk.raw):
+                    await stream.write(chunk.raw)
+                if stream.passes:
                     continue
                 if writer is None:
                     writer = make(prompt)
@@ -378,7 +383,7 @@ class Gateway:
 
     async def _awaited(self, ask: Ask, submission: Submission) -> Whole:
         added = await self.walk.intake.submit(submission)
-        with while_connected(ask.scope, ask.receive):
+        with while_connected(ask.scope, ask.receive), self.walk.revocation.staying(ask.caller):
             prompt = await self.walk.streams.finished(added.prompt.id)
         if prompt.answer is None:
             failure = prompt.error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from msgspec import Struct
 from starlette.types import Receive, Scope
 
 from promptd.faces.asgi import GONE, Disconnected
@@ -15,14 +16,10 @@ from promptd.service.visit import Visit
 _NOTHING: Final[dict[str, Any]] = {}
 
 
-class _Told:
+class _Told(Struct, frozen=True):
     """A server like ours tells at once that the client has gone; nothing else is needed."""
 
-    __slots__ = ("_gone",)
-
-    def __init__(self, gone: list[Callable[[], None]], leave: Callable[[], None]) -> None:
-        self._gone = gone
-        gone.append(leave)
+    _gone: list[Callable[[], None]]
 
     def end(self) -> None:
         self._gone.clear()
@@ -31,7 +28,10 @@ class _Told:
 def watch_for(scope: Scope, receive: Receive, visit: Visit) -> _Told | Watch:
     """See to it that the visit ends when its caller leaves; call `end` when it has ended."""
     gone: list[Callable[[], None]] | None = scope.get("extensions", _NOTHING).get(GONE)
-    return _Told(gone, visit.leave) if gone is not None else Watch(scope, receive, visit)
+    if gone is None:
+        return Watch(scope, receive, visit)
+    gone.append(visit.leave)
+    return _Told(gone)
 
 
 class Watch:

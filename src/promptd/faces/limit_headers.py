@@ -43,6 +43,11 @@ _STEMS: Final[dict[Vendor, str]] = {
     "openai": "x-ratelimit-{part}-{what}",
     "anthropic": "anthropic-ratelimit-{what}-{part}",
 }
+_FEW: Final = 59
+_THOUSANDTHS: Final = tuple([f"{number}ms" for number in range(1001)])
+_SECONDS: Final = tuple([str(number) for number in range(_FEW + 1)])
+_MOST_FORMS: Final = 4096
+_Limits = tuple[tuple[str, int, float, Metric], ...]  # names, sizes, windows and metrics of a set of limits
 _Names = tuple[str, str, str]  # of limit, remaining and reset
 
 
@@ -60,7 +65,7 @@ _NAMES: Final[dict[Vendor, dict[Metric, _Names]]] = {"openai": _names("openai"),
 
 
 class _Shown(NamedTuple):
-    """How a vendor writes one limit."""
+    """How a vendor writes one limit of those that share its names."""
 
     at: int  #: its place among the limits
     remaining: str  #: what stands in front of what is left of it
@@ -70,9 +75,14 @@ class _Shown(NamedTuple):
 class _Form(NamedTuple):
     """All that is the same for a set of limits, whatever is left of them."""
 
-    policies: str  #: a line
-    standings: tuple[str, ...]  #: for each limit, what stands in front of what is left of it
-    shown: tuple[tuple[_Shown, ...], ...]  #: for each thing that the vendor tells of, the limits on it
+    pieces: list[str]  #: the lines, with gaps
+    #: for each limit, which gaps are for what is left of it, when all of it is back in seconds, and the same two as its
+    #: vendor writes them; 0 where there is none
+    gaps: tuple[tuple[int, int, int, int], ...]
+    rivals: tuple[tuple[_Shown, ...], ...]  #: the limits of which a vendor tells of one only, for each such thing
+
+
+_FORMS: Final[dict[Vendor, dict[_Limits, _Form]]] = {"openai": {}, "anthropic": {}}
 
 
 def limit_headers(levels: Sequence[Level], vendor: Vendor, now: float) -> Headers:
@@ -84,22 +94,29 @@ def limit_lines(levels: Sequence[Level], vendor: Vendor, now: float) -> str:
     """The same as lines that end with a line break each."""
     if not levels:
         return ""
-    form = tuple([(one.policy, one.limit, one.window, one.metric) for one in levels])
-    told, standings, shown = _form(vendor, form)  # taken apart: looking names up costs more
-    for text, one in zip(standings, levels, strict=True):
-        left = one.remaining if one.remaining < _MOST else _MOST
-        told += f"{text}{left};t={ceil(one.reset)}" if one.window else f"{text}{left}"
-    told += "\r\n"
-    for limits in shown:
-        at, remaining, reset = limits[0] if len(limits) == 1 else _nearest(limits, levels)
+    same = tuple([(one.policy, one.limit, one.window, one.metric) for one in levels])
+    known = _FORMS[vendor]  # `lru_cache` costs ten times as much as a dict
+    form, gaps, rivals = known.get(same) or _learn(known, vendor, same)
+    pieces = form.copy()
+    for at, (left, seconds, remaining, reset) in enumerate(gaps):
         one = levels[at]
-        until = one.reset
-        if vendor != "openai":
-            when = _time(now + until)
-        else:
-            when = f"{ceil(until * 1000)}ms" if until < 1 else _duration(until)
-        told += f"{remaining}{one.remaining}{reset}{when}\r\n"
-    return told
+        free, until = one.remaining, one.reset
+        pieces[left] = told = f"{free}"
+        if free > _MOST:
+            pieces[left] = f"{_MOST}"
+        if seconds:
+            pieces[seconds] = _SECONDS[ceil(until)] if until <= _FEW else f"{ceil(until)}"
+        if reset:
+            pieces[remaining] = told
+            if vendor == "openai" and until < 1:
+                pieces[reset] = _THOUSANDTHS[ceil(until * 1000)]
+            else:
+                pieces[reset] = _until(vendor, until, now)
+    for limits in rivals:
+        at, name, end = min(limits, key=lambda limit: _nearness(levels[limit.at]))
+        one = levels[at]
+        pieces += name, f"{one.remaining}", end, _until(vendor, one.reset, now), "\r\n"
+    return "".join(pieces)
 
 
 def counted_by(submission: Submission, wanted: Set[str], headers: Mapping[bytes, bytes]) -> Submission:
@@ -122,31 +139,43 @@ def refusal_headers(error: PromptdError, vendor: Vendor, now: float) -> Headers:
     return found
 
 
-@lru_cache(4096)
-def _form(vendor: Vendor, limits: tuple[tuple[str, int, float, Metric], ...]) -> _Form:
+def _learn(known: dict[_Limits, _Form], vendor: Vendor, limits: _Limits) -> _Form:
+    if len(known) >= _MOST_FORMS:
+        known.clear()
+    known[limits] = form = _form(vendor, limits)
+    return form
+
+
+def _form(vendor: Vendor, limits: _Limits) -> _Form:
     """Of limits of these names, sizes, windows and metrics."""
     names = _NAMES[vendor]
     policies: list[str] = []
-    standings: list[str] = []
+    pieces = [""]
     shown: dict[_Names, list[_Shown]] = {}
+    places: list[tuple[int, int]] = []
     for at, (policy, limit, window, metric) in enumerate(limits):
         name = _string(policy)
         length = f";w={max(1, round(window))}" if window else ""
         policies.append(f"{name};q={min(limit, _MOST)}{length}{_UNITS[metric]}")
-        standings.append(f"{', ' if at else 'ratelimit: '}{name};r=")
+        pieces += f"{', ' if at else 'ratelimit: '}{name};r=", ""
+        places.append((len(pieces) - 1, len(pieces) + 1 if window else 0))
+        if window:
+            pieces += ";t=", ""
         if (place := names.get(metric)) is not None:
             most, remaining, reset = place
             shown.setdefault(place, []).append(_Shown(at, f"{most}: {limit}\r\n{remaining}: ", f"\r\n{reset}: "))
+    pieces[0] = f"ratelimit-policy: {', '.join(policies)}\r\n"
+    pieces.append("\r\n")
+    told: dict[int, tuple[int, int]] = {}
+    for alone, *others in shown.values():
+        if not others:
+            told[alone.at] = len(pieces) + 1, len(pieces) + 3
+            pieces += alone.remaining, "", alone.reset, "", "\r\n"
     return _Form(
-        f"ratelimit-policy: {', '.join(policies)}\r\n",
-        tuple(standings),
-        tuple([tuple(rivals) for rivals in shown.values()]),
+        pieces,
+        tuple([(*place, *told.get(at, (0, 0))) for at, place in enumerate(places)]),
+        tuple([tuple(rivals) for rivals in shown.values() if len(rivals) > 1]),
     )
-
-
-def _nearest(limits: Sequence[_Shown], levels: Sequence[Level]) -> _Shown:
-    """The one that is nearest to its end."""
-    return min(limits, key=lambda limit: _nearness(levels[limit.at]))
 
 
 def _nearness(level: Level) -> tuple[float, float]:
@@ -160,15 +189,23 @@ def _string(text: str) -> str:
     return '"' + shown.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _time(seconds: float) -> str:
-    """As Anthropic writes it."""
-    return datetime.fromtimestamp(ceil(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _until(vendor: Vendor, seconds: float, now: float) -> str:
+    """When a limit is reset, in so many seconds."""
+    if vendor != "openai":
+        return _time(ceil(now + seconds))
+    if seconds < 1:
+        return _THOUSANDTHS[ceil(seconds * 1000)]
+    return f"{ceil(seconds * 1000) / 1000:g}s" if seconds < 60 else _duration(ceil(seconds))
 
 
-def _duration(seconds: float) -> str:
-    """As OpenAI writes a second and more: `1.5s`, `6m0s`, `2h3m4s`."""
-    if seconds < 60:
-        return f"{ceil(seconds * 1000) / 1000:g}s"
-    minutes, rest = divmod(ceil(seconds), 60)
+@lru_cache(256)
+def _time(seconds: int) -> str:
+    """As Anthropic writes it. Remembered, because it is the same for a second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _duration(seconds: int) -> str:
+    """As OpenAI writes a minute and more: `6m0s`, `2h3m4s`."""
+    minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s"

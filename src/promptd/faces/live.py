@@ -46,6 +46,8 @@ class Live:
     def _look(self) -> None:
         now = asyncio.get_running_loop().time()
         for stream in self._open:
+            if stream.moved:  # at some time since the last look, and to know that is enough
+                stream.moved, stream.since = False, now
             silent = now - stream.since
             if stream.writing:
                 if silent >= self._stuck:
@@ -66,6 +68,8 @@ class Stream:
         "_others",
         "_send",
         "_time",
+        "moved",
+        "passes",
         "since",
         "started",
         "whole",
@@ -80,15 +84,18 @@ class Stream:
         self._beating: asyncio.Task[None] | None = None
         self.since = self._time()  #: when the last write ended, or the one under way began
         self.started = False  #: the head is sent: an error can only be an event now
+        self.moved = False  #: something was written without waiting since somebody looked
+        self.passes = False  #: pieces came that are in the client's own dialect
         self.whole = True  #: what was written ends with an event, so that something may be put behind it
         self.writing = False
 
     def at_once(self, data: bytes) -> bool:
-        """`write` where nothing has to be waited for; False where it has to be asked."""
+        """`write` for a piece that passes, made of whole events, where nothing has to be waited for; False where `write` has
+        to be asked."""
+        self.passes = True
         if not self.started or self._beating is not None or self._at_once is None or not self._at_once(data):
             return False
-        self.since = self._time()
-        self.whole = data.endswith(_ENDS)
+        self.moved = self.whole = True
         return True
 
     async def write(self, data: bytes) -> None:

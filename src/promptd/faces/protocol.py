@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 
 import httptools
 from starlette.types import Receive, Scope, Send
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Base
 
@@ -23,34 +23,23 @@ from promptd.core.errors import Overloaded
 from promptd.dialects.headers import LOWER
 from promptd.faces import Front
 from promptd.faces.asgi import ABORT, AUTHORITY, BODY, GONE, REPLY, WRITE, Problem, encode, problem_of, send_problem
-from promptd.faces.cycle import Cycle
+from promptd.faces.cycle import Cycle, OldCycle
+from promptd.faces.flow import Flow
+from promptd.faces.protocol_problems import (
+    BODY_LATE,
+    HEAD_LATE,
+    HEAD_TOO_LARGE,
+    MALFORMED,
+    TARGET_TOO_LONG,
+    TUNNEL,
+    Refused,
+)
 from promptd.faces.request_targets import parts_of
 
+#: a name of its own: what was imported is taken for a module, and to call a method of it costs twice as much
+_lower: Final = LOWER.get
 #: What a connection is in the middle of.
 _BETWEEN, _HEAD, _BODY, _REFUSED = range(4)
-
-
-def _problem(status: int, title: str, detail: str, code: str, *, retryable: bool = False) -> Problem:
-    return Problem(type="about:blank", title=title, status=status, detail=detail, code=code, retryable=retryable)
-
-
-MALFORMED: Final = _problem(400, "Bad Request", "this is not an HTTP/1.1 request", "malformed_request")
-TUNNEL: Final = _problem(
-    501,
-    "Not Implemented",
-    "CONNECT is refused: what goes through a tunnel can't be read here. Ask with the http:// address of the service",
-    "tunnel_refused",
-)
-HEAD_LATE: Final = _problem(
-    408, "Request Timeout", "the request's head did not arrive in time", "request_timeout", retryable=True
-)
-BODY_LATE: Final = _problem(
-    408, "Request Timeout", "the request's body stopped arriving", "request_timeout", retryable=True
-)
-TARGET_TOO_LONG: Final = _problem(414, "URI Too Long", "the request's target is too long", "target_too_long")
-HEAD_TOO_LARGE: Final = _problem(
-    431, "Request Header Fields Too Large", "the request's header fields are too large or too many", "head_too_large"
-)
 
 
 def _without_port(host: bytes) -> bytes:
@@ -62,37 +51,6 @@ def _without_port(host: bytes) -> bytes:
 _NO_PIPELINE: Final[deque[Any]] = deque()
 
 
-class _Refusal(Exception):
-    """Leaves the parser's callback, so that it stops in the middle of its packet."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-
-
-class _Flow(FlowControl):
-    """uvicorn's, with an event only while somebody waits: its queue would be a good part of what an idle stream costs."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self.read_paused = self.write_paused = False
-        self._resumed: asyncio.Event | None = None
-
-    async def drain(self) -> None:
-        if self.write_paused:
-            if self._resumed is None:
-                self._resumed = asyncio.Event()
-            await self._resumed.wait()
-
-    def pause_writing(self) -> None:
-        self.write_paused = True
-
-    def resume_writing(self) -> None:
-        self.write_paused = False
-        if self._resumed is not None:
-            self._resumed.set()
-            self._resumed = None
-
-
 class Protocol(_Base):
     """For `uvicorn.Config(http=…)`. The bounds are class attributes: a subclass may set others.
 
@@ -101,7 +59,21 @@ class Protocol(_Base):
     """
 
     # Beside uvicorn's attributes these would make a dict that no two connections can share the keys of.
-    __slots__ = ("_alarm", "_asgi", "_idle_bytes", "_idle_until", "_looks_at", "_moved", "_packet", "_since", "_stage")
+    __slots__ = (
+        "_alarm",
+        "_asgi",
+        "_idle_bytes",
+        "_idle_until",
+        "_looks_at",
+        "_most_bytes",
+        "_most_fields",
+        "_most_target",
+        "_moved",
+        "_packet",
+        "_since",
+        "_stage",
+        "_stuck_seconds",
+    )
 
     head_bytes: ClassVar[int] = 65_536
     """Largest request head. Also the most that a body's framing and trailers may take between two pieces of it."""
@@ -115,11 +87,17 @@ class Protocol(_Base):
     """A new connection must send its first byte within this time."""
     linger_seconds: ClassVar[float] = 1.0
     """What a refused peer still sends is read this long: closing at once would reset it before it reads the answer."""
+    stuck_seconds: ClassVar[float] = 60.0
+    """A peer that takes nothing of its answer for this long is dropped, where its `Front` says nothing else."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._stuck_seconds = self.stuck_seconds
         if isinstance(self.app, Front):
+            self._stuck_seconds = self.app.stuck_seconds
             self.app = self.app.serve
+        # the bounds once more: Python has no quick way to an attribute of the class
+        self._most_bytes, self._most_fields, self._most_target = self.head_bytes, self.head_fields, self.target_bytes
         self.pipeline = _NO_PIPELINE
         self._at_work: Cycle | None = None  # the others wait behind it
         self._stage = _BETWEEN
@@ -136,7 +114,7 @@ class Protocol(_Base):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
-        self.flow = _Flow(transport)
+        self.flow: Flow = Flow(transport, self._stuck_seconds)
         self._rest(self.silent_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -144,6 +122,7 @@ class Protocol(_Base):
         self._unset_keepalive_if_required()
         cycle = self._at_work
         super().connection_lost(exc)
+        self.flow.end()
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True  # uvicorn tells the last one that came
             cycle.set()
@@ -164,9 +143,9 @@ class Protocol(_Base):
         except httptools.HttpParserError as error:
             # the parser wraps what a callback raised
             cause = error.__context__
-            self._refuse(cause.problem if isinstance(cause, _Refusal) else MALFORMED)
+            self._refuse(cause.problem if isinstance(cause, Refused) else MALFORMED)
             return
-        if self._idle_bytes > self.head_bytes:
+        if self._idle_bytes > self._most_bytes:
             self._refuse(HEAD_TOO_LARGE)
         elif self._stage != _BETWEEN or self._idle_bytes:
             self._watch()
@@ -193,11 +172,11 @@ class Protocol(_Base):
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        if len(self.url) > self.target_bytes:
-            raise _Refusal(TARGET_TOO_LONG)
+        if len(self.url) > self._most_target:
+            raise Refused(TARGET_TOO_LONG)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        known = LOWER.get(name)
+        known = _lower(name)
         if known is None:
             known = name.lower()
             if known == b"expect" and value.lower() == b"100-continue":
@@ -206,12 +185,12 @@ class Protocol(_Base):
 
     def on_headers_complete(self) -> None:
         parser, before = self.parser, self.cycle
-        if len(self.headers) > self.head_fields:
-            raise _Refusal(HEAD_TOO_LARGE)
+        if len(self.headers) > self._most_fields:
+            raise Refused(HEAD_TOO_LARGE)
         # counting each head would cost more than all the rest: most can't be too large
-        may_be_large = self._packet > self.head_bytes or self._idle_bytes > self.head_bytes
-        if may_be_large and self._head_size() > self.head_bytes:
-            raise _Refusal(HEAD_TOO_LARGE)
+        may_be_large = self._packet > self._most_bytes or self._idle_bytes > self._most_bytes
+        if may_be_large and self._head_size() > self._most_bytes:
+            raise Refused(HEAD_TOO_LARGE)
         version = parser.get_http_version()
         self.scope = self._scope(version)
         self._stage, self._moved, self._idle_bytes = _BODY, True, 0
@@ -221,8 +200,12 @@ class Protocol(_Base):
         if most is not None and (len(self.connections) >= most or len(self.tasks) >= most):
             self.logger.warning("Exceeded concurrency limit.")
             app = _overloaded
-        keep_alive = version != "1.0" and parser.should_keep_alive()
-        self.cycle = cycle = Cycle(self, self.scope, keep_alive=keep_alive)
+        cycle: Cycle
+        if version == "1.0":
+            cycle = OldCycle(self, self.scope, False)
+        else:
+            cycle = Cycle(self, self.scope, parser.should_keep_alive())
+        self.cycle = cycle
         # a list for what shall be called when the client goes, and the short ways
         told: dict[str, Any] = {ABORT: self.transport.abort, GONE: [], BODY: cycle.whole_body}
         if self.scope["method"] != "HEAD":  # whose answer has a length and no body
@@ -241,7 +224,7 @@ class Protocol(_Base):
         try:
             path, raw, query = parts_of(url)
         except httptools.HttpParserInvalidURLError:
-            raise _Refusal(TUNNEL if self.parser.get_method() == b"CONNECT" else MALFORMED) from None
+            raise Refused(TUNNEL if self.parser.get_method() == b"CONNECT" else MALFORMED) from None
         scope = {
             "type": "http",
             "asgi": self._asgi,
@@ -264,7 +247,7 @@ class Protocol(_Base):
         authority = url.partition(b"://")[2].split(b"/", 1)[0].split(b"?", 1)[0].rpartition(b"@")[2].lower()
         hosts = {_without_port(value) for name, value in self.headers if name == b"host"}
         if hosts - {_without_port(authority)}:
-            raise _Refusal(MALFORMED)
+            raise Refused(MALFORMED)
         return {AUTHORITY: authority} if authority else {}
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
@@ -287,8 +270,8 @@ class Protocol(_Base):
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
-        if len(self.headers) > self.head_fields:  # the trailers of a body are among them now
-            raise _Refusal(HEAD_TOO_LARGE)
+        if len(self.headers) > self._most_fields:  # the trailers of a body are among them now
+            raise Refused(HEAD_TOO_LARGE)
         cycle = self.cycle
         if not (self.parser.should_upgrade() and self._should_upgrade()) and not cycle.response_complete:
             cycle.more_body = False
@@ -298,6 +281,7 @@ class Protocol(_Base):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self.flow.watch()
             return
         if self.flow.read_paused:
             self.flow.resume_reading()
@@ -340,6 +324,7 @@ class Protocol(_Base):
             self.timeout_keep_alive_task = self.loop.call_at(self._idle_until, self.timeout_keep_alive_handler)
         else:
             self.transport.close()
+            self.flow.watch()
 
     def _limit(self) -> float:
         return self.body_seconds if self._stage == _BODY else self.head_seconds

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 from pydantic import Field, SecretStr, field_validator
 
+from promptd.core.configs.remote import in_header
 from promptd.core.content import Turn
 from promptd.core.engine import Config
 from promptd.core.errors import InvalidOutput, PromptdError, ServiceUnavailable, SettingsError, Timeout
@@ -59,11 +60,13 @@ class RemoteConfig(Config):
     )
     max_calls: int = Field(16, ge=1, le=256, description="Most calls for one text; a longer one is refused.")
 
+    _may_be_sent = field_validator("key")(in_header)
+
     @field_validator("headers")
     @classmethod
     def _says_no_framing(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         check_header_names(headers, taken=FRAMING | {"host"})
-        return headers
+        return in_header(headers)
 
 
 class Remote:

@@ -19,15 +19,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from promptd.core.content import Turn
 from promptd.core.engine import Config
 from promptd.core.errors import SettingsError
-from promptd.core.guarding import GuardTools
+from promptd.core.guarding import ALLOWED, GuardTools
 from promptd.core.model import Verdict
 from promptd.guards.patterns import PatternSet, compiled
 from promptd.guards.texts import LARGE, texts_of
 from promptd.guards.widths import longest_match
 
-_ALLOWED: Final = Verdict(True)
-
 _FEW: Final = 16
+_SHORT: Final = 256  #: characters of these words together
 
 #: Found in place of a pattern where the memory ran out
 _UNCHECKED: Final = "not checked, out of memory"
@@ -103,35 +102,45 @@ class Rules:
         normal: list[str] = list(self._words.keys()) if self._words is not None else []
         self._few = tuple({word.partition(" ")[0] for word in normal}) if len(normal) <= _FEW else ()
         self._has_phrases = any(" " in word for word in normal)
-        self._patterns = _PatternSet(config.patterns) if config.patterns else None
+        short = self._few if sum(map(len, self._few)) <= _SHORT else ()
+        self._patterns = _PatternSet(config.patterns, short) if config.patterns else None
         #: characters that a finding may span at most; None: nobody can say, or the length of all counts
         self.reach = _reach(config, normal)
 
     async def inspect(self, messages: Sequence[Turn]) -> Verdict:
         """Judge everything the messages say, tool calls included; the first rule that is broken is the reason."""
+        verdict = self.at_once(messages)
+        if verdict is None:
+            texts = texts_of(messages)
+            verdict = await asyncio.to_thread(self._judge, texts, "\n".join(texts))
+        return verdict
+
+    def at_once(self, messages: Sequence[Turn]) -> Verdict | None:
+        """As `inspect`; None where they say so much that it takes a thread."""
         texts = texts_of(messages)
         if self._max_chars is not None and sum(map(len, texts)) > self._max_chars:
             return Verdict(False, "length", 1.0, {"length": 1.0})
         joined = "\n".join(texts)
-        return (
-            await asyncio.to_thread(self._judge, texts, joined) if len(joined) > LARGE else self._judge(texts, joined)
-        )
+        return None if len(joined) > LARGE else self._judge(texts, joined)
 
     def _judge(self, texts: Sequence[str], joined: str) -> Verdict:
         if self._is_clean(joined):
-            return _ALLOWED
+            return ALLOWED
         for place, text in enumerate(texts):
             if self._words is not None and (word := next(self._forbidden_words(normalize(text)), None)) is not None:
                 return Verdict(False, f"blocklist: {word.text}", 1.0, self._categories(texts[place:]))
             if self._patterns is not None and (names := self._patterns.search(text)):
                 return Verdict(False, f"pattern: {names[0]}", 1.0, self._categories(texts[place:]))
-        return _ALLOWED
+        return ALLOWED
 
     def _is_clean(self, text: str) -> bool:
         """Whether none of the texts that are joined here breaks a rule: one look at all of them, as most break none.
 
         What goes on from one text to the next may look like a word or a match, and is looked at again.
         """
+        patterns = self._patterns
+        if patterns is not None and patterns.holds_words and text.isascii() and patterns.finds_nothing(text):
+            return True
         if self._words is not None:
             normal = normalize(text)
             may_hold = not self._few
@@ -140,7 +149,6 @@ class Rules:
                     may_hold = True
             if may_hold and next(self._forbidden_words(normal), None) is not None:
                 return False
-        patterns = self._patterns
         return patterns is None or (not patterns.anchored and not patterns.search(text))
 
     def _categories(self, texts: Sequence[str]) -> dict[str, float]:
@@ -171,9 +179,10 @@ class _Word(NamedTuple):
 
 
 class _PatternSet:
-    """All patterns in one pass."""
+    """All patterns in one pass, and whether one of a few words is there: that costs nothing more."""
 
-    def __init__(self, patterns: Sequence[NamedPattern]) -> None:
+    def __init__(self, patterns: Sequence[NamedPattern], words: Sequence[str]) -> None:
+        """`words` are normal, and found in any case, as long as a text is ASCII."""
         #: some may match at the edge of a text alone, so that texts can't be searched together
         self.anchored = any(sign in pattern.pattern for pattern in patterns for sign in _ANCHORS)
         self._names = [pattern.name for pattern in patterns]
@@ -188,8 +197,9 @@ class _PatternSet:
                 raise SettingsError(
                     f"{key}.pattern: {name!r} is not an RE2 pattern: {error}", key=f"{key}.pattern"
                 ) from None
+        self.holds_words = bool(words) and not self.anchored
         try:
-            self._set = PatternSet(one.pattern for one in patterns)
+            self._set = PatternSet([one.pattern for one in patterns] + [f"(?i:{re2.escape(word)})" for word in words])
         except ValueError as error:
             raise SettingsError(f"patterns: {error}", key="patterns") from None
 
@@ -198,7 +208,12 @@ class _PatternSet:
         found = self._set.search(text.encode("utf-8", "replace"))
         if not found:
             return [_UNCHECKED] if found is None else []
-        return [self._names[index] for index in found]
+        return [self._names[index] for index in found if index < len(self._names)]
+
+    def finds_nothing(self, text: str) -> bool:
+        """Whether the text holds none of the patterns, and none of the words."""
+        found = self._set.search(text.encode("utf-8", "replace"))
+        return found is not None and not found
 
     def category(self, name: str) -> str:
         return self._categories.get(name, "unknown")

@@ -8,6 +8,8 @@ import logging
 import os
 import socket
 import sys
+import time
+from collections import deque
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from promptd.core.errors import EngineLost, NetworkError, PromptExecutionError, 
 from promptd.core.ports import HttpClient
 from promptd.isolation import child
 from promptd.isolation.border import Asked, Head
+from promptd.isolation.chatter import Chatter
 from promptd.isolation.faults import fault
 from promptd.isolation.link import Faulted, Link, Lost, Outlet
 from promptd.isolation.redaction import Redactor
@@ -29,7 +32,7 @@ _STABLE: Final = 60.0  # seconds after which a crash counts as the first one aga
 _FORGIVEN: Final = 2  # crashes in a row that cost the prompts which ran there nothing
 _SHORT: Final = 2.0  # seconds that a call waits for a restart
 _GRACE: Final = 2.0  # seconds from closed socket to SIGKILL
-_LINE: Final = 500  # bytes of a log line that are kept
+_RECENT: Final = 16  # conversations whose secrets are known for longer than they last
 _MOST_BYTES: Final = 64 * 1024 * 1024  # of a frame
 _MOST_OPEN: Final = 256  # requests at once
 _ENGINE: Final = Engine[Any, Any]()  # without an `error_map` of its own
@@ -48,6 +51,7 @@ class PluginProcess:
         self.tenants = 0  #: engines that live here
         self._clients: dict[int, HttpClient] = {}  #: of each question under way
         self._redactors: dict[int, Redactor] = {}
+        self._recent: deque[Redactor] = deque(maxlen=_RECENT)  #: what is printed comes later than answers do
         self._requests: dict[int, set[asyncio.Task[None]]] = {}
         self._home: asyncio.AbstractEventLoop | None = None
         self._starting = asyncio.Lock()
@@ -94,6 +98,7 @@ class PluginProcess:
     def own(self, number: int, http: HttpClient | None, redact: Redactor) -> None:
         """Conversation `number` has begun: its requests go out by `http`."""
         self._redactors[number] = redact
+        self._recent.append(redact)
         if http is not None:
             self._clients[number] = http
 
@@ -222,19 +227,27 @@ class PluginProcess:
             await asyncio.sleep(self.rules.blocked_seconds)
 
     async def _forward(self, process: asyncio.subprocess.Process) -> None:
-        """What the process prints goes to the debug log, cut, and is never waited for."""
+        """What the process prints goes to the debug log and is never waited for."""
         assert process.stderr is not None
-        while packet := await process.stderr.read(8192):
-            for line in packet[:_LINE].splitlines():
-                _log.debug("plugin %s: %s", self.plugin, line.decode("utf-8", "replace"))
+        chatter = Chatter(self._withheld, lambda line: _log.debug("plugin %s: %s", self.plugin, line))
+        try:
+            while packet := await process.stderr.read(8192):
+                if _log.isEnabledFor(logging.DEBUG):
+                    chatter.feed(packet, time.monotonic())
+        finally:
+            chatter.end(time.monotonic())
 
     # ---------------------------------------------------------------- what it asks for
 
     def _note(self, kind: str, text: bytes) -> None:
         level, said = msgspec.msgpack.decode(text, type=tuple[int, str])
-        for redact in tuple(self._redactors.values()):
+        self._logger.log(min(max(level, logging.DEBUG), logging.ERROR), "%s", self._withheld(said))
+
+    def _withheld(self, said: str) -> str:
+        """Without the secrets of any conversation that is open, or was a short time ago."""
+        for redact in {*self._redactors.values(), *self._recent}:
             said = redact(said)
-        self._logger.log(min(max(level, logging.DEBUG), logging.ERROR), "%s", said)
+        return said
 
     async def _answer(self, kind: str, question: bytes, outlet: Outlet) -> None:
         """An HTTP request: it goes out here, behind the egress policy."""

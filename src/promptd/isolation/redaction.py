@@ -16,6 +16,7 @@ from promptd.core.configs import secret_values
 
 _HIDDEN: Final = "***"
 _LONGEST: Final = 4000  # characters of a message that are kept
+_SHORTEST: Final = 8  # characters of a line that is a secret of its own
 _NEVER: Final = re.compile(r"(?!)")
 _EVERYTHING: Final = re.compile(r".+", re.DOTALL)
 
@@ -68,6 +69,8 @@ def _pattern(configs: Iterable[BaseModel]) -> re.Pattern[str]:
 def _forms(secret: str) -> set[str]:
     written = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1], repr(secret)[1:-1]}
     written.add(json.dumps(secret, ensure_ascii=False)[1:-1])
+    # of a key file, whoever prints line by line shows its lines
+    written.update(line for line in secret.splitlines() if len(line) >= _SHORTEST)
     return {form for form in written if form}
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from msgspec.structs import replace
 
 from promptd.core import budgets
 from promptd.core.budgets import Balance
 from promptd.core.errors import BudgetSpent, InvalidRequest, Overloaded, TooManyRequests
-from promptd.core.policy import Charge, Held, Level, Policy, Rate, Stand
+from promptd.core.policy import Charge, Held, Level, Mark, Policy, Rate, Stand
 from promptd.core.ports import Reservation
 
 #: A subject of a policy: the policy's name and whom it counts
@@ -49,11 +49,13 @@ class Counters:
     def __init__(self, max_subjects: int) -> None:
         self._max_subjects = max_subjects
         self._rates: OrderedDict[Key, Rate] = OrderedDict()
+        # looked up once: an ordered dict's methods are found by name each time
+        self._find, self._touch = self._rates.get, self._rates.move_to_end
         self._balances: OrderedDict[Key, Balance] = OrderedDict()
         self._running: dict[Key, int] = {}
         self._open: set[int] = set()
         self._number = 0
-        self._origin: float | None = None
+        self._origin: float | None = None  # UTC seconds of the first call
         self.changed: dict[Key, None] = {}  #: what has moved since somebody looked; whoever stores it empties it
 
     def __len__(self) -> int:
@@ -67,50 +69,47 @@ class Counters:
         budget, both with the levels of all charges; `Overloaded` where too many subjects are busy; `InvalidRequest` for a
         negative amount.
         """
-        since = self._since_origin(now)
-        number = self._number = self._number + 1
-        rates, changed = self._rates, self.changed
-        held: list[Held] = []
-        before: list[float] = []  # the TATs that `held` moved
+        since = now - (self._begin_at(now) if self._origin is None else self._origin)
+        find, touch, changed = self._find, self._touch, self.changed
+        marks: list[Mark | None] = []  # what each charge led to; None where it does not fit
         refusals: list[_Refused] = []
         try:
             for wanted in charges:
                 policy, amount = wanted.policy, wanted.amount
                 if amount < 0:
-                    raise InvalidRequest(
-                        field=f"charges[{len(held) + len(refusals)}].amount", expected="an integer of at least 0"
-                    )
-                key, tat = (policy.name, wanted.subject), 0.0
-                taken: Held | _Refused
-                if policy.rate:
-                    rate = rates.get(key)
+                    raise InvalidRequest(field=f"charges[{len(marks)}].amount", expected="an integer of at least 0")
+                key = policy.name, wanted.subject
+                mark: Mark | _Refused
+                if policy.metric == "concurrency":
+                    mark = self._enter(key, wanted, since, now)
+                elif policy.period is not None:
+                    mark = self._hold(key, wanted, since, now)
+                else:
+                    rate = find(key)
                     if rate is None or rate.policy is not policy:
                         rate = self._rate(key, policy, since, now)
-                    tat = rate.tat
-                    wait = rate.take(amount, since)
-                    if wait:
-                        taken = _Refused(wait, policy)
+                    if wait := rate.take(amount, since):
+                        refusals.append(_Refused(wait, policy))
+                        marks.append(None)
                     else:
-                        rates.move_to_end(key)
+                        touch(key)
                         changed[key] = None
-                        taken = Held(wanted, number, rate.tat)
-                elif policy.period is not None:
-                    taken = self._hold(key, wanted, number, since, now)
+                        marks.append(rate.tat)
+                    continue
+                if isinstance(mark, _Refused):
+                    refusals.append(mark)
+                    marks.append(None)
                 else:
-                    taken = self._enter(key, wanted, number, since, now)
-                if isinstance(taken, Held):
-                    held.append(taken)
-                    before.append(tat)
-                else:
-                    refusals.append(taken)
+                    marks.append(mark)
         except (InvalidRequest, Overloaded):
-            self._undo(held, before)
+            self._give_back_all(charges, marks, since, now)
             raise
         if refusals:
-            self._undo(held, before)
+            self._give_back_all(charges, marks, since, now)
             raise self._refusal(refusals, self.levels(charges, now))
+        number = self._number = self._number + 1
         self._open.add(number)
-        return Reservation(tuple(held))
+        return Reservation(charges, marks, number)
 
     def settle(self, reservation: Reservation, actual: Mapping[str, int], now: float) -> None:
         """Replace the reserved amounts by the actual ones; metrics that `actual` does not name stay as reserved.
@@ -121,57 +120,57 @@ class Counters:
         if actual and min(actual.values()) < 0:
             wrong = next(metric for metric, amount in actual.items() if amount < 0)
             raise InvalidRequest(field=f"actual.{wrong}", expected="an integer of at least 0")
-        since = self._since_origin(now)
-        for one in self._end(reservation):
-            taken = one.charge
+        if not self._end(reservation):
+            return
+        since = now - (self._begin_at(now) if self._origin is None else self._origin)
+        for taken, mark in zip(reservation.charges, reservation.marks):  # noqa: B905 - to say `strict` costs as much
             policy, reserved = taken.policy, taken.amount
-            if policy.rate:
-                used = reserved if policy.metric == "requests" else actual.get(policy.metric, reserved)
-                if used < reserved:
-                    self._give_back(one, reserved - used, since)
-                elif used > reserved:
-                    key = policy.name, taken.subject
-                    self._rate(key, policy, since, now).charge(used - reserved, since)
-                    self._rates.move_to_end(key)
-                    self.changed[key] = None
-            elif policy.period is not None:
-                self._let_go(one, reserved if policy.metric == "requests" else actual.get(policy.metric, reserved), now)
-            else:
-                self._leave(one)
+            metric = policy.metric
+            if metric == "concurrency":
+                self._leave(taken)
+                continue
+            used = reserved if metric == "requests" else actual.get(metric, reserved)
+            if policy.period is not None:
+                self._let_go(taken, mark, used, now)
+            elif used < reserved:
+                self._give_back(taken, mark, reserved - used, since)
+            elif used > reserved:
+                key = policy.name, taken.subject
+                self._rate(key, policy, since, now).charge(used - reserved, since)
+                self._rates.move_to_end(key)
+                self.changed[key] = None
 
     def release(self, reservation: Reservation, now: float) -> None:
         """Give everything back. A second end of the same reservation does nothing."""
-        since = self._since_origin(now)
-        for one in self._end(reservation):
-            if one.charge.policy.rate:
-                self._give_back(one, one.charge.amount, since)
-            elif one.charge.policy.period is not None:
-                self._let_go(one, 0, now)
-            else:
-                self._leave(one)
+        if self._end(reservation):
+            since = now - (self._begin_at(now) if self._origin is None else self._origin)
+            self._give_back_all(reservation.charges, reservation.marks, since, now)
 
     def levels(self, charges: Sequence[Charge], now: float) -> list[Level]:
         """Where each charge's subject stands; `reset` of a concurrency limit is 0, as nobody knows it."""
-        since = self._since_origin(now)
+        since = now - (self._begin_at(now) if self._origin is None else self._origin)
+        find = self._find
         found: list[Level] = []
         for one in charges:
             policy = one.policy
-            key = policy.name, one.subject
-            if policy.rate:
-                rate = self._rates.get(key)
-                if rate is None or rate.policy is not policy:
-                    rate = Rate(policy, -math.inf if rate is None else rate.tat)
-                found.append(rate.level(policy, since))
+            name = policy.name
+            key = name, one.subject
+            if policy.metric == "concurrency":
+                limit = policy.limit
+                left = limit - self._running.get(key, 0)
+                found.append(Level(name, limit, left if left > 0 else 0, 0.0, "concurrency", 0.0))
             elif policy.period is not None:
                 found.append(budgets.level(policy, self._balances.get(key), now))
             else:
-                left = policy.limit - self._running.get(key, 0)
-                found.append(Level(policy.name, policy.limit, left if left > 0 else 0, 0.0, policy.metric, 0.0))
+                rate = find(key)
+                if rate is None or rate.policy is not policy:
+                    rate = Rate(policy, -math.inf if rate is None else rate.tat)
+                found.append(rate.level(policy, since))
         return found
 
     def stands(self, keys: Iterable[Key], now: float) -> dict[Key, Stand]:
         """How `keys` stand, to be stored; as idle, those that are forgotten. What runs is not in it."""
-        origin = now - self._since_origin(now)
+        origin = self._begin_at(now) if self._origin is None else self._origin
         found: dict[Key, Stand] = {}
         for key in keys:
             balance = self._balances.get(key)
@@ -184,7 +183,7 @@ class Counters:
 
     def restore(self, stands: Mapping[Key, Stand], now: float) -> None:
         """Begin with what was stored. Of more than fit, those that are blocked longest are kept."""
-        origin = now - self._since_origin(now)
+        origin = self._begin_at(now) if self._origin is None else self._origin
         busy = sorted(((one.until, key, one) for key, one in stands.items() if one.until > now), reverse=True)
         for until, key, one in reversed(busy[: self._max_subjects]):
             if one.used:
@@ -203,7 +202,7 @@ class Counters:
         if self.knows(key):
             return
         if key not in self._balances:
-            self._make_room(self._since_origin(now), now)
+            self._make_room(now - (self._begin_at(now) if self._origin is None else self._origin), now)
         self._balances[key] = replace(budgets.open_balance(policy, now), used=used)
 
     # ---------------------------------------------------------------- taking
@@ -218,7 +217,7 @@ class Counters:
             rate.follow(policy)
         return rate
 
-    def _hold(self, key: Key, wanted: Charge, number: int, since: float, now: float) -> Held | _Refused:
+    def _hold(self, key: Key, wanted: Charge, since: float, now: float) -> Mark | _Refused:
         """Of a budget."""
         policy, balance = wanted.policy, self._balances.get(key)
         self.changed[key] = None
@@ -236,34 +235,19 @@ class Counters:
         last = amount < wanted.amount
         balance.held += amount
         balance.last = balance.last or last
-        return Held(wanted, number, 0.0, amount, last)
+        return Held(amount, last)
 
-    def _enter(self, key: Key, wanted: Charge, number: int, since: float, now: float) -> Held | _Refused:
+    def _enter(self, key: Key, wanted: Charge, since: float, now: float) -> Mark | _Refused:
         """Of a limit on concurrency."""
         running = self._running.get(key)
         if running is None:
             self._make_room(since, now)
             running = 0
-        if running + wanted.amount > wanted.policy.limit:
+        running += wanted.amount
+        if running > wanted.policy.limit:
             return _Refused(_ASK_AGAIN, wanted.policy)
-        self._running[key] = running + wanted.amount
-        return Held(wanted, number)
-
-    def _undo(self, held: Sequence[Held], before: Sequence[float]) -> None:
-        """As if nothing had been taken."""
-        for one, tat in zip(reversed(held), reversed(before), strict=True):
-            policy, key = one.charge.policy, key_of(one.charge)
-            if policy.rate:
-                if tat == -math.inf:
-                    self._rates.pop(key, None)
-                else:
-                    self._rates[key].tat = tat
-            elif policy.period is not None:
-                balance = self._balances[key]
-                balance.held -= one.amount
-                balance.last = balance.last and not one.last
-            else:
-                self._leave(one)
+        self._running[key] = running
+        return 0.0
 
     def _refusal(self, refusals: Sequence[_Refused], levels: Sequence[Level]) -> TooManyRequests:
         worst = max(refusals, key=lambda one: one.wait)
@@ -280,48 +264,61 @@ class Counters:
 
     # ---------------------------------------------------------------- giving back
 
-    def _end(self, reservation: Reservation) -> Sequence[Held]:
-        """The charges of a reservation that is still open; it is closed."""
-        held = reservation.held
-        if not held or held[0].number not in self._open:
-            return ()
-        self._open.remove(held[0].number)
-        return held
+    def _end(self, reservation: Reservation) -> bool:
+        """Close a reservation; whether it was open."""
+        if reservation.number not in self._open:
+            return False
+        self._open.remove(reservation.number)
+        return True
 
-    def _let_go(self, one: Held, used: int, now: float) -> None:
-        key = key_of(one.charge)
+    def _give_back_all(self, charges: Sequence[Charge], marks: Sequence[Mark | None], since: float, now: float) -> None:
+        for taken, mark in zip(charges, marks, strict=False):  # behind the one that could not be looked at are none
+            if mark is None:
+                continue
+            if taken.policy.rate:
+                self._give_back(taken, mark, taken.amount, since)
+            elif taken.policy.period is not None:
+                self._let_go(taken, mark, 0, now)
+            else:
+                self._leave(taken)
+
+    def _let_go(self, taken: Charge, mark: Mark | None, used: int, now: float) -> None:
+        """Of a budget."""
+        key, held = key_of(taken), cast(Held, mark)
         balance = self._balances[key]
         self.changed[key] = None
-        budgets.renew(balance, one.charge.policy, now)
-        balance.held -= one.amount
+        budgets.renew(balance, taken.policy, now)
+        balance.held -= held.amount
         balance.used += used
-        balance.last = balance.last and not one.last
+        balance.last = balance.last and not held.last
 
-    def _leave(self, one: Held) -> None:
-        key = key_of(one.charge)
-        left = self._running.get(key, 0) - one.charge.amount
+    def _leave(self, taken: Charge) -> None:
+        """Of a limit on concurrency."""
+        key = taken.policy.name, taken.subject
+        left = self._running.get(key, 0) - taken.amount
         if left > 0:
             self._running[key] = left
         else:
             self._running.pop(key, None)
 
-    def _give_back(self, one: Held, amount: int, since: float) -> None:
-        policy = one.charge.policy
-        key = policy.name, one.charge.subject
-        rate = self._rates.get(key)
+    def _give_back(self, taken: Charge, mark: Mark | None, amount: int, since: float) -> None:
+        """Of a rate; `mark` is the TAT that the charge had led to."""
+        policy = taken.policy
+        key = policy.name, taken.subject
+        find = self._find
+        rate = find(key)
         if rate is not None:
             if rate.policy is not policy:
                 rate.follow(policy)
-            rate.give_back(amount, one.until, since)
+            rate.give_back(amount, mark, since)  # type: ignore[arg-type]  # of a rate it is a number
             self.changed[key] = None
 
     # ---------------------------------------------------------------- memory
 
-    def _since_origin(self, now: float) -> float:
-        origin = self._origin
-        if origin is None:
-            origin = self._origin = now
-        return now - origin
+    def _begin_at(self, now: float) -> float:
+        """The first call: times are told from here on."""
+        self._origin = now
+        return now
 
     def _make_room(self, since: float, now: float) -> None:
         """For a subject that is new. Each call goes on where the last one stopped looking. Raises `Overloaded`."""
@@ -331,12 +328,14 @@ class Counters:
             key, rate = next(iter(self._rates.items()))
             if rate.tat <= since:
                 del self._rates[key]
+                self.changed[key] = None
                 return
             self._rates.move_to_end(key)
         for _ in range(min(_LOOK_AT, len(self._balances))):
             key, balance = next(iter(self._balances.items()))
             if not balance.held and (balance.until <= now or not balance.used):
                 del self._balances[key]
+                self.changed[key] = None
                 return
             self._balances.move_to_end(key)
         raise Overloaded("too many callers are counted at once", retry_after=_ASK_AGAIN)

@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import islice
 
+from promptd.core import budgets
 from promptd.core.policy import Charge, Level, Policy, Stand
 from promptd.core.ports import Reservation
 from promptd.limits.counters import Key, key_of
 from promptd.limits.memory import MemoryLimits
 
-#: Every stored counter; those that are idle may be left out
-Load = Callable[[], Awaitable[Mapping[Key, Stand]]]
+#: Every stored counter that is not idle at a time (UTC seconds); what is idle may be deleted
+Load = Callable[[float], Awaitable[Mapping[Key, Stand]]]
 
-#: Store these counters over older ones of the same keys, all or none
-Save = Callable[[Mapping[Key, Stand]], Awaitable[None]]
+#: Store these counters over older ones of the same keys, all or none; what is idle at a time may be deleted instead
+Save = Callable[[Mapping[Key, Stand], float], Awaitable[None]]
 
 #: How much of a budget a subject has used in the period that it is in (UTC seconds), by the rows of what was done; None
 #: where they can't tell
@@ -40,7 +41,7 @@ class PersistentLimits:
 
     async def start(self, now: float) -> None:
         """Take over what an earlier process stored; call it once, before the first reservation."""
-        self._counters.restore(await self._load(), now)
+        self._counters.restore(await self._load(now), now)
 
     async def flush(self, now: float) -> None:
         """Store what has changed since the last flush; upkeep calls it about once a second and at the end.
@@ -50,7 +51,7 @@ class PersistentLimits:
         waiting, self._counters.changed = self._counters.changed, {}
         try:
             while batch := list(islice(waiting, _BATCH)):
-                await self._save(self._counters.stands(batch, now))
+                await self._save(self._counters.stands(batch, now), now)
                 for key in batch:
                     del waiting[key]
         finally:
@@ -74,4 +75,10 @@ class PersistentLimits:
     async def _begin(self, one: Charge, now: float) -> None:
         used = await self._recount(one.policy, one.subject, now) if self._recount is not None else None
         if used is not None:
+            if one.policy.header is not None and one.policy.period is not None:
+                # rows of an older promptd do not tell what they were counted for, and those of a budget that was set in
+                # the middle of its period neither
+                key, end = key_of(one), budgets.bounds(one.policy.period, now)[1]
+                stored = self._counters.stands([key], now)[key]
+                used = max(used, stored.used if stored.until == end else 0)
             self._counters.begin(one.policy, one.subject, used, now)

@@ -24,23 +24,27 @@ _DIMENSIONS: Final = {
 
 
 def recount_from(ledger: Ledger, sharing: Callable[[str], Sequence[str]]) -> Recount:
-    """Exactly what is on disk. Of budgets that count by a header it knows nothing, because rows have no headers.
+    """Exactly what is on disk. Of a budget that counts by a header: of the prompts that came since it was set.
 
     `sharing` names the keys that use up the own limits of a key.
     """
 
     async def recount(policy: Policy, subject: str, now: float) -> int | None:
-        if policy.header is not None or policy.period is None:
+        if policy.period is None:
             return None
         begin, end = budgets.bounds(policy.period, now)
+        since, until = int(begin) // _DAY, int(end) // _DAY - 1
+        if policy.header is not None:
+            counted = await ledger.counted(policy.header, subject, since=since, until=until)
+            return sum(_amount(policy, sums) for model, sums in counted.items() if policy.counts(model))
         dimension = _DIMENSIONS.get(policy.scope)
         subjects = sharing(subject) if policy.name.startswith(OWN) else (subject,)
         used = 0
         for one in subjects:
             query = UsageQuery(
                 by=(Dimension.MODEL,),
-                since=int(begin) // _DAY,
-                until=int(end) // _DAY - 1,
+                since=since,
+                until=until,
                 only={} if dimension is None else {dimension: one},
             )
             while True:

@@ -8,12 +8,13 @@ from typing import Final, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from promptd.core.errors import InvalidRequest
+from promptd.core.errors import Conflict, Forbidden, InvalidRequest
 from promptd.core.lifecycle import Status
-from promptd.core.model import Judgement, Message, Mode, Native, Prompt, Submission
+from promptd.core.model import Caller, Judgement, Message, Mode, Native, Prompt, Submission, Thread
 from promptd.core.policy import Charge
 from promptd.core.ports import Idempotency
 from promptd.core.routing import Leg, Route
+from promptd.service.charges import Counted
 from promptd.service.clock import Ids
 from promptd.service.guarding import Plan
 
@@ -24,8 +25,18 @@ _RUNNING: Final = Status.RUNNING
 _SCHEDULED: Final = Status.SCHEDULED
 
 
-class Admitted(Struct, frozen=True):
-    """An attached prompt that may run, where its model leads, and the legs to try in turn."""
+class Way(Struct, frozen=True, eq=False):
+    """Where a caller's prompts for a model go; it is the same until models are configured anew, or the caller may do
+    something else."""
+
+    caller: Caller
+    version: int  #: of the connections
+    route: Route
+    chats: bool  #: one of its legs does
+
+
+class Admitted(Struct, frozen=True, eq=False):
+    """A prompt that may run, where its model leads, and the legs to try in turn."""
 
     prompt: Prompt
     route: Route
@@ -34,6 +45,7 @@ class Admitted(Struct, frozen=True):
     keep: bool  #: whether question and answer are stored
     plan: Plan  #: who looks at documents and answer
     native: Native | None  #: the request as it came, if it may go on like that
+    thread: Thread | None = None  #: as it begins with this prompt, where it is not there yet
 
 
 def messages_of(prompt: Prompt, engine: str, ids: Ids) -> tuple[Message, ...]:
@@ -72,6 +84,17 @@ def names_of(model: str, pinned: str | None, route: Route) -> Sequence[str]:
     return (model, pinned or "", *[leg.upstream for leg in route.legs])
 
 
+def thread_of(submission: Submission, known: Thread | None, now: float) -> Thread:
+    """The thread as it begins with a prompt; `known` is the one that has its id. Raises `Forbidden`, `Conflict`."""
+    identifier, user = cast(str, submission.thread), submission.caller.user
+    if known is not None and user not in known.members:
+        raise Forbidden(f"the thread {identifier} is somebody else's")
+    if known is not None and identifier == submission.id and user != known.user:
+        raise Conflict(f"the id {identifier} is that of somebody else's thread")
+    title = next((turn.content for turn in submission.request.messages if turn.role == "user"), "")[:100]
+    return Thread(id=identifier, user=user, members=(user,), created=now, updated=now, title=title)
+
+
 def prompt_of(
     submission: Submission,
     identifier: str,
@@ -81,6 +104,7 @@ def prompt_of(
     now: float,
     max_attempts: int,
     judgements: tuple[Judgement, ...],
+    counted: Counted,
 ) -> Prompt:
     """The prompt as it is stored. One that is attached is seen by nobody before its first attempt begins, which is mostly
     at once."""
@@ -103,8 +127,8 @@ def prompt_of(
         capability=submission.capability,
         max_attempts=max_attempts,
     )
-    if arm or judgements or submission.parent is not None:
-        prompt = replace(prompt, arm=arm, judgements=judgements, parent=submission.parent)
+    if arm or judgements or counted or submission.parent is not None:
+        prompt = replace(prompt, arm=arm, judgements=judgements, counted=counted, parent=submission.parent)
     if (
         submission.thread is None
         and submission.deadline is None

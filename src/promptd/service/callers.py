@@ -16,10 +16,11 @@ from promptd.service.changes import Changes
 from promptd.service.clock import Clock
 from promptd.service.keys import Keys
 from promptd.service.permits import Permits
-from promptd.service.sessions import Sessions
+from promptd.service.sessions import SESSION_PREFIX, Sessions
 
 _CACHE_SECONDS: Final = 60.0
 _CACHE_SIZE: Final = 10_000
+_SESSION_START: Final = f"{SESSION_PREFIX}_"
 _KEY_START: Final = f"{identity.KEY_PREFIX}-"
 
 
@@ -122,6 +123,12 @@ class Callers:
             return await self._keys.renew(caller.key)
         user = await self._records.get(User, caller.user)
         return await self.as_caller(user, session) if user is not None and user.deleted is None else None
+
+    async def has_ended(self, user: str, key: str) -> bool:
+        """Whether the key or session of somebody who was let in is over. Callers that have neither never end."""
+        if key.startswith(_SESSION_START):
+            return await self._sessions.get(user, key) is None
+        return await self._keys.has_ended(key)
 
     async def renewed(self, caller: Caller) -> Caller:
         """As `renew`. Raises `Unauthenticated` where it has ended."""

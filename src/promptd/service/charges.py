@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,12 +11,14 @@ from msgspec.structs import replace
 from promptd.core import sizes
 from promptd.core.errors import InvalidRequest
 from promptd.core.model import Caller, Capability, Prompt, Request, Usage
-from promptd.core.policy import Charge, Metric, Policy
+from promptd.core.policy import Charge, Metric, Policy, header_subject
 from promptd.core.routing import Price, Route, ceiling, cost
 
 _CACHE_SIZE: Final = 10_000
 _NO_LIMIT: Final = 2**62
-_LONGEST_SUBJECT: Final = 200  # letters of a header's value
+
+#: headers, and the subjects that they are counted for
+Counted = tuple[tuple[str, str], ...]
 
 _NOTHING: Final = Usage()
 
@@ -45,6 +46,7 @@ class _Plan(Struct):
     context: int | None  #: tokens that fit, whichever way it goes; None where nobody knows of one of them
     max_output: int | None  #: tokens that an answer can have, likewise
     constant: tuple[Charge, ...] | None  #: where nothing depends on the prompt
+    sized: bool  #: nothing does but how long it is
 
 
 class Charges:
@@ -52,7 +54,7 @@ class Charges:
 
     def __init__(self, rules: ChargeRules, own: Mapping[str, tuple[Policy, ...]]) -> None:
         self._own = own
-        self._plans: OrderedDict[tuple[str, str, str, str], _Plan] = OrderedDict()
+        self._plans: dict[tuple[str, str, str, str], _Plan] = {}
         self.configure(rules)
 
     def configure(self, rules: ChargeRules) -> None:
@@ -61,21 +63,29 @@ class Charges:
         self._plans.clear()
         #: names, in lower case, of the headers that policies look at: `Submission.headers` brings them
         self.headers = frozenset(policy.header for policy in rules.policies if policy.header is not None)
+        self._budgeted = frozenset(policy.header for policy in rules.policies if policy.period is not None)
+
+    def counted(self, headers: Mapping[str, str]) -> Counted:
+        """Each header that policies look at, with the subject that these headers of a request are counted for."""
+        return tuple([(name, header_subject(name, headers)) for name in sorted(self.headers)])
+
+    def recounted(self, counted: Counted) -> Counted:
+        """Those of them that budgets look at: the rest is forgotten with the process, or was counted by it."""
+        return tuple([one for one in counted if one[0] in self._budgeted])
 
     def of_admission(
         self,
         caller: Caller,
         route: Route,
         request: Request,
-        *,
         capability: Capability = Capability.CHAT,
-        headers: Mapping[str, str] | None = None,
+        counted: Counted = (),
         thread: bool = False,
         metrics: Sequence[Metric] | None = None,
     ) -> Sequence[Charge]:
         """What a prompt is charged, for all metrics or for those of `metrics`.
 
-        `headers` None: nobody knows them any more, and what counts by a header does not count. `thread`: earlier turns
+        `counted` as the method of this name makes it; a header that is not in it does not count. `thread`: earlier turns
         come in front of the request. Raises `InvalidRequest` where a limit on cost can't be kept because nobody knows the
         model's price.
         """
@@ -84,16 +94,18 @@ class Charges:
         plan = self._plan(caller, route)
         if plan.constant is not None and metrics is None:
             return plan.constant
+        if plan.sized and metrics is None:
+            size = sizes.about(request)
+            return [Charge(policy, subject, size) if same is None else same for policy, subject, same in plan.counted]
         need = _Need(plan, request, capability, thread, self._rules)
         charges: list[Charge] = []
         for policy, subject, same in plan.counted:
             if metrics is None or policy.metric in metrics:
                 charges.append(need.charge(policy, subject) if same is None else same)
-        if headers is not None and plan.by_header:
-            for policy in plan.by_header:
-                value = headers.get(policy.header or "", "")[:_LONGEST_SUBJECT]
-                if policy.only in (None, value) and (metrics is None or policy.metric in metrics):
-                    charges.append(need.charge(policy, value))
+        if counted:
+            for policy, subject in _by_header(plan, counted):
+                if metrics is None or policy.metric in metrics:
+                    charges.append(need.charge(policy, subject))
         return charges
 
     def of_survivor(self, caller: Caller, route: Route, prompt: Prompt) -> Sequence[Charge]:
@@ -103,12 +115,12 @@ class Charges:
         """
         if not self._rules.policies and not self._own:
             return ()
-        need = _Need(
-            self._plan(caller, route), prompt.request, prompt.capability, prompt.thread is not None, self._rules
-        )
+        plan = self._plan(caller, route)
+        need = _Need(plan, prompt.request, prompt.capability, prompt.thread is not None, self._rules)
+        counted = [(policy, subject) for policy, subject, _ in plan.counted] + _by_header(plan, prompt.counted)
         return [
             need.charge(replace(policy, limit=_NO_LIMIT), subject)
-            for policy, subject, _ in need.plan.counted
+            for policy, subject in counted
             if policy.metric == "concurrency" or policy.period is not None
         ]
 
@@ -137,10 +149,9 @@ class Charges:
         plan = self._plans.get(key)
         if plan is not None and plan.route is route and plan.own is own:
             return plan
+        if len(self._plans) >= _CACHE_SIZE:
+            self._plans.clear()
         plan = self._plans[key] = self._make(caller, route, own)
-        self._plans.move_to_end(key)
-        if len(self._plans) > _CACHE_SIZE:
-            self._plans.popitem(last=False)
         return plan
 
     def _make(self, caller: Caller, route: Route, own: tuple[Policy, ...]) -> _Plan:
@@ -171,12 +182,27 @@ class Charges:
             _largest([leg.context for leg in route.legs]),
             _largest([leg.max_output for leg in route.legs]),
             constant if len(constant) == len(ready) and not by_header else None,
+            not by_header and all(charge is not None or _is_sized(policy) for policy, _, charge in ready),
         )
+
+
+def _by_header(plan: _Plan, counted: Counted) -> list[tuple[Policy, str]]:
+    """The policies that count by a header, each with its subject."""
+    if not (plan.by_header and counted):
+        return []
+    subjects = dict(counted)
+    found = [(policy, subjects.get(policy.header or "")) for policy in plan.by_header]
+    return [(policy, subject) for policy, subject in found if subject is not None and policy.one in (None, subject)]
 
 
 def _constant(policy: Policy, subject: str) -> Charge | None:
     """The charge of every prompt, where it is always the same."""
     return Charge(policy, subject, 1, 1) if policy.metric in ("requests", "concurrency") else None
+
+
+def _is_sized(policy: Policy) -> bool:
+    """Whether its charge is known without a guess at the output."""
+    return policy.metric == "input_tokens" and policy.period is None
 
 
 class _Need(Struct, eq=False):
@@ -195,7 +221,7 @@ class _Need(Struct, eq=False):
         return self._capability not in _SILENT
 
     def charge(self, policy: Policy, subject: str) -> Charge:
-        if policy.metric == "input_tokens" and policy.period is None:  # known without a guess at the output
+        if _is_sized(policy):
             return Charge(policy, subject, sizes.about(self._request))
         if (same := _constant(policy, subject)) is not None:
             return same

@@ -15,6 +15,7 @@ from promptd.core.parameters import Parameters
 from promptd.core.texts import check_depth
 
 _CHAT: Final = Capability.CHAT  # a name of its own: in Python 3.11 looking for an enum's member costs as much as a call
+_SILENT: Final = (Capability.IMAGE, Capability.QUERY)
 _ID_LENGTH: Final = 128
 _LARGE_SCHEMA: Final = 8 * 1024  # bytes; larger ones are checked in a thread
 
@@ -50,22 +51,20 @@ def _says_something(turns: Sequence[Turn]) -> bool:
 
 def _check_content(submission: Submission) -> None:
     request, capability = submission.request, submission.capability
-    if capability is _CHAT:
-        if not _says_something(request.messages):
-            raise InvalidRequest(field="messages", expected="at least one message with text")
-    elif capability is Capability.EMBEDDING:
+    if capability is Capability.EMBEDDING:
         if not request.texts and submission.native is None:  # numbers of tokens are for the service alone
             raise InvalidRequest(field="texts", expected="at least one text")
     elif capability is Capability.TRANSCRIPTION:
         if not request.files:
             raise InvalidRequest(field="files", expected="a sound")
-    elif capability not in (Capability.IMAGE, Capability.QUERY) and not _says_something(request.messages):
+    elif capability not in _SILENT and not _says_something(request.messages):
         raise InvalidRequest(field="messages", expected="at least one message with text")
 
 
 def check_submission(submission: Submission, now: float) -> None:
     """Raises `InvalidRequest` that names the field."""
-    _check_content(submission)
+    if submission.capability is not _CHAT or not _says_something(submission.request.messages):
+        _check_content(submission)
     if submission.id is not None:
         check_id(submission.id, "id")
     if submission.thread is not None:
@@ -86,7 +85,7 @@ async def check_parameters(parameters: Parameters) -> None:
 
     Raises `InvalidRequest` that names the field.
     """
-    if parameters.wordless:
+    if parameters.wordless():
         return
     if parameters.template is not None and "{prompt}" not in parameters.template:
         raise InvalidRequest(field="parameters.template", expected="text that holds `{prompt}`")

@@ -21,11 +21,14 @@ class Ids:
         self._offset = 0
 
     def make(self, prefix: str) -> str:
-        start = self._offset
-        if start >= len(self._letters):
-            self._letters, start = ids.letters(self._entropy(_BLOCK)), 0
-        self._offset = start + 16
-        return ids.begin(prefix, self._clock()) + self._letters[start : start + 16]
+        start, letters = self._offset, self._letters
+        end = start + 16
+        if end > len(letters):
+            letters = self._letters = ids.letters(self._entropy(_BLOCK))
+            start, end = 0, 16
+        self._offset = end
+        clock = self._clock  # a method is looked for first where it is called at once
+        return ids.begin(prefix, clock()) + letters[start:end]
 
     def secret(self) -> bytes:
         """32 fresh bytes, never from the block."""

@@ -37,9 +37,11 @@ class Connection(Struct, frozen=True, kw_only=True):
     max_waiting: int = 1000  #: attached prompts in its line; beyond, they are refused
     max_wait: float = 300.0  #: seconds that one of them waits there at most
     dialects: frozenset[str] = frozenset()  #: those that its service takes as they are; the engine says which
+    engine_type: str = ""  #: the engine's, derived as the dialects are
 
     def __post_init__(self) -> None:
         force_setattr(self, "dialects", self.engine.dialects(self.config))
+        force_setattr(self, "engine_type", self.engine.type_id)
 
     @property
     def passes(self) -> bool:

@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from promptd.core import sizes
 from promptd.core.engine import Call, map_error
-from promptd.core.errors import HandlerUnavailable, ResourceNotFound, UnsupportedInput
+from promptd.core.errors import HandlerUnavailable, PromptExecutionError, ResourceNotFound, UnsupportedInput
 from promptd.core.model import Capability, Native, Request, Submission
 from promptd.service.connections import Connection, Connections
+from promptd.service.guarding import Guarding
 from promptd.service.intake import Intake
 from promptd.service.redaction import withhold
+from promptd.service.runs import Run
 
 
 class Counted(Struct, frozen=True):
@@ -23,20 +25,24 @@ class Counted(Struct, frozen=True):
     exact: bool
 
 
-async def count_input(intake: Intake, connections: Connections, submission: Submission) -> Counted:
+async def count_input(intake: Intake, connections: Connections, guarding: Guarding, submission: Submission) -> Counted:
     """The tokens of what would be asked, as the connection counts them that would be asked first.
 
     Limits count it as a request. Raises a `Refusal` where the prompt itself would be refused, `PromptExecutionError`
-    where the service failed.
+    where the service failed; checks of answers have judged what it says then.
     """
-    async with intake.count(submission) as (leg, request, native):
+    async with intake.count(submission) as admitted:
+        leg, request = admitted.legs[0], admitted.prompt.request
         connection = connections.get(leg.connection)
         if connection is None:
             raise HandlerUnavailable(f"the connection {leg.connection!r} is not configured any more")
         try:
-            tokens = await _count(connection, submission.capability, request, native, leg.upstream)
+            tokens = await _count(connection, submission.capability, request, admitted.native, leg.upstream)
         except (ResourceNotFound, UnsupportedInput):
             tokens = None  # many servers of a dialect have no such endpoint
+        except PromptExecutionError as error:
+            await guarding.failure(Run(admitted.prompt, connection, leg.upstream, leg, plan=admitted.plan), error)
+            raise
     return Counted(_about(request), exact=False) if tokens is None else Counted(tokens, exact=True)
 
 

@@ -36,7 +36,7 @@ from promptd.core.model import Answer, Blob, Capability, Chunk, Native, Prompt, 
 from promptd.core.output import check_json
 from promptd.core.ports import Bus, Queue, Records
 from promptd.core.rewriting import rewrite_turns
-from promptd.core.routing import Leg, bounded
+from promptd.core.routing import Leg
 from promptd.service.attachments import Attachments
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connection, Connections
@@ -85,8 +85,8 @@ class Execution:
     ) -> None:
         self._records, self._bus = records, bus
         self._attachments, self._events, self._router = attachments, events, router
-        self._connections, self._guarding = connections, guarding
-        self._clock, self._ids, self._rules = clock, ids, rules
+        self._connections, self.guarding = connections, guarding
+        self._clock, self._ids, self.rules = clock, ids, rules
         #: what prompts of templates need beside; the composition root says who does it
         self.equip: Equip = _plain
         self.fulfilment: Fulfil = _unpromised
@@ -104,19 +104,21 @@ class Execution:
 
     def configure(self, rules: Rules) -> None:
         """Other rules from now on."""
-        self._rules = rules
+        self.rules = rules
         self.settling.configure(rules.base_seconds, rules.max_exponent)
 
-    def begin(self, prompt: Prompt, leg: Leg | None = None, plan: Plan | None = None) -> Run:
+    def begin(
+        self, prompt: Prompt, leg: Leg | None = None, plan: Plan | None = None, task: asyncio.Task[Any] | None = None
+    ) -> Run:
         """A run on the leg that is given, or on the one of the prompt's model that its lane is. Its checks stay those of
-        `plan`, or of now."""
+        `plan`, or of now. With a task it has begun there."""
         connection = self._connections.get(prompt.lane)
         if plan is None:
-            plan = self._guarding.plan_of(prompt, partial(self._names, prompt))
+            plan = self.guarding.plan_of(prompt, partial(self._names, prompt))
         if leg is None:
             leg = self._router.leg(prompt)
         upstream, price = (prompt.model, None) if leg is None else (leg.upstream, leg.price)
-        run = Run(prompt, connection, upstream, leg, price, plan)
+        run = Run(prompt, connection, upstream, leg, price, plan, task, task is not None)
         if self.settling.tracing is not None:
             self.settling.tracing.join(run)
         return run
@@ -152,9 +154,9 @@ class Execution:
         if run.stopped is not None:
             raise asyncio.CancelledError
         self._events.tell(Event("prompt_started", prompt=run.prompt.id))
-        await self._guarding.renew(run)
+        await self.guarding.renew(run)
         call = await self.prepare(run)
-        watch = run.watch = self.watch(run)
+        watch = run.watch = self.guarding.watch(run)
         answer = await self._stream(run, call, watch)
         try:
             answer, told = await self.fulfil(run, call, answer)
@@ -171,7 +173,7 @@ class Execution:
     # ---------------------------------------------------------------- steps
 
     async def prepare(
-        self, run: Run, native: Native | None = None, *, spelled: bool = False, credential: Credential | None = None
+        self, run: Run, native: Native | None = None, spelled: bool = False, credential: Credential | None = None
     ) -> Call[Any, Any]:
         """The engine's call. `native` goes along where the connection's service speaks its dialect."""
         prompt, connection = run.prompt, run.connection
@@ -243,12 +245,12 @@ class Execution:
         """
         if not (texts and run.plan.input):
             return turns
-        for check, redactor in await self._guarding.documents(run, texts):
+        for check, redactor in await self.guarding.documents(run, texts):
             if not turns:
                 told = check.told or "a document can't be redacted"
                 raise ContentFiltered(told, stage="input", check=check.name, told=check.told)
             # documents are long
-            turns = await asyncio.to_thread(rewrite_turns, turns, self._guarding.change(run, check, redactor))
+            turns = await asyncio.to_thread(rewrite_turns, turns, self.guarding.change(run, check, redactor))
         return turns
 
     def _names(self, prompt: Prompt) -> Sequence[str]:
@@ -266,7 +268,7 @@ class Execution:
         route = self._connections.route(run.prompt.model)
         context = (route and route.context) or connection.engine.standing(connection.name, connection.config).context
         if context is None:
-            return self._rules.history_tokens
+            return self.rules.history_tokens
         return context - min(run.prompt.request.parameters.max_tokens or context // 4, context // 2)
 
     async def _stream(self, run: Run, call: Call[Any, Any], watch: Watch | None) -> Answer:
@@ -301,15 +303,11 @@ class Execution:
             self._tell(run, free)
         return await self.gathered(run, end, keep=True)
 
-    def watch(self, run: Run) -> Watch | None:
-        """Who reads the answer before anybody else does."""
-        return self._guarding.watch(run)
-
     async def judge(self, run: Run, error: PromptExecutionError) -> None:
         """Let the checks of answers look at what a failure tells; what they refuse is taken out of it."""
         if any(getattr(check.guard, "asks", False) for check in run.plan.output):
             self.step_aside(run)
-        await self._guarding.failure(run, error)
+        await self.guarding.failure(run, error)
 
     async def rest(self, run: Run) -> Sequence[Chunk]:
         """What the watch of an attempt held back to its end. Raises `ContentFiltered`, `ServiceUnavailable`."""
@@ -333,22 +331,21 @@ class Execution:
 
     def check_size(self, size: int) -> None:
         """Raises `InvalidOutput` where an answer of so many bytes is longer than the settings allow."""
-        if size > self._rules.max_answer_bytes:
-            raise InvalidOutput(f"the answer is longer than {self._rules.max_answer_bytes} bytes")
+        if size > self.rules.max_answer_bytes:
+            raise InvalidOutput(f"the answer is longer than {self.rules.max_answer_bytes} bytes")
 
     async def gathered(self, run: Run, end: Chunk, *, keep: bool) -> Answer:
         """The answer of the run's chunks and its engine's `done`; its files are stored where they are to be kept."""
         if not keep and not run.chunks:
             return self.unkept(run, end)
         run.end = end
-        run.usage = bounded(end.usage)
+        run.count(end.usage)
         files = await self._keep(run.prompt.user, end.blobs) if end.blobs and keep else ()
         return chunks.gather(run.chunks, end, run.usage, self._ids.make("msg"), files)
 
     def unkept(self, run: Run, end: Chunk) -> Answer:
         """As `gathered`, where nothing is noted: nobody can ask for a message that is not kept."""
-        run.end = end
-        run.usage = bounded(end.usage)
+        run.count(end.usage)
         return chunks.gather((), end, run.usage, run.prompt.id)
 
     async def _keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:

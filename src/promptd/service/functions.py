@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from promptd.core import identity, template
 from promptd.core.assertions import check_assertion
-from promptd.core.connections import SEALED, StoredSettings, sealed_mark
+from promptd.core.connections import SEALED, StoredSettings, is_mark_of, sealed_mark
 from promptd.core.descriptors import Param, input_schema, output_schema
 from promptd.core.engine import Call
 from promptd.core.errors import ConfigUnusable, HandlerUnavailable, InvalidRequest, NotFound
@@ -263,7 +263,7 @@ class Functions:
         with suppress(NotFound):
             for version in await self._templates.versions(caller, name):
                 settings = version.draft.settings
-                if settings is not None and version.draft.connection == connection and sealed_mark(settings) == values:
+                if settings is not None and version.draft.connection == connection and is_mark_of(settings, values):
                     return settings
         raise InvalidRequest(
             field=f"settings.{SEALED}", expected="what this server tells of a version of this template"

@@ -13,21 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from promptd.core import identity
-from promptd.core.errors import (
-    Conflict,
-    Forbidden,
-    InvalidRequest,
-    Overloaded,
-    Refusal,
-    ShuttingDown,
-)
+from promptd.core.errors import InvalidRequest, Overloaded, Refusal, ShuttingDown
 from promptd.core.lifecycle import Status
 from promptd.core.model import (
     Caller,
     Capability,
+    Judgement,
     Message,
     Mode,
-    Native,
     Prompt,
     Request,
     Submission,
@@ -36,15 +29,16 @@ from promptd.core.model import (
 )
 from promptd.core.policy import Charge, Metric
 from promptd.core.ports import Added, Idempotency, Limits, Queue, Records, Reservation
-from promptd.core.routing import Leg, Route
-from promptd.service.admitting import Admitted, idempotency_of, messages_of, names_of, prompt_of
+from promptd.core.routing import Route
+from promptd.core.texts import is_plain
+from promptd.service.admitting import Admitted, Way, idempotency_of, messages_of, names_of, prompt_of, thread_of
 from promptd.service.attachments import Attachments
 from promptd.service.charges import Charges
 from promptd.service.checks import check_parameters, check_submission
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connections
 from promptd.service.events import Event, Events
-from promptd.service.guarding import Guarding, Plan, kept
+from promptd.service.guarding import Guarding, kept
 from promptd.service.metrics import Metrics
 from promptd.service.router import Router
 from promptd.service.runs import Run
@@ -59,6 +53,8 @@ _CHATS: Final = (Capability.VISION, Capability.DOCUMENT)  #: images or none: the
 _ATTACHED: Final = Mode.ATTACHED
 _RUNNING: Final = Status.RUNNING
 _NOTHING: Final = Usage()
+_UNJUDGED: Final[Sequence[Judgement]] = ()
+_MOST_WAYS: Final = 10_000
 
 
 class IntakeRules(Struct, frozen=True, kw_only=True):
@@ -96,6 +92,7 @@ class Intake:
         self.tracing: Tracing | None = None  #: where somebody wants to see what was done when
         #: of every prompt that is not final: the admission's, and one for each readmission while it was open
         self._reservations: dict[str, tuple[Reservation, ...]] = {}
+        self._ways: dict[tuple[str, str | None], Way] = {}  #: of those who asked lately
 
     def configure(self, rules: IntakeRules) -> None:
         """Other rules from now on; what was admitted stays admitted."""
@@ -105,12 +102,15 @@ class Intake:
         """Store a prompt; when this returns, it is on disk. Raises a `Refusal`."""
         now = self._clock()
         try:
-            prompt, _, _, thread, charges, *_ = await self._decide(submission, now, everything=True)
+            admitted = await self._decide(submission, now, True)
+            prompt = admitted.prompt
             idempotency = idempotency_of(submission, now)
             receipt: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
             # A task of its own, which is the run's too: a caller that leaves while the row is written must not leave a
             # running row without a run behind, nor a reservation without a prompt.
-            self._worker.spawn(self._take_in(prompt, thread, idempotency, charges, receipt), prompt.id)
+            self._worker.spawn(
+                self._take_in(prompt, admitted.thread, idempotency, admitted.charges, receipt), prompt.id
+            )
             return await receipt
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
@@ -119,34 +119,36 @@ class Intake:
     async def admit(self, submission: Submission) -> Admitted:
         """Decide on an attached prompt without storing it. Raises a `Refusal`."""
         try:
-            now, keep = self._clock(), self.keeps(submission)
-            # one that is stored before its caller hears of it is stored with everything
-            everything = keep or submission.mode is not _ATTACHED
-            prompt, route, legs, _, charges, plan, native = await self._decide(submission, now, everything=everything)
+            clock = self._clock  # a name of its own: what is called at once is looked for as a method first
+            now = clock()
+            admitted = await self._decide(submission, now, self.keeps(submission))
+            charges = admitted.charges
             reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
-        self._hold(prompt.id, reservation)
-        self._metrics.submitted(route.pattern or prompt.model)
-        return Admitted(prompt, route, legs, charges, keep, plan, native)
+        prompt = admitted.prompt
+        if reservation is not None:
+            self._hold(prompt.id, reservation)
+        self._metrics.submitted(admitted.route.pattern or prompt.model)
+        return admitted
 
     @asynccontextmanager
-    async def count(self, submission: Submission) -> AsyncGenerator[tuple[Leg, Request, Native | None], None]:
-        """The leg for a call that makes no prompt, and what may be told there: judged like one, and charged as a request.
+    async def count(self, submission: Submission) -> AsyncGenerator[Admitted, None]:
+        """A call that makes no prompt, and what may be told of it: judged like one, and charged as a request.
 
         Raises a `Refusal`.
         """
         try:
             now = self._clock()
-            prompt, _, legs, _, charges, _, native = await self._decide(submission, now, everything=False)
-            charges = [charge for charge in charges if charge.policy.metric in ("requests", "concurrency")]
+            admitted = await self._decide(submission, now, False)
+            charges = [one for one in admitted.charges if one.policy.metric in ("requests", "concurrency")]
             reservation = await self._limits.reserve(charges, now=now) if charges else None
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
         try:
-            yield legs[0], prompt.request, native
+            yield admitted
         finally:
             if reservation is not None:
                 await self._limits.settle(reservation, {}, now=self._clock())
@@ -167,6 +169,7 @@ class Intake:
                 prompt.request,
                 capability=prompt.capability,
                 thread=prompt.thread is not None,
+                counted=prompt.counted,
                 metrics=metrics,
             )
             # an empty one too, so that `take_back` finds it and not the admission's
@@ -200,55 +203,75 @@ class Intake:
             with suppress(Overloaded):  # more callers than can be counted: this one runs uncounted
                 self._hold(prompt.id, await self._limits.reserve(charges, now=self._clock()))
 
-    async def _decide(
-        self, submission: Submission, now: float, *, everything: bool
-    ) -> tuple[Prompt, Route, Sequence[Leg], Thread | None, Sequence[Charge], Plan, Native | None]:
-        caller, request = submission.caller, submission.request
-        identity.require(caller, identity.PROMPT_CREATE)
+    async def _decide(self, submission: Submission, now: float, keep: bool) -> Admitted:
+        """`keep`: question and answer are stored."""
+        caller, request, pinned = submission.caller, submission.request, submission.request.connection
+        way = self._ways.get((caller.key, submission.model)) if pinned is None else None
+        if way is None or way.caller is not caller or way.version != self._connections.version:
+            way = self._way(submission)
         self._refuse_work()
+        route = way.route
         if submission.capability in _CHATS:
-            submission = replace(submission, capability=Capability.CHAT)
-        pinned = request.connection
-        route = self._connections.resolve(submission.model) if pinned is None else self._pinned(submission, pinned)
+            submission = replace(submission, capability=_CHAT)
         if submission.fallbacks:
             route = self._connections.chain(route, submission.fallbacks)
-        model = route.model
-        if caller.models:
-            # at a connection a model's name is the service's own word, and says nothing of the model that we call so
-            identity.require_model(caller, pinned or submission.model or model)
-        arm = ""
+        model, arm = route.model, ""
         if route.arms:
             route, arm = self._router.arm(route, caller.user, submission.affinity)
         if not arm and request.template is not None:  # the versions that share the runs of a label are arms too
             arm = f"{request.template.template}@{request.template.number}"
         check_submission(submission, now)
-        needed = submission.capability
+        needed, plain = submission.capability, is_plain(request)
         if needed is not _QUERY:
             if request.files:
                 needed = await self._attachments.check(request.files, needed)
-            needed = self._check_capability(request, needed, route)
-        if not request.parameters.wordless:
+            if not (plain and way.chats and needed is _CHAT):
+                needed = self._check_capability(request, needed, route)
+        if not plain:
             await check_parameters(request.parameters)
-        plan = self._guarding.plan(submission, partial(names_of, model, pinned, route))
-        submission, told = await self._guarding.admit(submission, plan) if plan.request else (submission, ())
+        plan, told = self._guarding.common, _UNJUDGED
+        if plan is None or submission.unguarded:
+            plan = self._guarding.plan(submission, partial(names_of, model, pinned, route))
+        if plan.request:
+            judged = self._guarding.admit(submission, plan, plain)
+            submission, told = judged if isinstance(judged, tuple) else await judged
         thread = await self._thread(submission, now) if submission.thread is not None else None
+        counted = self._charges.counted(submission.headers) if self._charges.headers else ()
+        # by place: a call with names is never specialized
         charges = self._charges.of_admission(
-            caller,
-            route,
-            submission.request,
-            capability=submission.capability,
-            headers=submission.headers,
-            thread=thread is not None,
+            caller, route, submission.request, submission.capability, counted, thread is not None
         )
         if submission.parent is not None and submission.parent in self._reservations:
             # it waits for this one, which may have its seat meanwhile
             charges = [charge for charge in charges if charge.policy.metric != "concurrency"]
-        legs = self._router.plan(route, user=caller.user, affinity=submission.affinity, capability=needed)
-        judgements = kept(told, everything=everything) if told else ()
+        legs = self._router.plan(route, caller.user, submission.affinity, needed)
+        attached = submission.mode is _ATTACHED
+        # one that is stored before its caller hears of it is stored with everything
+        everything = keep or not attached
+        # what is plainly fine is all that most are told
+        judgements = kept(told, everything=everything) if told and (everything or told is not plan.fine) else ()
         identifier = submission.id or self._ids.make(submission.prefix)
         attempts = submission.max_attempts or self._rules.max_attempts
-        prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements)
-        return prompt, route, legs, thread, charges, plan, submission.native
+        if counted and attached:
+            counted = self._charges.recounted(counted)
+        prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements, counted)
+        return Admitted(prompt, route, legs, charges, keep, plan, submission.native, thread)
+
+    def _way(self, submission: Submission) -> Way:
+        """Where a caller's prompts for a model go. Raises a `Refusal` where it may not ask for it."""
+        caller, pinned, version = submission.caller, submission.request.connection, self._connections.version
+        identity.require(caller, identity.PROMPT_CREATE)
+        self._refuse_work()
+        route = self._connections.resolve(submission.model) if pinned is None else self._pinned(submission, pinned)
+        if caller.models:
+            # at a connection a model's name is the service's own word, and says nothing of the model that we call so
+            identity.require_model(caller, pinned or submission.model or route.model)
+        way = Way(caller, version, route, self._connections.supports(route, _CHAT))
+        if pinned is None:
+            if len(self._ways) >= _MOST_WAYS:
+                self._ways.clear()
+            self._ways[caller.key, submission.model] = way
+        return way
 
     async def _take_in(
         self,
@@ -298,7 +321,8 @@ class Intake:
         self._events.tell(Event("prompt_added", prompt=added.prompt.id))
         if self.tracing is not None:
             self.tracing.remember(added.prompt.id)
-        self._hold(added.prompt.id, reservation)
+        if reservation is not None:
+            self._hold(added.prompt.id, reservation)
         return added, self._worker.submitted(added.prompt, reserved=reserved)
 
     async def settle(self, prompt: Prompt, usage: Usage | None = None, cost: int = 0) -> None:
@@ -312,13 +336,13 @@ class Intake:
             return
         known = usage is not None and usage != _NOTHING
         actual = self._charges.used(prompt, None if known else self._router.route(prompt), usage, cost)
+        clock = self._clock
         for reservation in held:
-            await self._limits.settle(reservation, actual, now=self._clock())
+            await self._limits.settle(reservation, actual, now=clock())
 
-    def _hold(self, prompt_id: str, reservation: Reservation | None) -> None:
-        if reservation is not None:
-            held = self._reservations.get(prompt_id)
-            self._reservations[prompt_id] = (reservation,) if held is None else (*held, reservation)
+    def _hold(self, prompt_id: str, reservation: Reservation) -> None:
+        held = self._reservations.get(prompt_id)
+        self._reservations[prompt_id] = (reservation,) if held is None else (*held, reservation)
 
     async def _take_back(self, prompt: Prompt, reserved: bool, reservation: Reservation | None) -> None:
         if reserved:
@@ -363,14 +387,7 @@ class Intake:
 
     async def _thread(self, submission: Submission, now: float) -> Thread:
         """The thread as it begins with this prompt, where it is not there yet; the store looks again when it adds."""
-        identifier, user = cast(str, submission.thread), submission.caller.user
-        known = await self._records.get(Thread, identifier)
-        if known is not None and user not in known.members:
-            raise Forbidden(f"the thread {identifier} is somebody else's")
-        if known is not None and identifier == submission.id and user != known.user:
-            raise Conflict(f"the id {identifier} is that of somebody else's thread")
-        title = next((turn.content for turn in submission.request.messages if turn.role == "user"), "")[:100]
-        return Thread(id=identifier, user=user, members=(user,), created=now, updated=now, title=title)
+        return thread_of(submission, await self._records.get(Thread, cast(str, submission.thread)), now)
 
     # ---------------------------------------------------------------- what is stored
 

@@ -23,13 +23,14 @@ from promptd.core.items import (
     item_id,
 )
 from promptd.core.model import Caller
-from promptd.core.ports import Records
+from promptd.core.ports import Gone, Records
 from promptd.service.clock import Clock
 
 _COUNT: Final = "items"
 _PAGE: Final = 500
 
 Store = Callable[[Sequence[Struct]], Awaitable[None]]
+Remove = Callable[[Sequence[Struct], Gone], Awaitable[None]]
 
 
 class Name(NamedTuple):
@@ -107,15 +108,18 @@ class Items:
     async def _put(self, rows: Sequence[Struct]) -> None:
         await self._records.put(*rows)
 
-    async def delete(self, caller: Caller, names: Sequence[Name]) -> None:
-        """What is not there is gone already. Raises `Forbidden`."""
+    async def delete(self, caller: Caller, names: Sequence[Name], remove: Remove | None = None) -> None:
+        """All of them or none; what is not there is gone already. `remove` stores rows and deletes others, with those that
+        belong to them. Raises `Forbidden`, and what `remove` raises."""
         identity.require(caller, identity.TEMPLATE_EDIT)
         async with self._changing:
             found = {name: await self._records.get(ConfigItem, item_id(*name)) for name in names}
             gone = [item for item in found.values() if item is not None]
-            for item in gone:
-                await self._records.delete(ConfigItem, item.id)
-            await self._records.put(await self._next(-len(gone), -_size(gone)))
+            count = await self._next(-len(gone), -_size(gone))
+            await (remove or self._remove)((count,), [(ConfigItem, item.id) for item in gone])
+
+    async def _remove(self, rows: Sequence[Struct], gone: Gone) -> None:
+        await self._records.put(*rows, gone=gone)
 
     async def _next(self, items: int, characters: int) -> ConfigCount:
         """The count after a change by so many items and characters."""

@@ -34,6 +34,8 @@ class Keys:
     def __init__(self, *, records: Records, clock: Clock, ids: Ids) -> None:
         self._records, self._clock, self._ids = records, clock, ids
         self._known: OrderedDict[bytes, tuple[Key, Caller, float]] = OrderedDict()
+        # looked up once: an ordered dict's methods are found by name each time
+        self._find, self._touch = self._known.get, self._known.move_to_end
         self.changes = Changes()
         self.limits: dict[str, tuple[Policy, ...]] = {}  #: of keys that have some of their own, by id
 
@@ -64,10 +66,12 @@ class Keys:
     def recall(self, secret: str) -> Caller | None:
         """Who that is, where it was found out within the last minute; else `authenticate` knows."""
         digest = _digest(secret)
-        known = self._known.get(digest)
-        if known is None or self._clock() >= known[2]:
+        # names of their own: what is called at once is looked for as a method first
+        find, touch, clock = self._find, self._touch, self._clock
+        known = find(digest)
+        if known is None or clock() >= known[2]:
             return None
-        self._known.move_to_end(digest)
+        touch(digest)
         return known[1]
 
     async def create(
@@ -234,6 +238,11 @@ class Keys:
         except Unauthenticated:
             return False
         return True
+
+    async def has_ended(self, identifier: str) -> bool:
+        """Whether there is such a key, and it can't be used any more."""
+        key = await self._records.get(Key, identifier)
+        return key is not None and not identity.is_open(key, self._clock())
 
     async def renew(self, identifier: str) -> Caller | None:
         """What the holder of a key may do now; None where it can't be used any more."""

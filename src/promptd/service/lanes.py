@@ -85,9 +85,11 @@ class Lane:
 
     def take(self) -> bool:
         """Take a slot, if one is free and nobody waits in front."""
-        if self.slots - self.busy - self.held <= 0 or self.attached or (self.gate is not None and self.gate.shut):
+        busy, gate = self.busy, self.gate
+        # a line in itself would be asked for its length
+        if self.slots - busy - self.held <= 0 or self.attached.where or (gate is not None and gate.shut):
             return False
-        self.busy += 1
+        self.busy = busy + 1
         return True
 
     def look(self) -> None:

@@ -16,26 +16,27 @@ class Line:
     def __init__(self) -> None:
         #: priority → caller → places; the caller in front is next, and goes to the back when one of its places is taken
         self._callers: dict[int, OrderedDict[str, deque[Place]]] = {}
-        self._where: dict[Place, tuple[int, str, float]] = {}  # in the order of their coming
+        #: each place with its priority, its caller and its time, in the order of their coming; to be read only
+        self.where: dict[Place, tuple[int, str, float]] = {}
 
     def __len__(self) -> int:
-        return len(self._where)
+        return len(self.where)
 
     def __contains__(self, place: object) -> bool:
-        return place in self._where
+        return place in self.where
 
     def __iter__(self) -> Iterator[Place]:
-        return iter(self._where)
+        return iter(self.where)
 
     @property
     def eldest(self) -> tuple[Place, float] | None:
         """The place that was taken before all others, and until when it may be kept."""
-        place = next(iter(self._where), None)
-        return None if place is None else (place, self._where[place][2])
+        place = next(iter(self.where), None)
+        return None if place is None else (place, self.where[place][2])
 
     def add(self, place: Place, user: str, priority: int, until: float = math.inf) -> None:
         self._callers.setdefault(priority, OrderedDict()).setdefault(user, deque()).append(place)
-        self._where[place] = (priority, user, until)
+        self.where[place] = (priority, user, until)
 
     def take(self) -> Place:
         """The next place, which leaves the line. Raises `KeyError` where there is none."""
@@ -51,7 +52,7 @@ class Line:
 
     def remove(self, place: Place) -> None:
         """Raises `KeyError` where it is not in the line."""
-        priority, user, _ = self._where.pop(place)
+        priority, user, _ = self.where.pop(place)
         callers = self._callers[priority]
         callers[user].remove(place)
         if not callers[user]:

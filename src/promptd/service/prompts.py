@@ -108,6 +108,7 @@ class Prompts:
         if prompt.mode is Mode.ATTACHED and run is not None:
             run.stop("cancel")
             return prompt
+        target(prompt.status, Move.CANCEL)  # the row may not be there yet, and the store would know of no prompt
         moved = await self._queue.cancel(prompt.id, now=self._clock())
         self._worker.canceled(moved.prompt, moved.was)
         self._execution.settling.announce_failure(moved.prompt)
@@ -123,6 +124,7 @@ class Prompts:
         identity.require(caller, identity.PROMPT_EDIT)
         prompt = await self._owned(caller, identifier)
         target(prompt.status, Move.RETRY)
+        self._check_stored(prompt)
         await self._intake.readmit(caller, prompt)
         try:
             moved = await self._queue.retry(identifier, now=self._clock())
@@ -138,14 +140,13 @@ class Prompts:
         """Remove a final prompt and its attempts; its thread's messages stay. Raises `Conflict` where it is not final."""
         identity.require(caller, identity.PROMPT_DELETE)
         prompt = await self._owned(caller, identifier)
-        if identifier in self._unwritten:
-            raise Conflict(f"the prompt is {prompt.status}; it can be deleted once it is stored")
+        self._check_stored(prompt)
         await self._records.delete(Prompt, identifier)
 
     async def remove(self, caller: Caller, identifier: str) -> None:
         """Cancel a prompt that is not final, delete one that is. For its author, and for whoever may delete everyone's.
 
-        Raises `NotFound`, `Forbidden`.
+        Raises `NotFound`, `Forbidden`, `Conflict` where it has just ended and is not stored yet.
         """
         prompt = self._unwritten.get(identifier) or await self._records.get(Prompt, identifier)
         if prompt is None:
@@ -159,6 +160,7 @@ class Prompts:
                 await self._cancel(prompt)
                 self._events.tell(Event("prompt_removed", prompt=identifier))
                 return
+        self._check_stored(prompt)
         await self._records.delete(Prompt, identifier)
         self._events.tell(Event("prompt_removed", prompt=identifier))
 
@@ -187,6 +189,11 @@ class Prompts:
         return await self._records.find(
             Message, replace(query, filters=(*query.filters, Filter("thread", "eq", identifier)))
         )
+
+    def _check_stored(self, prompt: Prompt) -> None:
+        """Raise `Conflict` for an attached prompt whose row is still to be written: that would undo any change."""
+        if prompt.id in self._unwritten:
+            raise Conflict(f"the prompt is {prompt.status}; ask again in a moment, once it is stored")
 
     # ---------------------------------------------------------------- who may
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from promptd.core.errors import Cancelled, PromptExecutionError, Refusal
+from promptd.core.errors import Cancelled, PromptExecutionError, Refusal, Unauthenticated
 from promptd.core.lifecycle import Status
-from promptd.core.model import Answer, Attempt, Failure, Outcome, Request, Usage
+from promptd.core.model import NO_REQUEST, Answer, Attempt, Failure, Outcome, Request, Usage
 from promptd.core.routing import add
 from promptd.service.runs import Stop
 
 #: what a caller is told whose prompt was stopped
-WHY: Final[Mapping[str, str]] = {"cancel": "the caller left", "drain": "the server is shutting down"}
+WHY: Final[Mapping[str, str]] = {
+    "cancel": "the prompt was cancelled",
+    "leave": "the caller left",
+    "drain": "the server is shutting down",
+    "revocation": "the session or key has ended",
+}
 # looked up once: in Python 3.11 an enum's member costs as much as a call
 _DONE: Final = (Status.COMPLETED, Outcome.COMPLETED)
-_NO_REQUEST: Final = Request()
 _NOTHING: Final = Usage()
 
 
@@ -30,10 +34,15 @@ def ending(
     return Status.ABANDONED, Outcome.ERRORED, Failure(error.code, error.message) if error is not None else None
 
 
+def stopped_for(why: Stop) -> PromptExecutionError | Refusal:
+    """What a caller is told whose prompt was stopped."""
+    return Unauthenticated(WHY[why]) if why == "revocation" else Cancelled(WHY[why])
+
+
 def origin_of(request: Request) -> Request:
     """What remains of a request that is not kept: which template it was made from, and whom it asked."""
     if request.template is None and request.connection is None:
-        return _NO_REQUEST
+        return NO_REQUEST
     return Request(template=request.template, connection=request.connection)
 
 

@@ -91,7 +91,7 @@ class Router:
         return (route, "") if arm is None else (arm.route, arm.name)
 
     def plan(
-        self, route: Route, *, user: str, affinity: str = "", capability: Capability = Capability.CHAT
+        self, route: Route, user: str, affinity: str = "", capability: Capability = Capability.CHAT
     ) -> Sequence[Leg]:
         """The legs in the order to try them: at least one, at most three, none twice.
 
@@ -128,11 +128,13 @@ class Router:
 
     # ---------------------------------------------------------------- after a call
 
-    def report(self, leg: Leg, error: PromptExecutionError | None, *, started: float, first: float | None) -> None:
+    def report(self, leg: Leg, error: PromptExecutionError | None, started: float, first: float | None) -> None:
         """How a call on a leg ended. Times are UTC seconds; `first` is that of its first text, if it came to that.
 
         A request that was refused for a fault of its own is a success of the leg: its service is there and answers.
         """
+        if error is None and not self._healths:
+            return
         key = leg.connection, leg.upstream
         health = self._healths.get(key)
         if error is None or not isinstance(error, _COUNTED):

@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from promptd.core import chunks
-from promptd.core.history import tokens
-from promptd.core.model import Attempt, Caller, Chunk, Judgement, Prompt, Usage
+from promptd.core import chunks, sizes
+from promptd.core.claims import believed
+from promptd.core.model import Attempt, Caller, Capability, Chunk, Judgement, Prompt, Usage
 from promptd.core.routing import Leg, Price
 from promptd.core.tracing import Trace
 from promptd.service.connections import Connection
 from promptd.service.guarding import NOTHING, Plan, Watch
 
 _NOTHING = Usage()
-Stop = Literal["cancel", "deadline", "drain"]
+Stop = Literal["cancel", "leave", "deadline", "drain", "revocation"]
 
 
 class Run(Struct, eq=False):
@@ -38,6 +38,7 @@ class Run(Struct, eq=False):
     settled: bool = False  #: the result is on its way to the store; too late to stop
     first_token: float | None = None
     usage: Usage = _NOTHING
+    doubted: bool = False  #: its engine counted what is not possible
     watch: Watch | None = None  #: of the answer, once the engine is asked
     judgements: list[Judgement] = []  #: what they said
     end: Chunk | None = None  #: the engine's `done`
@@ -83,13 +84,28 @@ class Run(Struct, eq=False):
             self.chunks.append(chunks.number(piece, self.prompt.runs, len(self.chunks) + 1))
         return self.chunks[before:]
 
-    def spent(self) -> Usage:
-        """What the attempt used: as the engine counted it, else by the size of what went in and came out."""
+    def count(self, told: Usage | None) -> None:
+        """Take over what the engine counted, if that is possible, else what sizes say."""
+        if told is None:
+            self.usage = _NOTHING
+            return
+        context = None if self.leg is None else self.leg.context
+        usage = believed(told, self.prompt.request, context, self.said)
+        if usage is None or self.doubted:
+            self.doubted = usage is None
+        self.usage = self._sized() if usage is None else usage
+
+    def spent(self) -> tuple[Usage, bool]:
+        """What the attempt used, and whether only sizes say so: what went in and came out, where no engine counted."""
         if self.usage != _NOTHING or not self.said:
-            return self.usage
+            return self.usage, self.doubted
+        return self._sized(), True
+
+    def _sized(self) -> Usage:
         # an event of a stream has about one token and a hundred bytes around it
-        output = self.events or self.said // 4
-        return Usage(input_tokens=sum(map(tokens, self.prompt.request.messages)), output_tokens=output)
+        silent = self.prompt.capability is Capability.EMBEDDING
+        output = 0 if silent else self.events or self.said // 4
+        return Usage(input_tokens=sizes.about(self.prompt.request), output_tokens=output)
 
 
 def is_torn_down(run: Run, error: BaseException) -> bool:

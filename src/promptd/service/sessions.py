@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,6 +14,8 @@ from promptd.core.errors import InvalidRequest
 from promptd.core.people import DEFAULT_DEVICE, MAX_TEXT, App, Claims, Session, User, Wallet
 from promptd.core.ports import Records, Signer
 from promptd.service.clock import Clock, Ids
+
+SESSION_PREFIX: Final = "tok"
 
 
 class Token(Struct, frozen=True, kw_only=True):
@@ -81,7 +84,7 @@ class Sessions:
         return self._clock() + self._seconds
 
     async def _begin(self, user: User, app: App, device: str) -> Session:
-        session = Session(id=self._ids.make("tok"), app=app.id, device=device, created=self._clock())
+        session = Session(id=self._ids.make(SESSION_PREFIX), app=app.id, device=device, created=self._clock())
         before = await self._wallet(user.id)
         after = people.with_session(before, session)
         await self._records.put(_next(after), app)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from promptd.core.configs import LoadReport, SerializedConfig, StoredFile, plan_files
-from promptd.core.connections import StoredSettings, StoredSlot
+from promptd.core.connections import StoredSettings, StoredSlot, resealed
 from promptd.core.engine import Config, Engine
 from promptd.core.errors import ConfigUnusable, PromptSerializationError
 from promptd.core.ports import Vault
@@ -179,7 +179,7 @@ class SettingsVault:
         except ConfigUnusable as error:
             _log.warning("stored settings can't be sealed anew: %s", error.message, extra={"action": "reseal_failed"})
             return None
-        return replace(stored, sealed=sealed, files=files)
+        return resealed(stored, sealed, files)
 
     async def settled(self) -> None:
         """Wait until what is being stored now is in the store, so that somebody who looks there sees it."""

@@ -53,6 +53,7 @@ class Settling:
         self._events, self._clock, self._metrics = events, clock, metrics
         self.leaving = asyncio.Event()
         self.tracing: Tracing | None = None  #: where somebody wants to see what was done when
+        self._doubted: set[str] = set()  #: connections whose counts were not possible; told once of each
         self.configure(base_seconds, max_exponent)
 
     def configure(self, base_seconds: float, max_exponent: int) -> None:
@@ -183,11 +184,18 @@ class Settling:
     def ledger(self, run: Run, outcome: Outcome, now: float, error: PromptExecutionError | None = None) -> Attempt:
         """The attempt's row."""
         prompt, connection = run.prompt, run.connection
-        used = run.spent()
+        used, estimated = run.spent()
+        if run.doubted and prompt.lane not in self._doubted:
+            self._doubted.add(prompt.lane)
+            _log.warning(
+                "the connection %r counted tokens that are not possible: the sizes of texts count in their place",
+                prompt.lane,
+                extra={"action": "usage_not_believed", "lane": prompt.lane},
+            )
         attempt = Attempt(
             prompt=prompt.no,
             run=prompt.runs,
-            engine=connection.engine.type_id if connection is not None else "",
+            engine=connection.engine_type if connection is not None else "",
             connection=prompt.lane,
             model=run.upstream,
             started=prompt.started or now,
@@ -198,6 +206,7 @@ class Settling:
             message=error.message if error else None,
             usage=used,
             cost=_cost(used, run.price, outcome),
+            estimated=estimated,
         )
         if run.trace is not None and self.tracing is not None:
             self.tracing.leave(run, attempt)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 from uuid import UUID
 from weakref import WeakSet
@@ -59,6 +60,7 @@ class StoredConnections:
         self._loaded = False
         self._clients: WeakSet[OwnClient] = WeakSet()
         self._one_at_a_time = asyncio.Lock()
+        self._leaving: set[str] = set()  #: names that nobody may begin to use
         self.changed: Callable[[], None] = lambda: None
         #: what uses a connection, by its name: templates and models say
         self.users_of: list[Callable[[str], Awaitable[Sequence[str]]]] = []
@@ -90,8 +92,8 @@ class StoredConnections:
         return tuple(sorted(self._known.values(), key=lambda known: known.record.name))
 
     def names(self) -> frozenset[str]:
-        """Of all of them, those that can't be used too."""
-        return frozenset(known.record.name for known in self._known.values())
+        """Of all of them, those that can't be used too; a model may lead there from now on."""
+        return frozenset(known.record.name for known in self._known.values()) - self._leaving
 
     async def get(self, identifier: str) -> Known:
         """By id or name. Raises `NotFound`. One that could not be read is read again: the vault may be back."""
@@ -239,8 +241,7 @@ class StoredConnections:
         known = await self.get(identifier)
         record = known.record
         check_current(record, changed)
-        if facts.get("name", record.name) != record.name:
-            await self._check_unused(record.name, "renamed")
+        renamed = facts.get("name", record.name) != record.name
 
         async def put(settings: StoredSettings | None) -> StoredConnection:
             async with self._one_at_a_time:
@@ -249,7 +250,8 @@ class StoredConnections:
                 self._check_name(facts.get("name", current.name), own=current.name)
                 if settings is not None:
                     facts.update(settings=settings, backup=current.settings)
-                return await self._put(self._successor(current, **facts))
+                async with self._unused(current.name, "renamed") if renamed else nullcontext():
+                    return await self._put(self._successor(current, **facts))
 
         if written is None:
             return await self._renew(await put(None))
@@ -274,9 +276,9 @@ class StoredConnections:
         """Raises `NotFound`, `Conflict` with those who use it, `StoreUnavailable`."""
         async with self._one_at_a_time:
             record = self._find(identifier).record
-            await self._check_unused(record.name, "deleted")
-            await self._records.delete(StoredConnection, record.id)
-            del self._known[record.id]
+            async with self._unused(record.name, "deleted"):
+                await self._records.delete(StoredConnection, record.id)
+                del self._known[record.id]
         self.changed()
         await self._release(digests(*both(record)))
 
@@ -373,6 +375,17 @@ class StoredConnections:
     def _check_name(self, name: str, *, own: str) -> None:
         if name != own and (self._taken(name) or any(one.record.name == name for one in self._known.values())):
             raise Conflict(f"name: there is a connection {name!r} already")
+
+    @asynccontextmanager
+    async def _unused(self, name: str, verb: str) -> AsyncGenerator[None, None]:
+        """Nobody uses the connection, and nobody begins to before the end. Raises `Conflict` with those who do."""
+        await self._check_unused(name, verb)
+        self._leaving.add(name)
+        try:
+            await self._check_unused(name, verb)  # a reload may have come while the first look went on
+            yield
+        finally:
+            self._leaving.discard(name)
 
     async def _check_unused(self, name: str, verb: str) -> None:
         users = [user for told in self.users_of for user in await told(name)]

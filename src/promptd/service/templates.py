@@ -14,7 +14,7 @@ from promptd.core import identity, template
 from promptd.core.errors import Conflict, InvalidRequest, NotFound, StaleVersion
 from promptd.core.filters import Page, Query
 from promptd.core.model import Caller
-from promptd.core.ports import Records
+from promptd.core.ports import Gone, Records
 from promptd.core.template import (
     LATEST,
     PRODUCTION,
@@ -263,21 +263,33 @@ class Templates:
         await self.get(name)
         await self.delete_all(caller, (name,))
 
-    async def delete_all(self, caller: Caller, names: Sequence[str]) -> None:
-        """Like `delete`; what is not there is gone already. None of them goes where one is in use (`Conflict`)."""
+    async def delete_all(
+        self,
+        caller: Caller,
+        names: Sequence[str],
+        *,
+        partials: Sequence[str] = (),
+        besides: Sequence[Struct] = (),
+        gone: Gone = (),
+    ) -> None:
+        """Delete templates with their versions, shared texts, and records of the caller's own, which may store others
+        `besides`: all of it or nothing. What is not there is gone already. Raises `Conflict` (in use)."""
         identity.require(caller, identity.TEMPLATE_EDIT)
         for name in names:
-            users = await self.in_use(name)
-            if users:
+            if users := await self.in_use(name):
                 raise Conflict(f"the template {name!r} is used by {', '.join(users[:10])}")
-        for name in names:
+        leaving: list[tuple[type[Struct], str]] = [*gone, *((Partial, name) for name in partials)]
+        try:
             async with self._writing:
-                found = await self._records.get(Template, name)
-                if found is None:
-                    continue
-                await self._records.delete(Template, name)
-                for number in range(1, found.latest + 1):
-                    await self._records.delete(TemplateVersion, template.version_id(name, number))
+                for name in names:
+                    found = await self._records.get(Template, name)
+                    if found is not None:
+                        versions = [template.version_id(name, number) for number in range(1, found.latest + 1)]
+                        leaving += [(Template, name), *((TemplateVersion, one) for one in versions)]
+                await self._records.put(*besides, gone=leaving)
+        finally:
+            self._forget()
+        if names:
             self._tell()
 
     def _tell(self) -> None:

@@ -10,6 +10,7 @@ from promptd.core.errors import PromptdError
 from promptd.core.ports import Queue, Retention
 from promptd.service.clock import Clock
 from promptd.service.forgetting import Forgetting
+from promptd.service.revocation import Revocation
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ class Upkeep:
         prune_seconds: float = 3600.0,
         flush: Callable[[float], Awaitable[None]] | None = None,
         forgetting: Forgetting | None = None,
+        revocation: Revocation | None = None,
     ) -> None:
         self._queue, self._clock = queue, clock
         self._lease = lease_seconds
@@ -38,6 +40,8 @@ class Upkeep:
         }
         if flush is not None:
             self._chores["flush limits"] = (1.0, lambda: flush(clock()))
+        if revocation is not None:
+            self._chores["end revoked calls"] = (1.0, lambda: revocation.look(clock()))
         if forgetting is not None:
             self._chores["forget texts"] = (prune_seconds, lambda: forgetting.run(clock()))
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from msgspec.structs import replace
 
 from promptd.core import chunks
-from promptd.core.calls import Call
 from promptd.core.errors import (
-    Cancelled,
     ExecutionFailed,
     HandlerUnavailable,
     PromptExecutionError,
     Refusal,
 )
-from promptd.core.model import Answer, Attempt, Blob, Capability, Chunk, Native, Outcome, Prompt, Submission
+from promptd.core.model import Answer, Attempt, Blob, Capability, Chunk, Native, Outcome, Submission
+from promptd.core.passing_streams import PassingStream, Sink
 from promptd.core.policy import Charge
-from promptd.core.routing import Leg, Route
 from promptd.core.whole_answers import WholeAnswer
 from promptd.service import again
-from promptd.service.guarding import NOTHING, kept
-from promptd.service.remains import WHY, ending, origin_of, sums_of, without_words
+from promptd.service.guarding import kept
+from promptd.service.pouring import Tap
+from promptd.service.remains import WHY, ending, origin_of, stopped_for, sums_of, without_words
 from promptd.service.runs import Run, is_torn_down
 
 if TYPE_CHECKING:
@@ -42,65 +40,44 @@ _EMBEDDING: Final = Capability.EMBEDDING
 class Visit:
     """One attached prompt. Leaving its context before the end cancels the call."""
 
+    # no struct: those are made faster, but each attribute that is set later costs five times as much
+    # fmt: off
     __slots__ = (
-        "_answer",
-        "_asked",
-        "_attempts",
-        "_blobs",
-        "_ended",
-        "_entered",
-        "_house",
-        "_keep",
-        "_legs",
-        "_native",
-        "_place",
-        "_plan",
-        "_route",
-        "_source",
-        "_spoke",
-        "_submission",
-        "_task",
-        "_typed",
-        "charges",
-        "left",
-        "prompt",
-        "run",
+        "_admitted", "_answer", "_asked", "_attempts", "_blobs", "_ended", "_entered", "_house", "_keep", "_native",
+        "_place", "_source", "_spoke", "_submission", "_task", "_typed", "charges", "left", "prompt", "run",
     )
+    # fmt: on
+    charges: Sequence[Charge]  #: what limits count of it
+    run: Run  #: of the attempt at work
+    _answer: Answer | None
+    _blobs: tuple[Blob, ...]
+    _native: Native | None
+    _typed: bool  #: its answer must have a form
 
     def __init__(self, house: Attached, submission: Submission) -> None:
         self._house, self._submission = house, submission
-        self._native: Native | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._legs: Sequence[Leg] = ()
         self._place = 0  # of the leg that is asked now
         self._attempts: list[Attempt] = []
-        self._answer: Answer | None = None
-        self._blobs: tuple[Blob, ...] = ()
         self._source: AsyncGenerator[Chunk, None] | None = None
-        self._asked: Call[Any, Any]
-        self._entered = False  # a slot is taken
-        self._ended = self._spoke = self._keep = False
-        request = submission.request
-        self._typed = request.output is not None or request.value is not None  # its answer must have a form
-        self._route: Route
-        self._plan = NOTHING
-        self.charges: Sequence[Charge] = ()  #: what limits count of it
+        self._entered = self._ended = self._spoke = False  # the first: a slot is taken
         self.left = False  #: the caller is gone
-        self.prompt: Prompt
-        self.run: Run
 
     async def __aenter__(self) -> Self:
         house, submission = self._house, self._submission
         self._task = asyncio.current_task()
         if house.ledger.full:
             await house.ledger.room()
-        admitted = await house.intake.admit(submission)
-        self.prompt, self._route, self._legs = admitted.prompt, admitted.route, admitted.legs
-        self.charges, self._keep, self._plan = admitted.charges, admitted.keep, admitted.plan
+        self._admitted = admitted = await house.intake.admit(submission)
+        self.prompt, self.charges, self._keep = admitted.prompt, admitted.charges, admitted.keep
+        request = submission.request
+        self._typed = request.output is not None or request.value is not None
         spelled = admitted.plan.holds and submission.capability is not _EMBEDDING
         self._native = None if spelled else admitted.native  # what a guard may hold back must be spelled out
         try:
-            await self._enter()
+            if not house.worker.take(admitted.legs[0].connection):
+                await self._slot()
+            self._begin()
         except BaseException:
             await house.intake.settle(replace(self.prompt, runs=0))  # it never ran
             raise
@@ -112,7 +89,7 @@ class Visit:
         run = self.run
         if not self._ended:
             if run.stopped is None and (self._entered or not isinstance(error, Refusal)):  # else no further call began
-                run.stopped = "cancel"
+                run.stopped = "leave"
             if self._source is not None:
                 # whoever leaves in the middle need not have closed `chunks`, and the upstream must not work for nobody
                 await self._source.aclose()
@@ -139,20 +116,24 @@ class Visit:
         """The caller has gone: what waits or runs for it ends. To be called from outside of its task."""
         self.left = True
         if self._entered:
-            self.run.stop("cancel")
+            self.run.stop("leave")
         elif self._task is not None:
             self._task.cancel()
 
-    async def chunks(self) -> AsyncGenerator[Chunk, None]:
+    async def chunks(self, sink: Sink | None = None) -> AsyncGenerator[Chunk, None]:
         """`progress` as it comes, numbered where it is kept, and one `done`.
 
+        Bytes in the caller's own dialect that nobody here has to look at go to `sink`, where there is one.
         Raises `PromptExecutionError` where the call failed, `Refusal` where a further connection takes no more calls.
         """
         while True:
+            pieces = self._attempt(sink)
             try:
-                async with aclosing(self._attempt()) as pieces:
+                try:
                     async for piece in pieces:
                         yield piece
+                finally:
+                    await pieces.aclose()
                 break
             except (GeneratorExit, KeyboardInterrupt):
                 raise  # the end of the context tells what that means
@@ -164,7 +145,14 @@ class Visit:
         """Everything that was said, and the `done`: as `chunks`, without their cost. Raises the same."""
         while True:
             try:
-                pieces = await self._collect()
+                source = await self._call()
+                if isinstance(source, WholeAnswer) and not (self.run.watch or self._keep or self._typed):
+                    *pieces, end = await source.whole()
+                    for chunk in pieces:
+                        self._hear(chunk)
+                    self._blobs, self._answer = end.blobs, self._house.execution.unkept(self.run, end)
+                else:
+                    pieces = await self._collect(source)
                 break
             except KeyboardInterrupt:
                 raise
@@ -174,25 +162,30 @@ class Visit:
 
     # ---------------------------------------------------------------- one attempt
 
-    async def _enter(self) -> None:
-        """Take a slot of the leg that is asked next, and begin."""
-        house, prompt = self._house, self.prompt
-        leg = self._legs[self._place]
-        if self._attempts or not house.worker.take(leg.connection):
-            await house.worker.slot(leg.connection, prompt.user, prompt.priority)
-            runs = len(self._attempts) + 1
-            self.prompt = prompt = replace(prompt, lane=leg.connection, runs=runs, started=house.clock())
-        self.run = run = house.execution.begin(prompt, leg, self._plan)
-        run.task, run.begun = self._task, True
+    async def _slot(self) -> None:
+        """Wait for a slot of the leg that is asked next."""
+        house, prompt, lane = self._house, self.prompt, self._admitted.legs[self._place].connection
+        await house.worker.slot(lane, prompt.user, prompt.priority)
+        self.prompt = replace(prompt, lane=lane, runs=len(self._attempts) + 1, started=house.clock())
+
+    def _begin(self) -> None:
+        """Begin an attempt; its slot is taken."""
+        house, prompt, admitted = self._house, self.prompt, self._admitted
+        self.run = run = house.execution.begin(prompt, admitted.legs[self._place], admitted.plan, self._task)
         house.worker.enter(run)
         house.ledger.begin(prompt)
         self._entered = True
 
-    async def _attempt(self) -> AsyncGenerator[Chunk, None]:
+    async def _attempt(self, sink: Sink | None) -> AsyncGenerator[Chunk, None]:
         end: Chunk | None = None
-        async with aclosing(await self._call()) as stream:
-            watch = self.run.watch
-            async for chunk in stream:
+        source = await self._call()
+        watch, tap = self.run.watch, None
+        if sink is not None and isinstance(source, PassingStream) and not (watch or self._keep or self._typed):
+            house = self._house
+            tap = Tap(self.run, sink, house.execution, house.clock, self._begun)
+            source = source.pour(tap)
+        try:
+            async for chunk in source:
                 if chunk.kind == "done":
                     end = chunk
                     break
@@ -204,38 +197,38 @@ class Visit:
                     if self._keep or self._typed:
                         self._note(free)
                     yield free
+        finally:
+            await source.aclose()
+            if tap is not None:
+                tap.tell()
         for chunk in await self._finish(end):
             self._spoke = True
             yield chunk
 
-    async def _collect(self) -> list[Chunk]:
+    def _begun(self) -> None:
+        """The caller has heard something, and more may come for long: no other attempt can follow, so what was asked need
+        not be kept beside the prompt."""
+        self._spoke = True
+        self._native, self._admitted = None, replace(self._admitted, native=None)
+        del self._submission, self._asked
+
+    async def _collect(self, source: AsyncGenerator[Chunk, None]) -> list[Chunk]:
         """One attempt to its end, judged, and what was said in it."""
         said: list[Chunk] = []
         end: Chunk | None = None
-        source = await self._call()
         watch = self.run.watch
-        if isinstance(source, WholeAnswer):
-            *pieces, end = await source.whole()
-            for chunk in pieces:
+        try:
+            async for chunk in source:
+                if chunk.kind == "done":
+                    end = chunk
+                    break
                 self._hear(chunk)
                 said += (chunk,) if watch is None else await watch.sift(chunk)
-        else:
-            try:
-                async for chunk in source:
-                    if chunk.kind == "done":
-                        end = chunk
-                        break
-                    self._hear(chunk)
-                    said += (chunk,) if watch is None else await watch.sift(chunk)
-            finally:
-                await source.aclose()
+        finally:
+            await source.aclose()
         if self._keep or self._typed:
             for chunk in said:
                 self._note(chunk)
-        if watch is None and not self._keep and not self._typed and end is not None:  # as `_finish`, without waiting
-            self._blobs = end.blobs
-            self._answer = self._house.execution.unkept(self.run, end)
-            return said
         rest = await self._finish(end)
         if any(chunk.kind == "restart" for chunk in rest):
             return [chunk for chunk in rest if chunk.kind == "progress"]
@@ -271,10 +264,10 @@ class Visit:
         if native is not None and native.dialect not in run.connection.dialects:
             native = None
         self._asked = call = await self._house.execution.prepare(
-            run, native, spelled=self._keep or bool(run.plan.output), credential=self._submission.credential
+            run, native, self._keep or bool(run.plan.output), self._submission.credential
         )
         if run.plan.output:
-            run.watch = self._house.execution.watch(run)
+            run.watch = self._house.execution.guarding.watch(run)
         self._source = source = run.connection.engine.run(call)
         return source
 
@@ -290,7 +283,8 @@ class Visit:
         if run.stopped is not None:
             raise asyncio.CancelledError  # the engine swallowed the first one
         if run.first_token is None and (raw is not None or chunks.speaks(chunk)):
-            run.first_token = self._house.clock()
+            clock = self._house.clock
+            run.first_token = clock()
         run.said += len(raw) if raw is not None else chunks.size(chunk)
         self._house.execution.check_size(run.said)
 
@@ -315,7 +309,7 @@ class Visit:
     def _meaning(self, raised: BaseException) -> PromptExecutionError | Refusal:
         stopped = self.run.stopped
         if stopped is not None and stopped in WHY:
-            return Cancelled(WHY[stopped])
+            return stopped_for(stopped)
         if isinstance(raised, Refusal):
             return raised  # the line of a further connection is full
         return self._house.execution.settling.meaning(self.run, raised)
@@ -326,7 +320,7 @@ class Visit:
         retries = self._submission.retries
         if isinstance(error, Refusal) or run.prompt.runs >= again.calls(retries):
             return False
-        last = self._place + 1 >= len(self._legs)
+        last = self._place + 1 >= len(self._admitted.legs)
         wait = again.pause(
             error,
             done=len(self._attempts),
@@ -336,7 +330,7 @@ class Visit:
             retries=retries,
             chance=house.entropy(1)[0] / 255,
         )
-        if wait is None and (last or not house.router.may_fall_back(self._route, error)):
+        if wait is None and (last or not house.router.may_fall_back(self._admitted.route, error)):
             return False
         self._close(Outcome.ERRORED, error)
         house.worker.paused[run.prompt.id] = run
@@ -345,7 +339,8 @@ class Visit:
                 await asyncio.sleep(wait)
             else:
                 self._place += 1
-            await self._enter()
+            await self._slot()
+            self._begin()
         finally:
             del house.worker.paused[run.prompt.id]
         return True
@@ -355,11 +350,13 @@ class Visit:
     def _close(self, outcome: Outcome, error: PromptExecutionError | None) -> None:
         """One attempt is over: its row, its slot, and what it says of the connection."""
         house, run = self._house, self.run
-        attempt = house.execution.settling.ledger(run, outcome, house.clock(), error)
+        clock = house.clock
+        attempt = house.execution.settling.ledger(run, outcome, clock(), error)
         self._attempts.append(attempt)
         house.metrics.attempt(attempt)
         if run.stopped is None:
-            house.router.report(self._legs[self._place], error, started=attempt.started, first=run.first_token)
+            leg = run.leg or self._admitted.legs[self._place]
+            house.router.report(leg, error, attempt.started, run.first_token)
         if run.judgements:
             told = kept(run.judgements, self.prompt.judgements, everything=self._keep)
             self.prompt = replace(self.prompt, judgements=told)
@@ -369,27 +366,27 @@ class Visit:
 
     async def _end(self, answer: Answer | None, error: PromptExecutionError | Refusal | None) -> Chunk:
         """The prompt is final. The chunk that tells, numbered behind all others."""
-        house, run = self._house, self.run
-        self._ended = True
-        run.settled = True
+        house, run, keep = self._house, self.run, self._keep
+        self._ended = run.settled = True
         status, outcome, failure = ending(answer, run.stopped, error)
         if self._entered:
             self._close(outcome, error if isinstance(error, PromptExecutionError) else None)
-        now, request = house.clock(), self.prompt.request
-        attempts = tuple(self._attempts)
+        clock, request, attempts = house.clock, self.prompt.request, tuple(self._attempts)
+        now = clock()
         used, cost = (attempts[0].usage, attempts[0].cost) if len(attempts) == 1 else sums_of(attempts)
-        self.prompt = prompt = replace(
+        prompt = replace(
             self.prompt,
             cost=cost,
             status=status,
             finished=now,
             updated=now,
-            error=failure,
-            answer=answer if self._keep or answer is None or not self._typed else without_words(answer),
-            failures=len(attempts) - 1,
-            request=request if self._keep else origin_of(request),
-            trace=chunks.make_trace(run.chunks) if self._keep else b"",
+            answer=answer if keep or answer is None or not self._typed else without_words(answer),
+            request=request if keep else origin_of(request),
         )
+        if keep or failure is not None or len(attempts) != 1:
+            trace = chunks.make_trace(run.chunks) if keep else b""
+            prompt = replace(prompt, error=failure, failures=len(attempts) - 1, trace=trace)
+        self.prompt = prompt
         house.ledger.add(prompt, attempts)
         cost = sum([attempt.cost or 0 for attempt in attempts]) if cost is None else cost
         await house.intake.settle(prompt, used, cost)

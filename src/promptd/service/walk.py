@@ -26,6 +26,7 @@ from promptd.service.keys import Keys
 from promptd.service.moderation import Moderation
 from promptd.service.people import People
 from promptd.service.prompts import Prompts
+from promptd.service.revocation import Revocation
 from promptd.service.rotation import Rotation
 from promptd.service.router import Router
 from promptd.service.rules import Rules
@@ -66,6 +67,7 @@ class Walk(Struct, frozen=True, kw_only=True):
     callers: Callers  #: who is it
     people: People  #: users, tokens, permits
     keys: Keys  #: native keys
+    revocation: Revocation  #: those whose key or session ends
     tickets: Tickets  #: one stream without a header
     connections: Connections  #: models and what serves them
     stored: StoredConnections  #: connections that are saved at run time

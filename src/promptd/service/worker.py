@@ -137,7 +137,7 @@ class Worker:
         lane.busy -= 1
         if lane.gate is not None:
             lane.gate.ended += 1
-        elif lane.waiting == 0 and not lane.attached:
+        elif lane.waiting == 0 and not lane.attached.where:
             return  # nobody is next
         self._pump(lane)
 
@@ -305,19 +305,22 @@ class Worker:
 
     def enter(self, run: Run) -> None:
         """The run is under way: it can be found, stopped, and counts for drain and deadline."""
-        if (gate := self._lanes[run.prompt.lane].gate) is not None:
+        prompt = run.prompt
+        if (gate := self._lanes[prompt.lane].gate) is not None:
             gate.meet(run)
-        self._runs[run.prompt.id] = run
+        self._runs[prompt.id] = run
+        if not self._under_way:
+            self._empty.clear()
         self._under_way += 1
-        self._empty.clear()
-        self._deadlines += run.prompt.deadline is not None
+        self._deadlines += prompt.deadline is not None
 
     def leave(self, run: Run) -> None:
         """The run is over; whoever is next gets its slot."""
-        if self._runs.get(run.prompt.id) is run:  # a retry may have taken the place of a run that was slow to stop
-            del self._runs[run.prompt.id]
+        prompt = run.prompt
+        if self._runs.get(prompt.id) is run:  # a retry may have taken the place of a run that was slow to stop
+            del self._runs[prompt.id]
         self._under_way -= 1
-        self._deadlines -= run.prompt.deadline is not None
+        self._deadlines -= prompt.deadline is not None
         while self._departures:
             departure = self._departures.pop()
             if not departure.done():
@@ -325,7 +328,7 @@ class Worker:
         if not self._under_way:
             self._empty.set()
         if not run.slotless:
-            self.release(run.prompt.lane)
+            self.release(prompt.lane)
 
     def step_aside(self, run: Run) -> None:
         """Give the run's slot back before its end: it waits for a child prompt, which may need that very slot."""

@@ -28,11 +28,7 @@ class WriteBehind:
         self._added = self._stored = 0  # rows, ever
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []  # who waits until so many are stored
         self._room = asyncio.Event()  # set when rows go to the store
-
-    @property
-    def full(self) -> bool:
-        """Whether the store is too far behind to let more in."""
-        return len(self._waiting) >= _MOST_UNWRITTEN
+        self.full = False  #: the store is too far behind to let more in
 
     async def room(self) -> None:
         """Wait until more may come in. Raises `Overloaded` where the store does not catch up."""
@@ -51,6 +47,8 @@ class WriteBehind:
         """The prompt is final; its row follows."""
         self._unwritten[prompt.id] = prompt
         self._waiting.append(Ended(prompt, attempts))
+        if len(self._waiting) >= _MOST_UNWRITTEN:
+            self.full = True
         self._added += 1
         if self._timer is None and self._writer is None:
             self._timer = asyncio.get_running_loop().call_later(_LAG, self._start)
@@ -77,6 +75,7 @@ class WriteBehind:
                 # a commit costs the same for one batch and for many, and at full speed it is what everybody waits for
                 most = _AT_ONCE * _SIDE_BY_SIDE
                 rows, self._waiting = self._waiting[:most], self._waiting[most:]
+                self.full = len(self._waiting) >= _MOST_UNWRITTEN
                 self._room.set()
                 batches = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
                 await asyncio.gather(*map(self._store, batches))
@@ -87,8 +86,11 @@ class WriteBehind:
 
     async def _store(self, batch: Sequence[Ended]) -> None:
         await self._settling.persist(lambda: self._ledger.record(batch))
+        unwritten = self._unwritten
         for ended in batch:
-            self._forget(ended.prompt)
+            prompt = ended.prompt
+            if unwritten.get(prompt.id) is prompt:
+                del unwritten[prompt.id]
         self._stored += len(batch)
         self._tell()
 
@@ -97,7 +99,3 @@ class WriteBehind:
             self._flushes.remove(flush)
             if not flush[1].done():
                 flush[1].set_result(None)
-
-    def _forget(self, prompt: Prompt) -> None:
-        if self._unwritten.get(prompt.id) is prompt:
-            del self._unwritten[prompt.id]

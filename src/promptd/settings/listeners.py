@@ -35,6 +35,9 @@ class EncoderSettings(Section):
     max_tokens: int = Field(512, ge=8, le=8192, description="Tokens that the model takes; the rest is cut off.")
     threads: int = Field(1, ge=1, le=64, description="Threads for one batch.")
     pooling: Literal["cls", "mean"] = Field("mean", description="Which of the model's states make the vector.")
+    weights: Literal["file", "int8"] = Field(
+        "file", description="As the file has them, or made one byte each when it is loaded; needs the extra `int8`."
+    )
 
 
 class NliSettings(Section):

@@ -56,7 +56,7 @@ class WaitFile(_Step, frozen=True, forbid_unknown_fields=True):
 
 
 class Fail(_Step, frozen=True, forbid_unknown_fields=True):
-    """The error with this code of core/errors.py."""
+    """The error with this code of core/errors."""
 
     fail: str
     message: str = ""

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptd.core.chunks import join_tool_calls
+from promptd.core.claims import ABSURD
 from promptd.core.content import ToolCall
 from promptd.core.errors import ContentFiltered, InvalidOutput, NetworkError, PromptdError, ServiceUnavailable
 from promptd.core.model import Chunk, Usage
@@ -84,7 +85,7 @@ def said(text: str) -> Chunk:
         ([b": ping\n\n", event(), b"data: {}\n\n", event(delta("a", "stop")), DONE], [said("a"), end()]),
         (
             [event(delta("a", "stop")), event(usage={"prompt_tokens": -5, "completion_tokens": None}), DONE],
-            [said("a"), end()],
+            [said("a"), Chunk("done", finish_reason="stop", usage=ABSURD)],
         ),
         (
             [event(delta(None, "tool_calls", tool_calls=[{"index": 1, "function": None}, {"index": -1}])), DONE],

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from promptd.core.chunks import gather
+from promptd.core.claims import ABSURD
 from promptd.core.content import Thinking, ToolCall
 from promptd.core.errors import (
     AuthenticationFailed,
@@ -144,7 +145,7 @@ def test_the_sequence_that_ended_it() -> None:
         ((3, 2, 14, 5, 4), Usage(12, 2, cached_tokens=5, cache_write_tokens=4)),
         ((12, 2, 14, 5, 4), Usage(12, 2, cached_tokens=5, cache_write_tokens=4)),  # the sum says that all are in there
         ((3, 2, 5, 0, 0), Usage(3, 2)),
-        ((-1, -2, 0, -3, -4), Usage()),
+        ((-1, -2, 0, -3, -4), ABSURD),
     ],
 )
 def test_tokens(counts: tuple[int, ...], usage: Usage) -> None:

@@ -114,6 +114,7 @@ async def test_what_is_no_form_leaves_nothing(house: Server, raw: bytes, kind: s
     assert (await house.admin.post("/file-svc/uploads")).body == before
 
 
+@pytest.mark.slow
 async def test_damaged_forms_are_refused_and_nothing_breaks(house: Server) -> None:
     whole = form(("file", "one.txt", b"1" * 50), ("note", None, b"x"), ("file", "two.png", PNG[:80]), kind="text/plain")
     chance = random.Random(20)

@@ -9,9 +9,21 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from promptd.core.chain import Action
-from promptd.core.template import PRODUCTION, Draft, MessageSource, Share
+from promptd.core.items import ConfigItem, item_id
+from promptd.core.template import (
+    PRODUCTION,
+    Draft,
+    MessageSource,
+    Partial,
+    Share,
+    Template,
+    TemplateVersion,
+    version_id,
+)
+from promptd.dialects.trustgraph.prompts import SYSTEM_PARTIAL
 from promptd.faces.trustgraph import configuration
 from promptd.service import items
 from tests.faces.trustgraph.conftest import ServeTrustGraph, TrustGraph
@@ -129,6 +141,42 @@ async def test_puts_at_the_same_time_do_not_mix(tg: TrustGraph) -> None:
     tags = {await value(tg, "tool", "t"), *(json.loads(found[no])["prompt"] for no in (0, 1)), json.loads(found[2])}
     assert len(tags) == 1
     assert (await config(tg, "list", type="a"))["version"] == before + 46
+
+
+async def test_several_items_are_deleted_at_once(tg: TrustGraph) -> None:
+    values = [
+        item("prompt", "template.x", '{"prompt":"hello"}'),
+        item("prompt", "template.y", '{"prompt":"hello"}'),
+        item("prompt", "system", '"be brief"'),
+        item("tool", "t", "one"),
+        item("tool", "u", "two"),
+    ]
+    await config(tg, "put", values=values)
+    await config(tg, "put", values=[item("prompt", "template.x", '{"prompt":"second"}')])
+    rows: list[tuple[type[Struct], str]] = [
+        (Template, "x"),
+        (Template, "y"),
+        (TemplateVersion, version_id("x", 1)),
+        (TemplateVersion, version_id("x", 2)),
+        (Partial, SYSTEM_PARTIAL),
+        (ConfigItem, item_id("tool", "t")),
+        (ConfigItem, item_id("tool", "u")),
+    ]
+    seen: set[int] = set()
+
+    sql = f"select count(*) from record where (kind, id) in (values {', '.join(['(?, ?)'] * len(rows))})"
+
+    async def look() -> None:
+        """What stands on disk, again and again."""
+        while 0 not in seen:
+            seen.update(*db.execute(sql, [word for kind, name in rows for word in (kind.__name__, name)]))
+            await asyncio.sleep(0)
+
+    keys = [{"type": value["type"], "key": value["key"]} for value in values]
+    with closing(sqlite3.connect(tg.house.database.path)) as db:
+        async with asyncio.timeout(10):
+            await asyncio.gather(look(), config(tg, "delete", keys=keys))
+    assert seen == {len(rows), 0}
 
 
 async def test_nothing_is_deleted_where_one_is_in_use(tg: TrustGraph) -> None:

@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from promptd.faces.trustgraph import socket as face_socket
-from tests.faces.trustgraph.conftest import TOKEN, ServeTrustGraph, TrustGraph
+from tests.faces.trustgraph.conftest import TOKEN, ServeTrustGraph, TrustGraph, busy, script
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio]
 
@@ -84,6 +84,25 @@ async def test_a_socket_loses_its_power_with_its_key(tg: TrustGraph) -> None:
         assert (await line.receive())["error"]["type"] == "auth-required"
         await line.send({"type": "auth", "token": tg.http.key})
         assert (await line.receive())["type"] == "auth-ok"
+
+
+async def test_calls_at_work_on_a_socket_end_with_its_key(tg: TrustGraph) -> None:
+    client = await tg.client("bob")
+    async with tg.socket(key=client.key) as line:
+        await line.complete(script({"say": "begun"}, {"hang": True}), id="a", streaming=True)
+        await line.complete(script({"hang": True}), id="b")
+        assert (await line.receive())["response"]["response"] == "begun"
+        await tg.house.walk.keys.revoke_all("bob")
+        told = [await line.receive() for _ in range(2)]
+        assert {one["id"] for one in told} == {"a", "b"}
+        for one in told:
+            assert one["complete"]
+            assert one["error"]["type"] == "auth-required"
+        assert not busy(tg)
+        await line.send({"type": "auth", "token": tg.http.key})
+        assert (await line.receive())["type"] == "auth-ok"
+        await line.complete("hello", id="c")
+        assert (await line.receive())["response"]["response"] == "hello"
 
 
 async def test_who_does_not_say_who_it_is_is_sent_away(tg: TrustGraph, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -225,9 +225,9 @@ async def test_texts_and_values_of_other_kinds_are_judged(build: Build) -> None:
 async def test_counting_tokens_tells_nobody_either(build: Build) -> None:
     house = await build(checks=[check(action=Action.REDACT)])
     request = turns(("user", "ann@example.com"))
-    async with house.intake.count(Submission(caller=ANN, request=request)) as (_, told, native):
-        assert told.messages[0].content == "[EMAIL]"
-        assert native is None
+    async with house.intake.count(Submission(caller=ANN, request=request)) as admitted:
+        assert admitted.prompt.request.messages[0].content == "[EMAIL]"
+        assert admitted.native is None
 
 
 async def test_documents_are_judged_while_the_prompt_runs(build: Build) -> None:

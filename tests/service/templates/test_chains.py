@@ -285,9 +285,9 @@ async def test_what_a_step_gave_is_stored_once_and_found_again(library: Lab) -> 
     written: list[int] = []
     put = records.put
 
-    async def weighed(*rows: Any) -> None:
+    async def weighed(*rows: Any, gone: Any = ()) -> None:
         written.append(sum(len(msgspec.json.encode(row)) for row in rows if isinstance(row, ChainRun)))
-        await put(*rows)
+        await put(*rows, gone=gone)
 
     records.put = weighed  # type: ignore[method-assign]
     run = await library.walk.chains.run(library.ann, "c", {"text": "x" * 20_000})

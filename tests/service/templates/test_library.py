@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from promptd.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from promptd.core.errors import Conflict, Forbidden, InvalidRequest, NotFound, StaleVersion
 from promptd.core.identity import TEMPLATE_EDIT
 from promptd.core.model import Output
 from promptd.core.template import Assertion, Case, Draft, MessageSource, Share, Template, TemplateVersion, choose
@@ -168,6 +168,17 @@ async def test_deletion_takes_every_version(lab: Lab) -> None:
     assert await lab.house.database.records.get(TemplateVersion, "greet@00000001") is None
     with pytest.raises(NotFound):
         await lab.templates.delete(lab.ann, "greet")
+
+
+async def test_a_deletion_that_fails_leaves_everything(lab: Lab) -> None:
+    for source in ("one", "two"):
+        await lab.templates.save(lab.ann, "greet", draft(source))
+    await lab.templates.put_partial(lab.ann, "p", "x")
+    stale = Template(name="other", created=0.0, changed=0.0, user="ann", version=7)
+    with pytest.raises(StaleVersion):
+        await lab.templates.delete_all(lab.ann, ("greet",), partials=("p",), besides=(stale,))
+    assert [one.number for one in await lab.templates.versions(lab.ann, "greet")] == [2, 1]
+    assert (await lab.templates.partials())["p"].source == "x"
 
 
 async def test_changes_need_the_permission(lab: Lab) -> None:

@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final, TypeVar
+
+from pydantic import SecretBytes, SecretStr
 
 from promptd.core.configs.settings import setting
 
 _TEXTS = "promptd.connection"
+_NAME: Final = re.compile(r":authority|[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # the one is `ports.AUTHORITY`
+_LINE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+T = TypeVar("T")
+
+
+def in_header(value: T) -> T:
+    """A validator of fields that are sent in headers: a text, a secret, or a mapping of them by header.
+
+    Raises `ValueError`, which never shows the value.
+    """
+    lines = value if isinstance(value, dict) else {"": value}
+    for name, line in lines.items():
+        if name and not _NAME.fullmatch(name):
+            raise ValueError(f"names of headers, and {name[:40]!r} is none")
+        text = line.get_secret_value() if isinstance(line, SecretStr | SecretBytes) else line
+        if isinstance(text, str) and not _LINE.fullmatch(text):
+            of = f", and {name!r} has others" if name else ""
+            raise ValueError(f"characters that a header may have: no line breaks, and nothing beyond Latin-1{of}")
+    return value
 
 
 def headers() -> Any:

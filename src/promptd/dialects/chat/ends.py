@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from promptd.core.claims import ABSURD
 from promptd.core.model import Usage
 
 _REASONS: Final = {
@@ -33,7 +34,7 @@ def finish_reason(said: str | None, *, called: bool = False) -> str:
 
     `called`: there are tool calls. Servers that make them and say `stop` are common.
     """
-    reason = _REASONS.get(said.lower(), "stop") if said else "stop"
+    reason = (_REASONS.get(said) or _REASONS.get(said.lower(), "stop")) if said else "stop"
     return "tool_calls" if called and reason == "stop" else reason
 
 
@@ -67,7 +68,8 @@ class Counts(Struct, frozen=True):
         plain = read is None and thought is None and not self.prompt_cache_hit_tokens
         if plain and taken + given == self.total_tokens and taken >= 0 <= given:
             return Usage(taken, given)  # most services say no more
-        taken, given = max(0, taken), max(0, given)
+        if taken < 0 or given < 0:
+            return ABSURD
         # some services count thought in the total alone
         given = max(given, (self.total_tokens or 0) - taken) if given else given
         return Usage(

@@ -9,6 +9,8 @@ import msgspec
 
 from promptd.core.errors import (
     BudgetSpent,
+    ConfigIncomplete,
+    ConfigUnusable,
     ContentFiltered,
     ContentRefused,
     Forbidden,
@@ -64,4 +66,6 @@ def _type_of(error: PromptdError) -> str:
         return "insufficient_quota"
     if error.http_status == 429:
         return "rate_limit_error"
+    if isinstance(error, ConfigIncomplete | ConfigUnusable):
+        return "server_error"
     return "invalid_request_error" if isinstance(error, _FAULTS) or error.http_status < 500 else "server_error"

@@ -25,6 +25,7 @@ _RESERVED: Final = frozenset({"model", "messages", "input", "stream", "stream_op
 _ELSEWHERE: Final = frozenset(
     {
         "background",
+        "client_metadata",
         "conversation",
         "include",
         "instructions",

@@ -18,8 +18,7 @@ from promptd.dialects.converse.outgoing import encode_request
 from promptd.dialects.converse.reader import Reader, decode_answer
 from promptd.dialects.event_stream import MEDIA_TYPE
 from promptd.dialects.exchange import MAX_BYTES, encoded, read_answer
-from promptd.dialects.messages.customs import CustomCalls
-from promptd.dialects.offers import is_custom
+from promptd.dialects.messages.customs import taken
 
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 _EVERY_MODEL: Final = Manners()
@@ -65,17 +64,17 @@ async def run_call(
 ) -> AsyncGenerator[Chunk, None]:
     """Run `call` against `url`, which answers whole or by a stream. Closing the generator closes the connection at once."""
     body = await encoded(call, partial(encode_request, call, manners=manners))
-    names = {tool.name for tool in call.parameters.tools if is_custom(tool)}
-    customs = CustomCalls(names) if names else None
     exchange = call.http.request(
         "POST", url, headers=door.headers(url, body), body=body, timeouts=timeouts, max_bytes=max_bytes
     )
-    async with exchange as response, aclosing(read_stream(response, secrets=door.secrets)) as chunks:
-        async for told in chunks:
-            for chunk in customs.take(told) if customs is not None else (told,):
-                if chunk.kind == "done":
-                    done = chunk
-                else:
-                    yield chunk
+    async with (
+        exchange as response,
+        aclosing(taken(read_stream(response, secrets=door.secrets), call.parameters.tools)) as chunks,
+    ):
+        async for chunk in chunks:
+            if chunk.kind == "done":
+                done = chunk
+            else:
+                yield chunk
     # only now, so that the connection is free for the next call before anybody acts on the answer
     yield done

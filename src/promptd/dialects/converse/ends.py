@@ -6,6 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from promptd.core.claims import ABSURD
 from promptd.core.errors import InvalidOutput
 from promptd.core.model import Usage
 
@@ -43,8 +44,10 @@ class Counts(Struct, frozen=True):
 
     def usage(self) -> Usage:
         """`inputTokens` are those that a cache had no part in, except where the sum says that they hold them all."""
-        told, output = max(0, self.inputTokens or 0), max(0, self.outputTokens or 0)
-        read, written = max(0, self.cacheReadInputTokens or 0), max(0, self.cacheWriteInputTokens or 0)
+        told, output = self.inputTokens or 0, self.outputTokens or 0
+        read, written = self.cacheReadInputTokens or 0, self.cacheWriteInputTokens or 0
+        if min(told, output, read, written) < 0:
+            return ABSURD
         whole = self.totalTokens == told + output and told >= read + written
         return Usage(
             input_tokens=told if whole else told + read + written,

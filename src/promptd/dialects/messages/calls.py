@@ -16,11 +16,10 @@ from promptd.core.errors import InvalidOutput
 from promptd.core.model import Chunk
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 from promptd.dialects.exchange import MAX_BYTES, encoded, raise_for_status, read_answer, secrets_of
-from promptd.dialects.messages.customs import CustomCalls
+from promptd.dialects.messages.customs import taken
 from promptd.dialects.messages.manners import Manners
 from promptd.dialects.messages.outgoing import encode_request
 from promptd.dialects.messages.reader import Reader, decode_answer
-from promptd.dialects.offers import is_custom
 from promptd.dialects.passing.bodies import prepare
 
 _DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -77,20 +76,17 @@ async def run_call(
     """
     encode = partial(encode_request, call, stream=True, manners=manners)
     body = await encoded(call, encode)
-    names = {tool.name for tool in call.parameters.tools if is_custom(tool)}
-    customs = CustomCalls(names) if names else None
     secrets = _secrets(headers)
     sent = {**headers, "content-type": "application/json"}
     async with (
         http.request("POST", url, headers=sent, body=body, timeouts=timeouts, max_bytes=max_bytes) as response,
-        aclosing(read_stream(response, secrets=secrets)) as chunks,
+        aclosing(taken(read_stream(response, secrets=secrets), call.parameters.tools)) as chunks,
     ):
-        async for told in chunks:
-            for chunk in customs.take(told) if customs is not None else (told,):
-                if chunk.kind == "done":
-                    done = chunk
-                else:
-                    yield chunk
+        async for chunk in chunks:
+            if chunk.kind == "done":
+                done = chunk
+            else:
+                yield chunk
     # only now, so that the connection is free for the next call before anybody acts on the answer
     yield done
 

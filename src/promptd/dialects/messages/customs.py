@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, Collection, Iterable
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
-from promptd.core.content import ToolCall
+from promptd.core.content import Tool, ToolCall
 from promptd.core.model import Chunk
+from promptd.dialects.offers import is_custom
 
 INPUT: Final = "input"
 _decode: Final = msgspec.json.Decoder().decode
@@ -45,6 +47,19 @@ class CustomCalls:
                 del self._said[index]
                 told.append(_call(index, text))
         return told
+
+
+def taken(chunks: AsyncGenerator[Chunk, None], tools: Iterable[Tool]) -> AsyncGenerator[Chunk, None]:
+    """`chunks` as the caller who offered `tools` may have them."""
+    names = {tool.name for tool in tools if is_custom(tool)}
+    return _taken(chunks, CustomCalls(names)) if names else chunks
+
+
+async def _taken(chunks: AsyncGenerator[Chunk, None], customs: CustomCalls) -> AsyncGenerator[Chunk, None]:
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            for told in customs.take(chunk):
+                yield told
 
 
 def _call(index: int, text: str) -> Chunk:

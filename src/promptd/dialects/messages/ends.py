@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from promptd.core.claims import ABSURD
 from promptd.core.model import Usage
 
 _REASONS: Final = {
@@ -70,12 +71,14 @@ class Counts(Struct, frozen=True):
         )
 
     def usage(self) -> Usage:
-        fresh, written = max(0, self.input_tokens or 0), max(0, self.cache_creation_input_tokens or 0)
-        read = max(0, self.cache_read_input_tokens or 0)
+        fresh, written = self.input_tokens or 0, self.cache_creation_input_tokens or 0
+        read, given = self.cache_read_input_tokens or 0, self.output_tokens or 0
+        if min(fresh, written, read, given) < 0:
+            return ABSURD
         thought = self.output_tokens_details.thinking_tokens if self.output_tokens_details else 0
         return Usage(
             input_tokens=fresh + written + read,
-            output_tokens=max(0, self.output_tokens or 0),
+            output_tokens=given,
             cached_tokens=read,
             cache_write_tokens=written,
             reasoning_tokens=max(0, thought or 0),

@@ -7,6 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from promptd.core.errors import (
+    ConfigIncomplete,
+    ConfigUnusable,
     ContentFiltered,
     ContentRefused,
     IdempotencyMismatch,
@@ -25,6 +27,7 @@ from promptd.core.errors import (
 _encode: Final = msgspec.json.Encoder().encode
 _OVERLOADED: Final = (529, "overloaded_error")
 _INVALID: Final = (400, "invalid_request_error")
+_OURS: Final = (500, "api_error")  # the operator's fault
 
 #: what the status alone does not tell; the first that fits
 _MEANINGS: Final[tuple[tuple[type[PromptdError], tuple[int, str]], ...]] = (
@@ -38,6 +41,8 @@ _MEANINGS: Final[tuple[tuple[type[PromptdError], tuple[int, str]], ...]] = (
     (IdempotencyMismatch, _INVALID),
     (PayloadTooLarge, (413, "request_too_large")),
     (Timeout, (504, "timeout_error")),
+    (ConfigIncomplete, _OURS),
+    (ConfigUnusable, _OURS),
     (ServiceUnavailable, _OVERLOADED),
     (Unavailable, _OVERLOADED),
 )

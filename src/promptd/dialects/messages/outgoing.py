@@ -43,7 +43,7 @@ REQUESTS_ELSEWHERE: Final = frozenset(
     | {"prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "safety_identifier", "moderation"}
     | {"functions", "function_call", "suffix", "echo", "best_of", "user", "include", "truncation", "text", "reasoning"}
     | {"max_tool_calls", "previous_response_id", "conversation", "background", "prompt", "include_reasoning"}
-    | {"reasoning_format", "chat_template_kwargs", "anthropic_beta"}
+    | {"reasoning_format", "chat_template_kwargs", "anthropic_beta", "client_metadata"}
 )
 
 

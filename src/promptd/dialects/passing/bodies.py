@@ -20,6 +20,7 @@ _members = msgspec.json.Decoder(dict[str, Raw]).decode
 _options = msgspec.json.Decoder(dict[str, Any] | None).decode
 _name = msgspec.json.Decoder(str | None).decode
 _encode: Final = msgspec.json.Encoder().encode
+_BACKSLASH: Final = ord("\\")
 #: dialects whose streams tell token counts only if they are asked
 _ASKED_FOR_USAGE: Final = frozenset({"openai.chat", "openai.completions"})
 
@@ -39,7 +40,7 @@ def prepare(native: Native, model: str, *, ask_for_usage: bool = True, rename_al
     service has another; with `rename_always` in any case. Raises `InvalidInput` for a body that is no JSON object.
     """
     hidden = ask_for_usage and native.stream and not native.usage and native.dialect in _ASKED_FOR_USAGE
-    twice = _may_name_twice(native.body) and names_twice(native.body)
+    twice = not native.once and _may_name_twice(native.body) and names_twice(native.body)
     if native.model == model and not hidden and not twice:
         return Sent(native.body, model if rename_always else None)
     try:
@@ -59,7 +60,7 @@ def prepare(native: Native, model: str, *, ask_for_usage: bool = True, rename_al
 
 def _may_name_twice(body: bytes) -> bool:
     """Whether there may be a second `model`, however it is spelled: the service could take that one for the name."""
-    return body.count(b'"model"') > 1 or (b"\\" in body and b"\\u006" in body)
+    return body.count(b'"model"') > 1 or (_BACKSLASH in body and b"\\u006" in body)
 
 
 def rename(body: bytes, model: str) -> bytes:

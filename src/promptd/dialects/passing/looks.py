@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from promptd.core.claims import ABSURD
 from promptd.core.errors import InvalidOutput
 from promptd.core.model import Usage
 from promptd.dialects.chat import ends as chat_ends
@@ -37,6 +38,7 @@ _NOTHING: Final = Seen()
 class Look(Protocol):
     """What to look for in one dialect. It holds the state of one stream."""
 
+    # by `find`: `in` takes what it looks for for a number first, and an error is made of that each time
     def hint(self, block: bytes) -> bool:
         """Whether one of these events may be worth decoding; must be cheap, and may be wrong only by saying yes."""
 
@@ -77,10 +79,10 @@ _completion: Final = msgspec.json.Decoder(_Completion)
 class _Chat:
     def hint(self, block: bytes) -> bool:
         return (
-            _DONE in block
-            or b'"error"' in block
-            or (b'"finish_reason"' in block and _not_null(block, b'"finish_reason"'))
-            or (b'"usage"' in block and _not_null(block, b'"usage"'))
+            block.find(_DONE) >= 0
+            or block.find(b'"error"') >= 0
+            or _not_null(block, b'"finish_reason"')
+            or _not_null(block, b'"usage"')
         )
 
     def event(self, data: bytes, secrets: Iterable[str]) -> Seen:
@@ -104,6 +106,8 @@ class _Chat:
 
 def _not_null(block: bytes, name: bytes) -> bool:
     """Whether a member of that name is there that is not null."""
+    if block.find(name) < 0:
+        return False
     others = block.count(name) - block.count(name + _NULLS[0])
     return others != 0 and others != block.count(name + _NULLS[1])
 
@@ -138,7 +142,7 @@ class _Messages:
         self._counts = message_ends.Counts()
 
     def hint(self, block: bytes) -> bool:
-        return b'"usage"' in block or b"message_" in block or b'"error"' in block
+        return block.find(b'"usage"') >= 0 or block.find(b"message_") >= 0 or block.find(b'"error"') >= 0
 
     def event(self, data: bytes, secrets: Iterable[str]) -> Seen:
         told: _MessageEvent = _decoded(_message_event, data)
@@ -185,6 +189,8 @@ class _ResponseCounts(Struct, frozen=True):
 
     def usage(self) -> Usage:
         read, thought = self.input_tokens_details, self.output_tokens_details
+        if min(self.input_tokens or 0, self.output_tokens or 0) < 0:
+            return ABSURD
         counts = (
             self.input_tokens,
             self.output_tokens,
@@ -227,10 +233,10 @@ _CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 class _Responses:
     def hint(self, block: bytes) -> bool:
         return (
-            b"response.completed" in block
-            or b"response.incomplete" in block
-            or b"response.failed" in block
-            or b'"error"' in block
+            block.find(b"response.completed") >= 0
+            or block.find(b"response.incomplete") >= 0
+            or block.find(b"response.failed") >= 0
+            or block.find(b'"error"') >= 0
         )
 
     def event(self, data: bytes, secrets: Iterable[str]) -> Seen:

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from promptd.core.engine import Call
@@ -21,6 +22,7 @@ from promptd.core.errors import (
     UnsupportedInput,
 )
 from promptd.core.model import Chunk, Native, Usage
+from promptd.core.passing_streams import PassingStream, Sink
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 from promptd.core.whole_answers import WholeAnswer
 from promptd.dialects.bodies import error_body
@@ -28,6 +30,7 @@ from promptd.dialects.errors import error_from_response, redact
 from promptd.dialects.exchange import MAX_BYTES, drain, media_type, secrets_of
 from promptd.dialects.passing.bodies import prepare, rename
 from promptd.dialects.passing.looks import look_for
+from promptd.dialects.passing.passage import Passage
 from promptd.dialects.passing.streams import Stream
 
 _DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -47,11 +50,10 @@ Decode = Callable[[bytes], Sequence[Chunk]]
 """Says what a whole answer says, the `done` last: the dialect's own decoder."""
 
 
-class _Secrets:
+class _Secrets(Struct, frozen=True):
     """The values of headers, taken apart only where something is said."""
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+    _headers: Mapping[str, str]
 
     def __iter__(self) -> Iterator[str]:
         secret = {name: value for name, value in self._headers.items() if name.lower() != "content-type"}
@@ -81,17 +83,17 @@ def run_native(
     well, and a service that answers whole where a stream was asked for is understood, without `raw`. Closing the generator
     closes the connection at once.
 
-    What is not streamed comes as a `WholeAnswer`. Raises `PromptExecutionError`, with `native` where the request itself is
-    at fault.
+    What is not streamed comes as a `WholeAnswer`, a stream as a `PassingStream`. Raises `PromptExecutionError`, with
+    `native` where the request itself is at fault.
     """
     sent = prepare(native, call.model, ask_for_usage=ask_for_usage, rename_always=rename_always)
     exchange = http.request("POST", url, headers=headers, body=sent.body, timeouts=timeouts, max_bytes=max_bytes)
     secrets = _Secrets(headers)
     if native.stream:
         # a stream may be long, and there may be many: none of them keeps what was asked
-        return _streamed(
-            exchange, native.dialect, sent.model, sent.hidden, secrets, reader, decode, spelled=call.spelled
-        )
+        spell = reader if call.spelled else None
+        stream = Stream(native.dialect, model=sent.model, hidden=sent.hidden, secrets=secrets)
+        return PassingStream(partial(_streamed, exchange, native.dialect, stream, secrets, spell, decode))
     return WholeAnswer(partial(_whole, exchange, native.dialect, sent.model, secrets, decode if call.spelled else None))
 
 
@@ -120,13 +122,11 @@ async def _whole(
 async def _streamed(
     exchange: AbstractAsyncContextManager[HttpResponse],
     dialect: str,
-    model: str | None,
-    hidden: bool,
+    stream: Stream,
     secrets: Iterable[str],
-    reader: Callable[[], Reader],
+    reader: Callable[[], Reader] | None,
     decode: Decode,
-    *,
-    spelled: bool,
+    sink: Sink | None,
 ) -> AsyncGenerator[Chunk, None]:
     async with exchange as response:
         if not 200 <= response.status < 300:
@@ -135,16 +135,12 @@ async def _streamed(
         if kind != "application/json":
             if kind not in ("text/event-stream", ""):
                 raise InvalidOutput(f"expected an event stream, the service sent {kind[:80]}")
-            stream = Stream(dialect, model=model, hidden=hidden, secrets=secrets)
-            spell, end = reader() if spelled else None, None
+            spell, end = reader() if reader is not None else None, None
             packets = response.chunks()
             del response  # and its headers
+            passage = Passage(stream, packets, sink)
             while not stream.ended:
-                try:
-                    packet = await packets.__anext__()
-                except StopAsyncIteration:
-                    packet = b""
-                raw = stream.feed(packet) if packet else stream.finish()
+                raw = await passage.next()
                 if raw and spell is None:
                     yield Chunk("progress", raw=raw, dialect=dialect)
                 elif raw and spell is not None:
@@ -154,7 +150,7 @@ async def _streamed(
                         yield chunk
                 if stream.error is not None:
                     raise stream.error
-            if packet:
+            if passage.open:
                 await drain(packets)
             chunks: Sequence[Chunk] = ()
             done = Chunk("done", finish_reason=stream.finish_reason or "stop", usage=stream.usage or Usage())

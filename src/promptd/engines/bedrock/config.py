@@ -95,6 +95,8 @@ class BedrockConfig(Config):
     silence_timeout: float = remote.silence_timeout()
     max_response_bytes: int = remote.max_response_bytes(MAX_BYTES)
 
+    _may_be_sent = field_validator("api_key", "access_key_id", "session_token", "headers")(remote.in_header)
+
     @field_validator("base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from pydantic import JsonValue, SecretStr, field_validator
 
 from promptd.core.configs import setting
+from promptd.core.configs.remote import in_header
 from promptd.core.engine import Config
 from promptd.core.ports import Timeouts
 from promptd.dialects.addresses import base_url
@@ -32,7 +33,7 @@ class EndpointTarget(Config):
     @classmethod
     def _are_headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         check_header_names(value)
-        return value
+        return in_header(value)
 
 
 class EndpointConfig(Config):

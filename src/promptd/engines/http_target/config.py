@@ -9,6 +9,7 @@ from typing import Final, Literal
 from pydantic import JsonValue, SecretStr, field_validator
 
 from promptd.core.configs import setting
+from promptd.core.configs.remote import in_header
 from promptd.core.engine import Config
 from promptd.core.errors import ConfigIncomplete
 from promptd.core.ports import Timeouts
@@ -79,6 +80,8 @@ class HttpTargetConfig(Config):
         MAX_BYTES, i18n=f"{_SHARED}.max_response_bytes", ge=1024, description="Bytes of one answer"
     )
 
+    _may_be_sent = field_validator("token", "key")(in_header)
+
     @field_validator("base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:
@@ -101,7 +104,7 @@ class HttpTargetConfig(Config):
     @classmethod
     def _are_names(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         check_header_names(value, taken=_TAKEN)
-        return value
+        return in_header(value)
 
     def timeouts(self) -> Timeouts:
         return Timeouts(self.connect_timeout, self.first_byte_timeout, self.silence_timeout)

@@ -7,6 +7,7 @@ from typing import Final, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from msgspec import Struct
 from pydantic import SecretStr, field_validator
 
 from promptd.core.configs import remote, setting
@@ -22,6 +23,16 @@ from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSA
 
 _ALWAYS: Final = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
 _MESSAGES_VERSION: Final = "2023-06-01"
+
+
+class Way(Struct, frozen=True):
+    """How requests of one dialect get to the server."""
+
+    url: str
+    headers: dict[str, str]
+    timeouts: Timeouts
+    max_bytes: int
+    ask_for_usage: bool
 
 
 class OpenAIConfig(Config):
@@ -99,6 +110,8 @@ class OpenAIConfig(Config):
     first_byte_timeout: float = remote.first_byte_timeout()
     silence_timeout: float = remote.silence_timeout()
     max_response_bytes: int = remote.max_response_bytes(MAX_BYTES)
+
+    _may_be_sent = field_validator("api_key", "organization", "headers")(remote.in_header)
 
     @field_validator("base_url")
     @classmethod
@@ -179,6 +192,21 @@ class OpenAIConfig(Config):
         if not address:
             raise ConfigIncomplete("base_url: the connection needs the server's address")
         return address
+
+    def way(self, dialect: str, model: str, credential: Credential | None) -> Way:
+        """Of a request in `dialect` that passes through. Raises `ConfigIncomplete`."""
+        url, headers = self.url(dialect, model), self.headers_for(credential, dialect)
+        return Way(url, headers, self.timeouts, self.max_response_bytes, self.manners.stream_usage)
+
+    @cached_property
+    def ways(self) -> dict[str, Way]:
+        """Of the dialects whose requests go on as they are, all in one way; with the connection's own key.
+
+        Put together once, because each attribute of a pydantic model costs as much as a call.
+        """
+        if not self.base_url or not self.safety_identifier or self.row.streams_only:
+            return {}
+        return {dialect: self.way(dialect, "", None) for dialect in self._urls}
 
     def url(self, dialect: str, model: str) -> str:
         """Where requests of `dialect` go. Raises `ConfigIncomplete`."""

@@ -18,7 +18,7 @@ from promptd.dialects.chat.calls import DIALECTS
 from promptd.dialects.openai_media import MEDIA, run_media
 from promptd.dialects.passing import Decode, run_native
 from promptd.engines.openai.anonymous import anonymous
-from promptd.engines.openai.config import OpenAIConfig
+from promptd.engines.openai.config import OpenAIConfig, Way
 from promptd.engines.openai.forms import OpenAILogic, layout
 from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
 from promptd.engines.openai.streamed import streamed_native, unbounded
@@ -53,7 +53,11 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
         return connection.dialects if connection.native else frozenset()
 
     def run(self, call: Call[K, P]) -> AsyncGenerator[Chunk, None]:
-        config = call.connection
+        config, native = call.connection, call.native
+        if native is not None and call.credential is None:
+            way = config.ways.get(native.dialect)
+            if way is not None:
+                return _passed(call, native, way)
         open_door(config, call.http)
         if not config.safety_identifier:
             call = anonymous(call)
@@ -61,7 +65,8 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
             return _query(call) if call.capability is Capability.QUERY else _media(call)
         streams_only = config.row.streams_only
         if call.native is not None:
-            return _passed(call, streamed_native(call.native) if streams_only else call.native)
+            native = streamed_native(call.native) if streams_only else call.native
+            return _passed(call, native, config.way(native.dialect, call.model, call.credential))
         if streams_only:
             call = unbounded(call)
         dialect = DIALECTS[chat.capability_of(call)]
@@ -114,19 +119,19 @@ def open_door(config: OpenAIConfig, http: HttpClient) -> None:
         http.allow(config.address)
 
 
-def _passed(call: Call[Any, Any], native: Native) -> AsyncGenerator[Chunk, None]:
-    config, dialect = call.connection, native.dialect
+def _passed(call: Call[Any, Any], native: Native, way: Way) -> AsyncGenerator[Chunk, None]:
+    dialect = native.dialect
     return run_native(
         call.http,
-        config.url(dialect, call.model),
-        config.headers_for(call.credential, dialect),
+        way.url,
+        way.headers,
         call,
         native,
         reader=_READERS[dialect],
         decode=_DECODERS[dialect],
-        timeouts=config.timeouts,
-        max_bytes=config.max_response_bytes,
-        ask_for_usage=config.manners.stream_usage,
+        timeouts=way.timeouts,
+        max_bytes=way.max_bytes,
+        ask_for_usage=way.ask_for_usage,
     )
 
 

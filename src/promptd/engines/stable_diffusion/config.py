@@ -75,6 +75,8 @@ class StableDiffusionConfig(Config):
     silence_timeout: float = remote.silence_timeout()
     max_response_bytes: int = remote.max_response_bytes(128 * 1024 * 1024)
 
+    _may_be_sent = field_validator("headers")(remote.in_header)
+
     @field_validator("base_url")
     @classmethod
     def _is_http(cls, value: str) -> str:

@@ -14,7 +14,8 @@ async def count_tokens(gateway: Gateway, ask: Ask) -> None:
     body = await gateway.body(ask)
     asked = messages.decode_request(body, counting=True)
     submission = gateway.noted(ask, submission_of(gateway, ask, asked, body))
-    counted = await count_input(gateway.walk.intake, gateway.walk.connections, submission)
+    walk = gateway.walk
+    counted = await count_input(walk.intake, walk.connections, walk.guarding, submission)
     headers = [JSON, *gateway.headers(ask)]
     headers.append((b"x-token-count", b"exact" if counted.exact else b"estimated"))
     await send_body(ask.send, 200, headers, encode({"input_tokens": counted.tokens}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -57,9 +58,15 @@ class Door:
             body = _Body(await read_body(scope, receive, self._options.max_body_bytes), receive)
             check_width(body.raw)
             host = await self._open()
-            await host(cast(Scope, {**scope, CALLER: caller}), body, sending)
+            # a stream of notices lasts as long as its client and its key; what else lasts is cut off where it runs
+            notices = self._walk.revocation.staying(caller) if scope["method"] == "GET" else nullcontext()
+            with notices:
+                await host(cast(Scope, {**scope, CALLER: caller}), body, sending)
         except PromptdError as error:
-            await _refuse(sending, error)
+            if sending.started:
+                sending.drop()
+            else:
+                await _refuse(sending, error)
         except Disconnected:
             return
         except Exception as error:  # a bug, ours or the package's, must cost one request and tell the caller nothing
@@ -156,6 +163,9 @@ class _Patient:
             async with asyncio.timeout(self._seconds):
                 await self._send(message)
         except TimeoutError:
-            self._dropped = True
-            if self._abort is not None:
-                self._abort()
+            self.drop()
+
+    def drop(self) -> None:
+        self._dropped = True
+        if self._abort is not None:
+            self._abort()

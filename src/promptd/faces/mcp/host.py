@@ -18,7 +18,7 @@ from mcp.server.session import ServerSession
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
 from mcp.shared.exceptions import MCPError
-from mcp.types import INTERNAL_ERROR, NotificationParams
+from mcp.types import INTERNAL_ERROR, NotificationParams, SubscriptionsListenRequestParams
 from starlette.types import Receive, Scope, Send
 
 from promptd.core.errors import PromptdError
@@ -27,7 +27,7 @@ from promptd.faces.mcp.ports import CALLER
 from promptd.faces.mcp.prompts import Prompts
 from promptd.faces.mcp.sessions import IDLE_SECONDS, MOST_SESSIONS, SESSION, Sessions
 from promptd.faces.mcp.shapes import told
-from promptd.faces.mcp.tools import Tools
+from promptd.faces.mcp.tools import Tools, caller_of
 from promptd.service.walk import Walk
 
 _MOST_LISTENERS: Final = 1024  # streams of clients that wait for notices
@@ -55,6 +55,7 @@ class Host:
 
     def __init__(self, walk: Walk, options: FaceOptions) -> None:
         tools, prompts = Tools(walk), Prompts(walk)
+        self._revocation = walk.revocation
         self._bus = InMemorySubscriptionBus()
         self._listeners = ListenHandler(self._bus, max_subscriptions=_MOST_LISTENERS, max_buffered_events=16)
         self._server = _Server(
@@ -65,7 +66,7 @@ class Host:
             on_call_tool=_guarded(tools.call),
             on_list_prompts=_guarded(prompts.list),
             on_get_prompt=_guarded(prompts.get),
-            on_subscriptions_listen=_guarded(self._listeners),
+            on_subscriptions_listen=_guarded(self._listen),
             # without it the package would walk through the whole listing at every call, for headers that we have none of
             get_tool_input_schema=lambda name: None,
         )
@@ -109,6 +110,11 @@ class Host:
             async with asyncio.timeout(_TELL_SECONDS):
                 await session.send_tool_list_changed()
                 await session.send_prompt_list_changed()
+
+    async def _listen(self, ctx: ServerRequestContext[Any, Any], params: SubscriptionsListenRequestParams) -> Any:
+        """A stream of notices that ends with its client's key."""
+        with self._revocation.staying(caller_of(ctx)):
+            return await self._listeners(ctx, params)
 
     async def _met(self, ctx: ServerRequestContext[Any, Any], params: NotificationParams) -> None:
         """A client of the protocol's older versions has opened its session."""

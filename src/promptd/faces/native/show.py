@@ -154,6 +154,7 @@ def attempt_view(attempt: Attempt) -> AttemptView:
         attempt.message,
         usage_view(attempt.usage),
         attempt.cost,
+        attempt.estimated,
     )
 
 

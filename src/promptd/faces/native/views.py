@@ -141,7 +141,8 @@ class JudgementView(Struct, frozen=True):
 
 
 class AttemptView(Struct, frozen=True):
-    """One try on one model. `cost` is in billionths of the price's currency; null: nobody knows the price."""
+    """One try on one model. `cost` is in billionths of the price's currency; null: nobody knows the price. `estimated`:
+    its tokens go by the sizes of texts, because its service counted none, or more than is possible."""
 
     attempt: int
     engine: str
@@ -155,6 +156,7 @@ class AttemptView(Struct, frozen=True):
     message: str | None
     usage: UsageView
     cost: int | None
+    estimated: bool
 
 
 class MessageView(Struct, frozen=True):

@@ -50,7 +50,7 @@ def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Subm
         mode=_ATTACHED,
         capability=asked.capability,
         prefix="chatcmpl",
-        native=Native(DIALECT, body, asked.stream, asked.usage, asked.model),
+        native=Native(DIALECT, body, asked.stream, asked.usage, asked.model, asked.once),
         keep=asked.keep,
         affinity=gateway.affinity(ask, asked.request),
     )

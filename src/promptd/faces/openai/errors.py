@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from promptd.core.errors import (
+    ConfigIncomplete,
+    ConfigUnusable,
     ContentFiltered,
     ContentRefused,
     InputTooLarge,
@@ -25,6 +27,8 @@ _FAULTS: Final = (InvalidRequest, ContentRefused, InvalidInput, UnsupportedInput
 def status_of(error: PromptdError) -> int:
     if isinstance(error, UnknownModel):
         return 404
+    if isinstance(error, ConfigIncomplete | ConfigUnusable):
+        return 500  # the operator's fault, and clients would repeat a 409
     return 400 if isinstance(error, _FAULTS) else error.http_status
 
 

@@ -208,7 +208,8 @@ def _listed(prompt: Prompt) -> list[dict[str, Any]]:
     messages = prompt.request.messages[1 if prompt.request.echo.get("instructions") else 0 :]
     body = prompt.id.removeprefix(_PREFIX)
     listed: list[dict[str, Any]] = []
-    for place, given in enumerate(responses.encode_items(messages)):
+    items = responses.encode_items(messages, tools=prompt.request.parameters.tools)
+    for place, given in enumerate(items):
         item = {"status": "completed", **given}
         if isinstance(content := item.get("content"), str):
             said = item["role"] == "assistant"

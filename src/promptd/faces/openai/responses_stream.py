@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from promptd.core.errors import PromptdError
+from promptd.core.errors import PromptdError, Unauthenticated
 from promptd.core.model import Caller, Chunk, Outcome, Prompt
 from promptd.dialects import responses
 from promptd.faces.gateway import Ask, Gateway
@@ -22,8 +22,9 @@ async def follow(gateway: Gateway, ask: Ask, prompt: Prompt, after: int = -1) ->
     """Answer with the events behind number `after`. The caller may leave; the prompt runs on."""
     reader = _Reader(gateway.walk, ask.caller, prompt, after)
     async with aclosing(_until(gateway.options.closing, reader.chunks())) as source:
-        with while_connected(ask.scope, ask.receive):
-            await gateway.write(ask, prompt, lambda _: reader, source)
+        with while_connected(ask.scope, ask.receive), gateway.walk.revocation.staying(ask.caller) as stay:
+            stream = await gateway.open(ask, prompt)
+            await gateway.write(stream, prompt, lambda _: reader, source, stay.interrupted)
 
 
 class _Reader:
@@ -49,6 +50,8 @@ class _Reader:
         return before if chunk.kind == "restart" else before + self._writer.write(chunk)
 
     def fail(self, error: PromptdError) -> bytes:
+        if isinstance(error, Unauthenticated):  # its reader must go; the response itself has not failed
+            return f": {error.message}\n\n".encode()
         return self._writer.fail(error)
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:

@@ -144,7 +144,8 @@ async def stream(
             ask.charges = first.charges
             turns = _Turns(writer(first.prompt), first)
             async with aclosing(source(turns)) as chunks:
-                await gateway.write(ask, first.prompt, lambda _: turns, chunks, turns.interrupted)
+                stream = await gateway.open(ask, first.prompt)
+                await gateway.write(stream, first.prompt, lambda _: turns, chunks, turns.interrupted)
     except asyncio.CancelledError:
         if departure.told:
             raise Disconnected from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from promptd.core import identity
 from promptd.core.errors import InvalidRequest, NotFound
 from promptd.core.items import check_item
 from promptd.core.model import Caller
+from promptd.core.ports import Gone
 from promptd.core.template import Draft, check_name
 from promptd.dialects.trustgraph.errors import BadOperation
 from promptd.dialects.trustgraph.prompts import (
@@ -169,15 +169,17 @@ class Configuration:
         return draft
 
     async def _delete(self, caller: Caller, body: dict[str, Any]) -> Reply:
-        """Nothing goes where a template is in use. What is not there is gone already."""
+        """All of it or nothing, and nothing where a template is in use. What is not there is gone already."""
         names = _names(body)
         self._items.check(caller, {})
         templates = {name: template for name in names if (template := _template(name)) is not None}
-        await self._templates.delete_all(caller, tuple(templates.values()))
-        if _SYSTEM in names:
-            with suppress(NotFound):
-                await self._templates.delete_partial(caller, SYSTEM_PARTIAL)
-        await self._items.delete(caller, [name for name in names if name not in templates])
+        partials = (SYSTEM_PARTIAL,) if _SYSTEM in names else ()
+
+        async def remove(rows: Sequence[Struct], gone: Gone) -> None:
+            doomed = tuple(templates.values())
+            await self._templates.delete_all(caller, doomed, partials=partials, besides=rows, gone=gone)
+
+        await self._items.delete(caller, [name for name in names if name not in templates], remove)
         return {"version": await self._items.version()}
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from promptd.core.content import Turn
-from promptd.core.guarding import Redacted, Redactor
+from promptd.core.guarding import ALLOWED, Redacted, Redactor
 from promptd.core.model import Verdict
 from promptd.core.ports import Guard
 
@@ -30,12 +30,16 @@ async def ask(guard: Guard, turns: Sequence[Turn], seconds: float) -> Verdict:
     return begun if isinstance(begun, Verdict) else await wait(begun, seconds)
 
 
-def begin(guard: Guard, turns: Sequence[Turn]) -> Verdict | Awaitable[Any]:
+def begin(
+    guard: Guard, turns: Sequence[Turn], at_once: Callable[[Sequence[Turn]], Verdict | None] | None = None
+) -> Verdict | Awaitable[Any]:
     """The opinion of a guard that waits for nothing, as most; else what is to be handed to `wait`.
 
-    Raises `GuardFailed`.
+    `at_once` is the guard's own, where it has that. Raises `GuardFailed`.
     """
     try:
+        if at_once is not None and (verdict := at_once(turns)) is not None:
+            return ALLOWED if verdict is ALLOWED else _verdict(verdict)
         work = guard.inspect(turns)
         return _Rest(work, work.send(None)) if type(work) is CoroutineType else work
     except StopIteration as end:

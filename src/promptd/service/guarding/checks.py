@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from promptd.core.content import Turn
 from promptd.core.guarding import Action, Redactor, Stage, Subject
-from promptd.core.model import Judgement
+from promptd.core.model import Judgement, Verdict
 from promptd.core.ports import Guard
+
+#: a guard's `at_once`: its opinion, or None where it has to wait for that
+AtOnce = Callable[[Sequence[Turn]], Verdict | None]
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -32,12 +36,16 @@ class Check(Struct, frozen=True, kw_only=True):
     redactor: Redactor | None = None  #: the guard, where it replaces what it finds
     reads_input: bool = False  #: it looks at what callers write
     fine: Judgement = Judgement("", "", "")  #: what it says of most of that
+    seen: tuple[str, str, str] = ("", "", "")  #: … and how that is counted
+    at_once: AtOnce | None = None  #: of a guard that can judge most texts without waiting
 
     def __post_init__(self) -> None:
         if self.action is Action.REDACT and isinstance(self.guard, Redactor):
             force_setattr(self, "redactor", self.guard)
         force_setattr(self, "reads_input", Stage.INPUT in self.stages)
         force_setattr(self, "fine", Judgement(self.name, Stage.INPUT.value, "allowed"))
+        force_setattr(self, "seen", (self.name, Stage.INPUT.value, "allowed"))
+        force_setattr(self, "at_once", getattr(self.guard, "at_once", None))
 
     @property
     def selects(self) -> bool:
@@ -62,10 +70,14 @@ class Plan(Struct, frozen=True):
     #: derived, because every prompt asks for them
     input: tuple[Check, ...] = ()  #: those that look at what callers bring along, documents included
     holds: bool = False  #: some text of the answer may have to stay, so that nothing leaves unread
+    judges: bool = False  #: what callers write is judged by all of `request`, and replaced by none
+    fine: tuple[Judgement, ...] = ()  #: what these say of most of that
 
     def __post_init__(self) -> None:
         if self.request:
             force_setattr(self, "input", tuple([check for check in self.request if check.reads_input]))
+            force_setattr(self, "judges", all(check.reads_input and not check.redactor for check in self.request))
+            force_setattr(self, "fine", tuple([check.fine for check in self.request]))
         if self.output:
             force_setattr(self, "holds", any(check.action is not Action.RECORD for check in self.output))
 

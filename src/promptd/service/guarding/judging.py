@@ -12,7 +12,7 @@ from promptd.core.content import Turn
 from promptd.core.errors import ContentFiltered, ContentRefused, PromptdError, ServiceUnavailable, Unavailable
 from promptd.core.guarding import Action, Redacted, Redactor, Stage
 from promptd.core.model import Judgement, Verdict
-from promptd.service.guarding.asking import GuardFailed, ask, begin, redact, redacted, wait
+from promptd.service.guarding.asking import GuardFailed, ask, redact, redacted, wait
 from promptd.service.guarding.checks import Check
 from promptd.service.metrics import Metrics
 
@@ -92,24 +92,11 @@ class Judging(Struct, eq=False):
         if not guilty:  # only together they are what is refused
             self._note(check, first, last)
 
-    def skim(self, check: Check, turns: Sequence[Turn]) -> Awaitable[None] | None:
-        """As `look`, for what callers write, at a cost that all can bear: None where it is fine, else what is to be done.
-
-        Raises what the `Errors` say.
-        """
+    async def conclude(self, check: Check, begun: Verdict | Awaitable[Any] | GuardFailed) -> None:
+        """As `look`, for what callers write, where the guard was asked already."""
         try:
-            begun = begin(check.guard, turns)
-        except GuardFailed as error:
-            self._failed(check, _INPUT, error)
-            return None
-        if type(begun) is Verdict and begun.allowed:
-            self.note(check.fine)
-            return None
-        return self._conclude(check, begun)
-
-    async def _conclude(self, check: Check, begun: Verdict | Awaitable[Any]) -> None:
-        """The rest of `skim`."""
-        try:
+            if isinstance(begun, GuardFailed):
+                raise begun
             verdict = begun if isinstance(begun, Verdict) else await wait(begun, check.seconds)
         except GuardFailed as error:
             self._failed(check, _INPUT, error)
@@ -175,7 +162,7 @@ class Judging(Struct, eq=False):
         raise self._errors.refused(check, stage, reason)
 
     def note(self, judgement: Judgement) -> None:
-        self._metrics.judged(judgement.check, judgement.stage, judgement.outcome)
+        self._metrics.judged((judgement.check, judgement.stage, judgement.outcome))
         self.told.append(judgement)
         if self._trace is not None:
             self._trace(judgement)
@@ -205,7 +192,7 @@ class Judging(Struct, eq=False):
         self.refuse(check, stage, verdict.reason, categories, verdict.score)
 
     def _fail(self, check: Check, stage: Stage, error: GuardFailed) -> None:
-        self._metrics.judged(check.name, stage.value, "failed")
+        self._metrics.judged((check.name, stage.value, "failed"))
         _log.error(
             "the guard of the check %s failed: %s",
             check.name,

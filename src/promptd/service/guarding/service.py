@@ -4,9 +4,9 @@ and answers while it runs."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -18,7 +18,7 @@ from promptd.core.model import Caller, Capability, Judgement, Prompt, Request, S
 from promptd.core.rewriting import rewrite
 from promptd.core.texts import names_twice, request_turns
 from promptd.service.clock import Clock
-from promptd.service.guarding.asking import GuardFailed, ask, redact
+from promptd.service.guarding.asking import GuardFailed, ask, begin, redact
 from promptd.service.guarding.checks import NOTHING, Check, Checks, Plan
 from promptd.service.guarding.failures import change_failure, failure_turns, mute_failure
 from promptd.service.guarding.judging import ANEW, AT_THE_DOOR, AT_WORK, Judging
@@ -33,6 +33,8 @@ _LARGE: Final = 65_536  # bytes or characters of one request; what takes longer 
 _MANY: Final = 500  # turns
 Names = Callable[[], Sequence[str]]
 """The name that a prompt's model was called by, and those that it leads to; asked only where a check wants to know."""
+Judged = tuple[Submission, Sequence[Judgement]]
+"""A submission as it may go on, and what was said of it."""
 
 
 class Opinion(Struct, frozen=True):
@@ -62,6 +64,7 @@ class Guarding:
     @checks.setter
     def checks(self, checks: Checks) -> None:
         self._checks, self._since = checks, self._clock()
+        self.common = None if checks.selects else checks.all  #: the checks of every prompt that has any
 
     # ---------------------------------------------------------------- which checks
 
@@ -100,21 +103,56 @@ class Guarding:
 
     # ---------------------------------------------------------------- before a prompt is there
 
-    async def admit(self, submission: Submission, plan: Plan) -> tuple[Submission, tuple[Judgement, ...]]:
+    def admit(self, submission: Submission, plan: Plan, plain: bool) -> Judged | Awaitable[Judged]:
         """The submission as it may be stored and sent: without what was replaced, and then without its native bytes.
 
-        Raises `ContentRefused`, `Unavailable` where a guard fails.
+        `plain`: as `core.texts.is_plain` says. Raises `ContentRefused`, `Unavailable` where a guard fails.
         """
+        native, turns = submission.native, submission.request.messages
+        body = native.body if native is not None and not native.once else b""
+        if not (plain and plan.judges) or len(body) > _LARGE or len(turns) > _MANY or self.tracing is not None:
+            return self._admit(submission, plan)
+        if body and names_twice(body):
+            submission = replace(submission, native=None)  # what is sent must be what was judged
+        checks = iter(plan.request)
+        for check in checks:
+            begun: Verdict | Awaitable[Any] | GuardFailed
+            try:
+                begun = begin(check.guard, turns, check.at_once)
+            except GuardFailed as error:
+                begun = error
+            if type(begun) is not Verdict or not begun.allowed:
+                return self._rest(submission, plan, check, begun, checks)
+            self._metrics.judged(check.seen)
+        return submission, plan.fine
+
+    async def _rest(
+        self,
+        submission: Submission,
+        plan: Plan,
+        check: Check,
+        begun: Verdict | Awaitable[Any] | GuardFailed,
+        others: Iterator[Check],
+    ) -> Judged:
+        """What `admit` leaves: a check that finds something or has to wait for it, and those behind it."""
+        told = [*plan.fine[: plan.request.index(check)]]
+        judging = Judging(self._metrics, AT_THE_DOOR, told, submission.caller.user)
+        await judging.conclude(check, begun)
+        for other in others:
+            await judging.look(other, {Stage.INPUT: submission.request.messages})
+        return submission, tuple(told)
+
+    async def _admit(self, submission: Submission, plan: Plan) -> Judged:
         native = submission.native
         body = native.body if native is not None else b""
-        if not plan.request or not body:
+        if native is None or native.once:
             twice = False
         elif len(body) > _LARGE:
             twice = await asyncio.to_thread(names_twice, body)
         else:
             twice = names_twice(body)
         if twice:
-            submission = replace(submission, native=None)  # what is sent must be what was judged
+            submission = replace(submission, native=None)
         judging = Judging(self._metrics, AT_THE_DOOR, [], submission.caller.user, "", self._trace())
         request = await self._judged(submission.request, body, plan, judging)
         if request is not submission.request:
@@ -136,17 +174,12 @@ class Guarding:
         """The request without what was replaced."""
         large = len(body) > _LARGE or len(request.messages) > _MANY or request.value is not None
         turns = await _spelled(request, body, judging, large=large)
-        tools = False
-        for turn in turns:  # a generator costs more than the loop, and most prompts come along here
-            if turn.role == "tool":
-                tools = True
+        tools = any(turn.role == "tool" for turn in turns)
         for check in plan.request:
             redactor = check.redactor
-            if redactor is None and not tools and check.reads_input:
-                if (rest := judging.skim(check, turns)) is not None:
-                    await rest
-                continue
-            shares = _shares(check, turns)
+            # who replaces nothing is asked about a conversation without words, too
+            asks = redactor is None and not tools and check.reads_input
+            shares = {Stage.INPUT: turns} if asks else _shares(check, turns)
             if not shares:
                 continue
             if redactor is None:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from promptd.core.model import Attempt, Outcome, Prompt
 from promptd.core.usage import Tally, count
 from promptd.stores.sqlite.rows import from_attempt, load_queries
-from promptd.stores.sqlite.usage import add_usage
+from promptd.stores.sqlite.usage import add_counted, add_usage
 
 _Q = load_queries("queries.sql")
 
@@ -59,3 +59,4 @@ def _count(db: sqlite3.Connection, prompt: Prompt, attempts: Sequence[Attempt]) 
     tally: Tally = {}
     count(tally, prompt, attempts)
     add_usage(db, tally)
+    add_counted(db, prompt, attempts)

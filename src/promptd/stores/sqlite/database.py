@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from promptd.core.errors import StoreUnavailable
 from promptd.stores.sqlite.ledger import SqliteLedger
 from promptd.stores.sqlite.queue import SqliteQueue
 from promptd.stores.sqlite.records import SqliteRecords
 from promptd.stores.sqlite.writer import Writer
+
+R = TypeVar("R", bound=Struct)
 
 APPLICATION_ID = 0x70726F64  # "prod" in the file header, so that a stranger's database is never migrated
 
@@ -129,6 +136,21 @@ def pending(path: Path) -> list[int]:
         return [number for number, _ in migrations() if number > version(db)]
     finally:
         db.close()
+
+
+def read_all(path: Path, kind: type[R]) -> list[R]:
+    """Every plain record of a kind in the file at `path`, which a server may be using; nothing is made beside it.
+
+    Raises `StoreUnavailable` where it can't be read.
+    """
+    # without a log nobody has it open, and to open one to read would leave the log's files behind
+    alone = "" if path.with_name(path.name + "-wal").exists() else "&immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro{alone}", uri=True)) as db:
+            rows = db.execute("select data from record where kind = ?", (kind.__name__,)).fetchall()
+        return [msgspec.msgpack.decode(data, type=kind) for (data,) in rows]
+    except (sqlite3.Error, msgspec.MsgspecError) as error:
+        raise StoreUnavailable(f"{path} can't be read: {error}", detail=str(error)) from error
 
 
 def migrate(db: sqlite3.Connection, path: Path, *, keep_copy: bool = True) -> list[int]:

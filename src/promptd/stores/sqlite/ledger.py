@@ -15,12 +15,12 @@ from promptd.core.errors import Conflict, NotFound, StoreUnavailable
 from promptd.core.lifecycle import Status
 from promptd.core.model import Mode, Prompt, Score
 from promptd.core.ports import Ended
-from promptd.core.usage import Report, Tally, UsageQuery, count, count_all, place_of
+from promptd.core.usage import Report, Sums, Tally, UsageQuery, count, count_all, place_of
 from promptd.stores.sqlite.attempts import cost_of, write_rows
 from promptd.stores.sqlite.forgetting import forget
 from promptd.stores.sqlite.readers import Readers
 from promptd.stores.sqlite.rows import Row, common_of, encode, error_of, from_ended, from_prompt, load_queries, shown
-from promptd.stores.sqlite.usage import add_usage, find_usage, rate
+from promptd.stores.sqlite.usage import add_counted, add_usage, find_counted, find_usage, rate
 from promptd.stores.sqlite.writer import Writer
 
 _Q = load_queries("queries.sql")
@@ -72,6 +72,12 @@ class SqliteLedger:
         except sqlite3.Error as error:
             raise StoreUnavailable("the store can't be read", detail=str(error)) from error
 
+    async def counted(self, header: str, subject: str, *, since: int, until: int) -> Mapping[str, Sums]:
+        try:
+            return await self._reports.run(lambda db: find_counted(db, header, subject, since, until))
+        except sqlite3.Error as error:
+            raise StoreUnavailable("the store can't be read", detail=str(error)) from error
+
     async def score(self, identifier: str, score: Score) -> Prompt:
         return await self._writer.submit(lambda db: _score(db, identifier, score))
 
@@ -119,6 +125,7 @@ def _is_plain(ended: Ended) -> bool:
         or prompt.not_before
         or prompt.rescues
         or prompt.judgements
+        or prompt.counted
         or prompt.mode is not _ATTACHED
     )
 
@@ -145,6 +152,7 @@ def _record_one(db: sqlite3.Connection, ended: Ended, tally: Tally) -> None:
     try:
         if _insert(db, ended):
             count(tally, ended.prompt, ended.attempts)
+            add_counted(db, ended.prompt, ended.attempts)
     except (sqlite3.IntegrityError, *_UNSTORABLE) as error:
         _log.error("prompt %r can't be stored: %s", ended.prompt.id, error, extra={"action": "prompt_unstorable"})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from promptd.core.errors import Conflict
+from promptd.core.lifecycle import Status
 from promptd.core.ports import Retention
 from promptd.stores.sqlite.rows import load_queries
 from promptd.stores.sqlite.writer import Writer
@@ -12,6 +14,8 @@ from promptd.stores.sqlite.writer import Writer
 _Q = load_queries("queries.sql")
 _DELETED, _SEEN = 20, 500  #: rows per piece of work, to delete and to only look at: each holds the loop
 _LONG_AGO = -1e18
+_DAY = 86_400
+_LONGEST_BUDGET = 31  #: days
 
 
 async def prune(writer: Writer, rules: Sequence[Retention], *, now: float, dry_run: bool) -> int:
@@ -26,6 +30,9 @@ async def prune(writer: Writer, rules: Sequence[Retention], *, now: float, dry_r
             behind = found[-1]
     if not dry_run:
         while await writer.submit(lambda db: db.execute(_Q["prune_idempotency"], (now, _DELETED)).rowcount == _DELETED):
+            pass
+        over = int(now // _DAY) - _LONGEST_BUDGET
+        while await writer.submit(lambda db: db.execute(_Q["prune_counted"], (over, _SEEN)).rowcount == _SEEN):
             pass
     return total
 
@@ -46,3 +53,14 @@ def remove(db: sqlite3.Connection, no: int) -> None:
     """Delete a prompt and its attempts."""
     db.execute(_Q["delete_attempts"], (no,))
     db.execute(_Q["delete_prompt"], (no,))
+
+
+def delete_prompt(db: sqlite3.Connection, identifier: str) -> bool:
+    """Whether there was such a prompt. Raises `Conflict` where it is not final."""
+    row = db.execute("select no, status from prompt where id = ?", (identifier,)).fetchone()
+    if row is None:
+        return False
+    if not Status(row[1]).final:
+        raise Conflict(f"the prompt is {row[1]}; cancel it first")
+    remove(db, row[0])
+    return True

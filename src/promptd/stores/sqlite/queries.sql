@@ -4,8 +4,9 @@
 -- A new prompt, waiting, running or already final.
 insert into prompt (id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority,
     not_before, deadline, max_attempts, created, updated, runs, failures, rescues, head, tag, due, lease, started,
-    finished, error_code, error_message, request, answer, trace, attempt, shared, arm, content, cost, judgements)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    finished, error_code, error_message, request, answer, trace, attempt, shared, arm, content, cost, judgements,
+    counted)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_ended
 -- An attached prompt with nothing special about it, its only attempt inside.
@@ -39,6 +40,20 @@ on conflict do update set
     reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens, cost = cost + excluded.cost,
     unpriced = unpriced + excluded.unpriced, latency = latency + excluded.latency,
     first_tokens = first_tokens + excluded.first_tokens, first_token = first_token + excluded.first_token;
+
+-- name: add_counted
+insert into counted (header, subject, day, model, requests, input_tokens, output_tokens, cost)
+values (?, ?, ?, ?, ?, ?, ?, ?)
+on conflict do update set
+    requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens, cost = cost + excluded.cost;
+
+-- name: counted
+select model, requests, input_tokens, output_tokens, cost from counted
+where header = ? and subject = ? and day between ? and ?;
+
+-- name: prune_counted
+delete from counted where rowid in (select rowid from counted where day < ? limit ?);
 
 -- name: add_rating
 insert into rating (day, key_id, user_id, team, model, connection, arm, name, count, total)
@@ -208,8 +223,8 @@ where no = :no and runs = :runs and status = 'running' returning cost;
 
 -- name: insert_attempt
 insert or ignore into attempt (prompt_no, run, engine, connection, model, started, first_token, finished, outcome,
-    code, message, usage, cost)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    code, message, usage, cost, estimated)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: insert_message
 -- The same id again is the same message written anew, unless it is another thread's or another writer's.

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
-from promptd.core.errors import Conflict, InvalidRequest, StaleVersion, StoreUnavailable
+from promptd.core.errors import InvalidRequest, StaleVersion, StoreUnavailable
 from promptd.core.filters import Filter, Order, Page, Query, check
-from promptd.core.lifecycle import Status
 from promptd.core.model import Attempt, Message, Prompt, Thread
+from promptd.core.ports import Gone
 from promptd.stores.sqlite import rows
 from promptd.stores.sqlite.cursors import read_cursor, read_last, read_start, storable, write_cursor
 from promptd.stores.sqlite.messages import put_messages
+from promptd.stores.sqlite.pruning import delete_prompt
 from promptd.stores.sqlite.readers import Readers, reader
 from promptd.stores.sqlite.threads import empty_thread, require_thread
 from promptd.stores.sqlite.writer import Writer
@@ -238,27 +239,17 @@ class SqliteRecords:
         after = write_cursor((page[-1][0],)) if len(found) > query.limit else None
         return Page(items=items, after=after, count=total)
 
-    async def put(self, *records: Struct) -> None:
+    async def put(self, *records: Struct, gone: Gone = ()) -> None:
         def work(db: sqlite3.Connection) -> None:
             for record in records:
                 _put(db, record)
+            for kind, identifier in gone:
+                _delete(db, kind, identifier)
 
         await self._writer.submit(work)
 
     async def delete(self, kind: type[Struct], identifier: str) -> bool:
-        def work(db: sqlite3.Connection) -> bool:
-            if kind is Prompt:
-                return _delete_prompt(db, identifier)
-            if kind is Thread:
-                empty_thread(db, identifier)
-            table = _TABLES.get(kind)
-            if table is not None:
-                sql = f"delete from {table.name} where {table.key} = ?"  # noqa: S608
-                return db.execute(sql, (identifier,)).rowcount > 0
-            sql = "delete from record where kind = ? and id = ?"
-            return db.execute(sql, (kind.__name__, identifier)).rowcount > 0
-
-        return await self._writer.submit(work)
+        return await self._writer.submit(lambda db: _delete(db, kind, identifier))
 
 
 def _is_short(kind: type[Any], query: Query) -> bool:
@@ -309,15 +300,15 @@ def _check_version(record: Any, row: tuple[int] | None) -> int:
     return version
 
 
-def _delete_prompt(db: sqlite3.Connection, identifier: str) -> bool:
-    row = db.execute("select no, status from prompt where id = ?", (identifier,)).fetchone()
-    if row is None:
-        return False
-    if not Status(row[1]).final:
-        raise Conflict(f"the prompt is {row[1]}; cancel it first")
-    db.execute("delete from attempt where prompt_no = ?", (row[0],))
-    db.execute("delete from prompt where no = ?", (row[0],))
-    return True
+def _delete(db: sqlite3.Connection, kind: type[Struct], identifier: str) -> bool:
+    if kind is Prompt:
+        return delete_prompt(db, identifier)
+    if kind is Thread:
+        empty_thread(db, identifier)
+    if (table := _TABLES.get(kind)) is not None:
+        return db.execute(f"delete from {table.name} where {table.key} = ?", (identifier,)).rowcount > 0  # noqa: S608
+    sql = "delete from record where kind = ? and id = ?"
+    return db.execute(sql, (kind.__name__, identifier)).rowcount > 0
 
 
 def _where(table: _Table, filters: tuple[Filter, ...]) -> tuple[str, list[Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from promptd.core import model
 from promptd.core.content import ToolCall
 from promptd.core.lifecycle import Status
 from promptd.core.model import (
@@ -53,15 +54,17 @@ class Embedded(msgspec.Struct, frozen=True, array_like=True):
     message: str | None
     usage: Usage
     cost: int | None
+    estimated: bool = False
 
 
 PROMPT_COLUMNS = (
     "no, id, status, lane, model, user_id, key_id, team, mode, capability, thread_id, parent_id, priority, not_before, "
     "deadline, max_attempts, created, updated, runs, failures, rescues, due, started, finished, error_code, "
-    "error_message, request, answer, trace, arm, scores, cost, judgements"
+    "error_message, request, answer, trace, arm, scores, cost, judgements, counted"
 )
 ATTEMPT_COLUMNS = (
-    "prompt_no, run, engine, connection, model, started, first_token, finished, outcome, code, message, usage, cost"
+    "prompt_no, run, engine, connection, model, started, first_token, finished, outcome, code, message, usage, cost, "
+    "estimated"
 )
 THREAD_COLUMNS = "id, user_id, members, title, created, updated, version, topics"
 MESSAGE_COLUMNS = (
@@ -79,6 +82,7 @@ _attempt = msgspec.json.Decoder(Attempt).decode
 _embedded = msgspec.json.Decoder(Embedded).decode
 _judgements = msgspec.json.Decoder(tuple[Judgement, ...]).decode
 _scores = msgspec.json.Decoder(tuple[Score, ...]).decode
+_counted = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
 #: what `to_prompt` raises for a row that this version can't read
 UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, TypeError)
@@ -136,6 +140,7 @@ def to_prompt(row: Row) -> Prompt:
         scores=_scores(row[30]) if row[30] else (),
         cost=row[31],
         judgements=_judgements(row[32]) if row[32] else (),
+        counted=_counted(row[33]) if row[33] else (),
     )
 
 
@@ -146,7 +151,9 @@ def shown(row: Row) -> Prompt:
     except UNREADABLE:
         mode = row[8] if row[8] in _MODE else Mode.QUEUED.value
         capability = row[9] if row[9] in _CAPABILITY else Capability.CHAT.value
-        return to_prompt((*row[:8], mode, capability, *row[10:26], None, None, None, row[29], None, row[31], None))
+        return to_prompt(
+            (*row[:8], mode, capability, *row[10:26], None, None, None, row[29], None, row[31], None, None)
+        )
 
 
 def from_prompt(
@@ -199,6 +206,7 @@ def from_prompt(
         request != NO_REQUEST or (prompt.answer is not None and speaks(prompt.answer)),
         prompt.cost,
         encode(prompt.judgements) if prompt.judgements else None,
+        encode(prompt.counted) if prompt.counted else None,
     )
 
 
@@ -210,14 +218,14 @@ def speaks(answer: Answer) -> bool:
 def common_of(prompt: Prompt) -> Row:
     """The first parameters of `insert_ended_well`, which many rows have in common."""
     return (
-        prompt.status._value_,  # what `value` gives, at a quarter of its cost
+        prompt.status,  # a string, as the capability is: it is handed over once for many rows
         prompt.lane,
         prompt.model,
         prompt.user,
         prompt.key,
         prompt.team,
         prompt.arm,
-        prompt.capability._value_,
+        prompt.capability,
         prompt.max_attempts,
         prompt.runs,
         prompt.failures,
@@ -229,17 +237,18 @@ def from_ended(prompt: Prompt, attempt: Attempt | None) -> Row:
 
     Exact types that sqlite3 takes at once: it looks for an adapter of each `bytes`, `bool` and `None`.
     """
-    request, answer = encode(prompt.request), prompt.answer
+    request, answer = prompt.request, prompt.answer
+    asked = NO_REQUEST if request is model.NO_REQUEST else encode(request)
     return (
         prompt.id,
         prompt.created,
         prompt.updated or prompt.created,
         prompt.started,
         prompt.finished,
-        bytearray(request),
+        bytearray(asked),
         None if answer is None else bytearray(encode(answer)),
         None if attempt is None else bytearray(embed(attempt)),
-        1 if request != NO_REQUEST or (answer is not None and speaks(answer)) else 0,
+        1 if asked != NO_REQUEST or (answer is not None and speaks(answer)) else 0,
         0 if attempt is None else attempt.cost,
     )
 
@@ -264,6 +273,7 @@ def to_attempt(row: Row) -> Attempt:
         message=row[10],
         usage=_usage(row[11]),
         cost=None if row[12] == _UNKNOWN_COST else row[12],
+        estimated=bool(row[13]),
     )
 
 
@@ -283,6 +293,7 @@ def embed(attempt: Attempt) -> bytes:
             attempt.message,
             attempt.usage,
             attempt.cost,
+            attempt.estimated,
         )
     )
 
@@ -309,6 +320,7 @@ def from_attempt(attempt: Attempt) -> Row:
         attempt.message,
         encode(attempt.usage),
         _UNKNOWN_COST if attempt.cost is None else attempt.cost,
+        attempt.estimated,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import astuple
 
-from promptd.core.model import Score
-from promptd.core.usage import Dimension, Line, Place, Rating, Report, Sums, Tally, UsageQuery
+from promptd.core.model import Attempt, Prompt, Score
+from promptd.core.usage import Dimension, Line, Place, Rating, Report, Sums, Tally, UsageQuery, count
 from promptd.stores.sqlite.rows import load_queries
 
 _Q = load_queries("queries.sql")
@@ -29,6 +30,30 @@ _MOST_RATINGS: Final = 10_000  # of one page
 def add_usage(db: sqlite3.Connection, tally: Tally) -> None:
     """Add amounts to those of their places, in the transaction that is open."""
     db.executemany(_Q["add_usage"], [(*place, *astuple(sums)) for place, sums in tally.items()])
+
+
+def add_counted(db: sqlite3.Connection, prompt: Prompt, attempts: Sequence[Attempt]) -> None:
+    """Add attempts that were not counted before to what the prompt's headers are counted for."""
+    if not prompt.counted:
+        return
+    tally: Tally = {}
+    count(tally, prompt, attempts)
+    for place, sums in tally.items():
+        day, model = place[0], place[4]
+        amounts = (sums.requests, sums.input_tokens, sums.output_tokens, sums.cost)
+        db.executemany(_Q["add_counted"], [(*one, day, model, *amounts) for one in prompt.counted])
+
+
+def find_counted(db: sqlite3.Connection, header: str, subject: str, since: int, until: int) -> Mapping[str, Sums]:
+    """What was counted for a subject of a header, by model."""
+    found: dict[str, Sums] = {}
+    for model, requests, taken, given, cost in db.execute(_Q["counted"], (header, subject, since, until)):
+        sums = found.setdefault(model, Sums())
+        sums.requests += requests
+        sums.input_tokens += taken
+        sums.output_tokens += given
+        sums.cost += cost
+    return found
 
 
 def rate(db: sqlite3.Connection, place: Place, score: Score, before: Score | None) -> None:

@@ -267,6 +267,33 @@ class LedgerExam:
         lines = (await store.ledger.report(UsageQuery())).lines
         return lines[0].sums if lines else Sums()
 
+    # ------------------------------------------------------------ headers that are counted
+
+    @pytest.mark.asyncio
+    async def test_what_headers_were_counted_for_is_summed_and_comes_back(self, store: Store) -> None:
+        one, both = (("x-tenant", "acme"),), (("x-app", "shop"), ("x-tenant", "acme"))
+        ended = [make_ended("a", counted=one), make_ended("b", counted=both, model="other"), make_ended("c")]
+        await store.ledger.record(ended)
+        await store.ledger.record(ended[:1])  # again, as after a commit of which nobody heard
+        await store.queue.add(make_prompt("q", counted=one), now=NOW)
+        (running,) = await claim(store)
+        await store.queue.settle(settlement(running, Move.FAIL, due=NOW))
+        await store.reopen()
+        assert [(await stored(store, name)).counted for name in "abcq"] == [one, both, (), one]
+        (again,) = await claim(store)
+        assert again.counted == one
+        await store.queue.settle(settlement(again, Move.COMPLETE, answer=Answer("m")))
+        day = int(NOW // 86_400)
+        found = await store.ledger.counted("x-tenant", "acme", since=day, until=day)
+        assert {model: sums.requests for model, sums in found.items()} == {again.model: 2, "other": 1}
+        assert (found["other"].input_tokens, found["other"].output_tokens, found["other"].cost) == (3, 5, 7)
+        assert await store.ledger.counted("x-app", "acme", since=day, until=day) == {}
+        assert await store.ledger.counted("x-tenant", "acme", since=day + 1, until=day + 9) == {}
+        await store.queue.prune([], now=NOW + 31 * 86_400)
+        assert await store.ledger.counted("x-tenant", "acme", since=0, until=day) == found, "a month is not over"
+        await store.queue.prune([], now=NOW + 32 * 86_400)
+        assert await store.ledger.counted("x-tenant", "acme", since=0, until=day) == {}
+
     # ------------------------------------------------------------ judgements
 
     @pytest.mark.asyncio

@@ -7,6 +7,7 @@ from itertools import permutations, product
 from typing import Any
 
 import pytest
+from msgspec import Struct
 from msgspec.structs import replace
 
 from promptd.core.errors import Conflict, InvalidRequest, StaleVersion
@@ -338,6 +339,23 @@ class RecordsExam:
         assert await store.records.get(Thread, "t") is None
         await store.records.put(make_key("k1"), make_thread("t"), make_key("k2", version=1))
         assert await store.records.get(Key, "k1") is not None
+
+    @pytest.mark.asyncio
+    async def test_records_are_stored_and_deleted_all_or_none(self, store: Store) -> None:
+        await store.records.put(make_key("k1"), make_key("k2"), make_key("k3"), make_thread("t"))
+        gone: list[tuple[type[Struct], str]] = [(Key, "k1"), (Thread, "t"), (Key, "never there")]
+        with pytest.raises(StaleVersion):
+            await store.records.put(make_key("k4"), make_key("k2"), gone=gone)
+        await store.queue.add(make_prompt("waits"), now=NOW)
+        with pytest.raises(Conflict):
+            await store.records.put(make_key("k4"), gone=[*gone, (Prompt, "waits")])
+        assert await store.records.get(Key, "k1") is not None
+        assert await store.records.get(Thread, "t") is not None
+        await store.records.put(make_key("k4"), make_key("k3", version=1), gone=gone)
+        await store.reopen()
+        found = [await store.records.get(Key, name) for name in ("k1", "k2", "k3", "k4")]
+        assert [None if key is None else key.version for key in found] == [None, 0, 1, 0]
+        assert await store.records.get(Thread, "t") is None
 
     @pytest.mark.asyncio
     async def test_records_are_found_in_pages_with_absent_values(self, store: Store) -> None:

@@ -1,0 +1,100 @@
+"""Streams whose bytes go on as they came: a short way from the one who reads them to the one who writes them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from promptd.core.model import Chunk
+
+Take = Callable[[bytes], bool]
+"""Takes what has come, without waiting; False: no more for now."""
+
+
+class Sink(Protocol):
+    """Where the pieces of a stream go."""
+
+    def at_once(self, raw: bytes) -> bool:
+        """Take a piece without waiting. False: it was not taken, and has to be given to `write`."""
+
+    async def write(self, raw: bytes) -> None:
+        """Take a piece, and return when there is room for more: this is the backpressure."""
+
+
+class Pouring(AsyncIterator[bytes]):
+    """Bytes that may be had in the very turn of the loop in which they come, without waking a task for each packet."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    async def pour(self, take: Take) -> bool:
+        """Give every packet to `take` until that returns False: True then, and False where nothing more comes.
+
+        Raises what iterating raises, and what `take` raises.
+        """
+
+
+async def pour(packets: AsyncIterator[bytes], take: Take) -> bool:
+    """As `Pouring.pour`, whatever kind of iterator it is."""
+    if isinstance(packets, Pouring):
+        return await packets.pour(take)
+    async for packet in packets:
+        if not take(packet):
+            return True
+    return False
+
+
+class PassingStream(AsyncGenerator[Chunk, None]):
+    """What an engine's `run` may return where the bytes of its service are those of the client.
+
+    Who only hands them on asks to `pour` them and pays for no chunk; for everybody else it is a generator.
+    """
+
+    __slots__ = ("_chunks", "_start")
+
+    def __init__(self, start: Callable[[Sink | None], AsyncGenerator[Chunk, None]]) -> None:
+        """`start` is called once. With a sink its `raw` pieces go there, without one they come as chunks."""
+        self._start: Callable[[Sink | None], AsyncGenerator[Chunk, None]] | None = start
+        self._chunks: AsyncGenerator[Chunk, None] | None = None
+
+    def pour(self, sink: Sink) -> AsyncGenerator[Chunk, None]:
+        """The chunks that have no `raw` bytes, such as the `done`; the others go to `sink`.
+
+        Raises `RuntimeError` where somebody asked before.
+        """
+        return self._started(sink)
+
+    def _started(self, sink: Sink | None) -> AsyncGenerator[Chunk, None]:
+        start, self._start = self._start, None
+        if start is None:
+            raise RuntimeError("these chunks were asked for before")
+        self._chunks = start(sink)
+        return self._chunks
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        if self._chunks is None and self._start is None:
+            raise StopAsyncIteration  # it was closed before it began
+        return await anext(self._chunks or self._started(None))
+
+    async def asend(self, value: Any) -> Chunk:
+        return await self.__anext__()
+
+    async def athrow(
+        self,
+        kind: type[BaseException] | BaseException,
+        value: object = None,
+        trace: TracebackType | None = None,
+        /,
+    ) -> Chunk:
+        await self.aclose()
+        raise kind
+
+    async def aclose(self) -> None:
+        self._start = None
+        if self._chunks is not None:
+            await self._chunks.aclose()

@@ -1,0 +1,48 @@
+"""The way of one stream through the house: packets in, pieces out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from promptd.core.passing_streams import Sink, pour
+from promptd.dialects.passing.streams import Stream
+
+
+class Passage:
+    """Pieces go to the sink as they come, where there is one; else they are asked for one by one."""
+
+    __slots__ = ("_at_once", "_feed", "_packets", "_raw", "_sink", "_stream", "open")
+
+    def __init__(self, stream: Stream, packets: AsyncIterator[bytes], sink: Sink | None) -> None:
+        self._stream, self._packets, self._sink = stream, packets, sink
+        self._feed = stream.feed
+        self._at_once = sink.at_once if sink is not None else _refuse
+        self._raw = b""
+        self.open = True  #: the body may not be at its end
+
+    async def next(self) -> bytes:
+        """The next piece, empty where the sink has it; all of them go there until one has to wait, or the stream ends.
+
+        Look at `error` and `ended` of the stream then. Raises what its `feed` and `finish` do, and the sink.
+        """
+        stream = self._stream
+        self.open = await pour(self._packets, self._take)
+        if not self.open and (raw := stream.finish()) and not self._at_once(raw):
+            self._raw = raw
+        raw, self._raw = self._raw, b""
+        if not raw or self._sink is None:
+            return raw
+        await self._sink.write(raw)
+        return b""
+
+    def _take(self, packet: bytes) -> bool:
+        raw = self._feed(packet)
+        if raw and not self._at_once(raw):
+            self._raw = raw
+            return False
+        return not self._stream.over
+
+
+def _refuse(raw: bytes) -> bool:
+    """Where nobody takes pieces, each is asked for."""
+    return False
