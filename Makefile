@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 RUN := $(VENV)/.run.stamp
 DEV := $(VENV)/.dev.stamp
 ANY := $(VENV)/any-llm
+FRAMEWORKS := $(VENV)/frameworks
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 GENERATED := docs/architecture.md docs/configuration.md docs/errors.md docs/cli.md
 TYPED := tests docs scripts $(wildcard bench)
@@ -59,6 +60,7 @@ pins: ## resolve requirements/*.txt anew (needs pip-compile on the PATH)
 	CUSTOM_COMPILE_COMMAND="make pins" pip-compile -q --upgrade $(COMPILE) --extra dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	CUSTOM_COMPILE_COMMAND="make pins" pip-compile -q --upgrade $(filter-out --all-build-deps,$(COMPILE)) --extra any-llm -c requirements/run.txt \
 		-o requirements/any-llm.txt pyproject.toml requirements/any-llm.in
+	CUSTOM_COMPILE_COMMAND="make pins" pip-compile -q --upgrade $(filter-out --all-build-deps,$(COMPILE)) -o requirements/frameworks.txt requirements/frameworks.in
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
@@ -85,4 +87,10 @@ $(ANY)/.stamp: requirements/any-llm.txt pyproject.toml | $(BIN)/python
 	$(PYTHON) -m venv $(ANY)
 	$(ANY)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/any-llm.txt
 	$(ANY)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# clients that tests/contract/gateway/test_frameworks.py runs in a process of their own; promptd itself is not in there
+$(FRAMEWORKS)/.stamp: requirements/frameworks.txt | $(BIN)/python
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/frameworks.txt
 	@touch $@

@@ -32,9 +32,21 @@ def allowed(parameters: Parameters) -> tuple[tuple[Tool, ...], tuple[Foreign, ..
         return tools, foreign
     given = choice.get("tools")
     listed: list[dict[str, Any]] = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
-    names = [one.get("name") for one in listed if one.get("type") in ("function", "custom")]
     kinds = [one.get("type") for one in listed]
     return (
-        tuple([tool for tool in tools if tool.name in names]),
+        tuple([tool for tool in tools if any(_means(one, tool) for one in listed)]),
         tuple([tool for tool in foreign if tool.value.get("type") in kinds]),
+    )
+
+
+def _means(one: dict[str, Any], tool: Tool) -> bool:
+    """Whether an entry of the choice is about a tool, which may stand in a namespace (responses/namespaces.py)."""
+    kind, name, space = one.get("type"), one.get("name"), tool.extra.get("namespace")
+    inside = space if isinstance(space, dict) else {}
+    if kind == "namespace":
+        return bool(inside) and name == inside.get("name")
+    if kind not in ("function", "custom"):
+        return False
+    return name == tool.name or (
+        bool(inside) and name == inside.get("tool") and one.get("namespace") in (None, inside.get("name"))
     )

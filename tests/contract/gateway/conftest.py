@@ -25,6 +25,7 @@ def configuration(hosts: Hosts) -> dict[str, Any]:
         "connections": {
             "openai": connection("openai", hosts.whole),
             "openai-responses": {**connection("openai", hosts.whole), "api": "responses", "native": False},
+            "openai-native": {**connection("openai", hosts.whole), "profile": "openai"},
             "openai-torn": connection("openai", hosts.torn),
             "anthropic": connection("anthropic", hosts.whole),
             "anthropic-budget": {**connection("anthropic", hosts.whole), "effort": "budget"},
@@ -35,6 +36,7 @@ def configuration(hosts: Hosts) -> dict[str, Any]:
         "models": {
             "gpt": {"connection": "openai", "upstream": "script"},
             "gpt-responses": {"connection": "openai-responses", "upstream": "script"},
+            "gpt-native": {"connection": "openai-native", "upstream": "script"},
             "gpt-torn": {"connection": "openai-torn", "upstream": "script"},
             "claude": {"connection": "anthropic", "upstream": "script"},
             "claude-budget": {"connection": "anthropic-budget", "upstream": "script"},

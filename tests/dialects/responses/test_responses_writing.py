@@ -210,3 +210,41 @@ def test_a_response_without_an_answer(status: str) -> None:
     response = msgspec.json.decode(body)
     assert (response["status"], response["output"]) == (status, [])
     assert response["error"] == ({"code": "server_error", "message": "broken"} if error else None)
+
+
+def test_mixed_calls_are_told_one_after_the_other() -> None:
+    """As the vendor tells them: there are clients that know one item at a time."""
+    found = stream(
+        call(0, "c0", "weather", '{"city": '),
+        call(1, "c1", "clock", '{"zone"'),
+        call(0, "", "", '"Oslo"}'),
+        call(1, "", "", ': "CET"}'),
+        DONE,
+    )
+    assert kinds(found)[2:-1] == [
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
+        "output_item.added",
+        "function_call_arguments.delta",
+        "function_call_arguments.delta",
+        "function_call_arguments.done",
+        "output_item.done",
+    ]
+    assert [event["arguments"] for event in found if event["type"].endswith("arguments.done")] == [
+        '{"city": "Oslo"}',
+        '{"zone": "CET"}',
+    ]
+
+
+def test_a_call_that_never_became_whole_holds_the_next_one_up_until_the_end() -> None:
+    found = stream(
+        call(0, "c0", "weather", '{"city": '),
+        call(1, "c1", "clock", "{}"),
+        DONE,
+    )
+    places = [event["output_index"] for event in found if "output_index" in event]
+    assert places == sorted(places)
+    assert [item["arguments"] for item in found[-1]["response"]["output"]] == ['{"city": ', "{}"]

@@ -30,6 +30,7 @@ _ELSEWHERE: Final = frozenset(
         "input_examples",
         "async",
         "output_schema",
+        "namespace",
     }
 )
 _NO_PARAMETERS: Final[dict[str, Any]] = {"type": "object", "properties": {}}

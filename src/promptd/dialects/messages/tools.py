@@ -18,7 +18,7 @@ from promptd.dialects.searching import messages_search
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 _TYPES: Final = {"auto": "auto", "required": "any", "none": "none"}
 _NO_PARAMETERS: Final[dict[str, Any]] = {"type": "object", "properties": {}}
-_ELSEWHERE: Final = frozenset({"type", "function", "parameters", "format", "async", "output_schema"})
+_ELSEWHERE: Final = frozenset({"type", "function", "parameters", "format", "async", "output_schema", "namespace"})
 #: what a custom tool takes, whose arguments are any text
 ANY_TEXT: Final[dict[str, Any]] = {
     "type": "object",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from promptd.core.content import Foreign
+from promptd.core.content import Foreign, Tool
 from promptd.core.errors import (
     Cancelled,
     ContentFiltered,
@@ -20,6 +20,7 @@ from promptd.core.errors import (
 from promptd.core.model import Request, Usage
 from promptd.core.parameters import Parameters
 from promptd.dialects.offers import is_custom
+from promptd.dialects.responses import namespaces
 from promptd.dialects.responses.tools import encode_text, encode_tool, encode_tool_choice
 
 _INCOMPLETE: Final = {
@@ -78,8 +79,11 @@ def envelope(request: Request, *, id: str, model: str, created: float, store: bo
 
 def _tools(parameters: Parameters) -> list[dict[str, Any]]:
     foreign: tuple[Foreign, ...] = parameters.foreign_tools
-    told = [encode_tool(tool) | ({} if is_custom(tool) else {"strict": tool.strict}) for tool in parameters.tools]
-    return told + [tool.value for tool in foreign]
+    return namespaces.told(parameters.tools, _tool) + [tool.value for tool in foreign]
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    return encode_tool(tool) | ({} if is_custom(tool) else {"strict": tool.strict})
 
 
 def incomplete_reason(finish_reason: str | None) -> str | None:

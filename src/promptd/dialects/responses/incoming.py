@@ -129,7 +129,7 @@ def _labels(wire: dict[str, Any]) -> dict[str, str]:
 
 def _parameters(wire: dict[str, Any], echo: dict[str, Any]) -> Parameters:
     tools, foreign = decode_tools(wire)
-    choice, chosen = decode_tool_choice(wire)
+    choice, chosen = decode_tool_choice(wire, tools)
     form = _form(wire)
     reasoning = fields.mapping(wire, "reasoning") or {}
     effort = fields.text(reasoning, "effort", "reasoning.")

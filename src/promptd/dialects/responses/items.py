@@ -11,9 +11,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
-from promptd.core.content import Document, Foreign, Image, Part, Refusal, Role, Sound, Text, Thinking, ToolCall, Turn
+from promptd.core.content import (
+    Document,
+    Foreign,
+    Image,
+    Part,
+    Refusal,
+    Role,
+    Sound,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    Turn,
+)
 from promptd.core.errors import InvalidRequest
 from promptd.dialects import fields
+from promptd.dialects.responses.namespaces import NOWHERE, Place, joined, places
 from promptd.dialects.responses.parts import DIALECT, decode_content, encode_input, encode_output, own
 from promptd.dialects.responses.seals import pack_sealed, pack_signature, sealed_of, signature_of, unpack_item
 
@@ -76,6 +90,8 @@ class _Conversation:
                 custom = kind == "custom_tool_call"
                 said = fields.needed_text(item, "input" if custom else "arguments", where)
                 call_id, name = fields.needed_text(item, "call_id", where), fields.needed_text(item, "name", where)
+                if (namespace := fields.text(item, "namespace", where)) is not None:
+                    name = joined(namespace, name)
                 self._calls.append(ToolCall(len(self._calls), call_id, name, said, custom))
             case "function_call_output" | "custom_tool_call_output":
                 self._output(item, where)
@@ -148,13 +164,19 @@ def _thoughts(item: dict[str, Any], where: str) -> list[Part]:
 # ------------------------------------------------------------------ our turns as their items
 
 
-def encode_items(turns: Iterable[Turn], where: str = "messages", *, thoughts: Thoughts = "all") -> list[dict[str, Any]]:
-    """The conversation as a service takes it, with those of its `thoughts`. Raises `UnsupportedInput`."""
+def encode_items(
+    turns: Iterable[Turn], where: str = "messages", *, thoughts: Thoughts = "all", tools: Iterable[Tool] = ()
+) -> list[dict[str, Any]]:
+    """The conversation as a service takes it, with those of its `thoughts`; `tools` are what it may call.
+
+    Raises `UnsupportedInput`.
+    """
     items: list[dict[str, Any]] = []
+    spaces = places(tools)
     customs: set[str | None] = set()
     for place, turn in enumerate(turns):
         if turn.role == "assistant":
-            items += _said(turn, f"{where}[{place}]", thoughts)
+            items += _said(turn, f"{where}[{place}]", thoughts, spaces)
             customs |= {call.id for call in turn.tool_calls if call.custom}
         elif turn.role == "tool":
             items.append(_result(turn, turn.tool_call_id in customs, f"{where}[{place}]"))
@@ -183,7 +205,7 @@ def _result(turn: Turn, custom: bool, where: str) -> dict[str, Any]:
     return {**item, "status": "incomplete"} if turn.failed else item
 
 
-def _said(turn: Turn, where: str, which: Thoughts) -> Iterator[dict[str, Any]]:
+def _said(turn: Turn, where: str, which: Thoughts, spaces: Mapping[str, Place]) -> Iterator[dict[str, Any]]:
     thoughts: list[Thinking] = []
     content: list[dict[str, Any]] = []
     for place, part in enumerate(turn.parts):
@@ -212,17 +234,18 @@ def _said(turn: Turn, where: str, which: Thoughts) -> Iterator[dict[str, Any]]:
     if turn.content or (not turn.parts and not turn.tool_calls):
         yield {"type": "message", "role": "assistant", "content": turn.content}
     for call in turn.tool_calls:
-        yield encode_call(call)
+        yield encode_call(call, spaces)
 
 
 def _message(content: list[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "message", "role": "assistant", "content": content}
 
 
-def encode_call(call: ToolCall) -> dict[str, Any]:
-    if call.custom:
-        return {"type": "custom_tool_call", "call_id": call.id, "name": call.name, "input": call.arguments}
-    return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+def encode_call(call: ToolCall, spaces: Mapping[str, Place] = NOWHERE) -> dict[str, Any]:
+    kind, member = ("custom_tool_call", "input") if call.custom else ("function_call", "arguments")
+    item = {"type": kind, "call_id": call.id, "name": call.name, member: call.arguments}
+    place = spaces.get(call.name)
+    return item if place is None else {**item, "name": place.name, "namespace": place.namespace}
 
 
 def encode_thoughts(thoughts: Sequence[Thinking], which: Thoughts = "all") -> Iterator[dict[str, Any]]:

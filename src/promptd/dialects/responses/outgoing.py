@@ -51,7 +51,7 @@ def encode_request(
     body: dict[str, Any] = {"model": call.model}
     if turns and turns[0].role == "system" and not turns[0].parts and len(turns) > 1:
         body["instructions"], turns = turns[0].content, turns[1:]
-    items = encode_items(turns, thoughts=thoughts)
+    items = encode_items(turns, thoughts=thoughts, tools=call.parameters.tools)
     if call.blobs:
         _attach(items, [encode_blob(blob, f"files[{place}]") for place, blob in enumerate(call.blobs)])
     body |= {"input": items, "store": False, "stream": stream}

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from promptd.core.content import ToolCall
+from promptd.dialects.responses.namespaces import Place
 
 _decode: Final = msgspec.json.Decoder().decode
 
 Event = dict[str, Any]
 
 _EMPTY: Final[list[Any]] = []
+_MOST_LOOKS: Final = 64  #: whether the arguments of a call are whole
 
 
 class Item(ABC):
@@ -179,11 +181,12 @@ class Reasoning(Item):
 
 
 class Calling(Item):
-    """A call of a function or of a custom tool. Pieces of parallel calls may come mixed."""
+    """A call of a function or of a custom tool; `spaces` are the tools that stand in a namespace."""
 
-    def __init__(self, item_id: str, call: ToolCall) -> None:
+    def __init__(self, item_id: str, call: ToolCall, spaces: Mapping[str, Place]) -> None:
         super().__init__(item_id)
-        self.index, self.custom = call.index, call.custom
+        self.index, self.custom, self._spaces = call.index, call.custom, spaces
+        self._looks = _MOST_LOOKS
         self._call_id, self._name = call.id or "call_" + item_id.partition("_")[2], call.name
         self._said: list[str] = []
 
@@ -197,9 +200,10 @@ class Calling(Item):
 
     @property
     def whole(self) -> bool:
-        """Of a custom tool nobody knows it."""
-        if self.custom or not self._said or not self._said[-1].rstrip().endswith("}"):
+        """Of a custom tool nobody knows it. A look reads all that was said, so there are not many."""
+        if self.custom or not self._said or not self._said[-1].rstrip().endswith("}") or not self._looks:
             return False
+        self._looks -= 1
         try:
             _decode("".join(self._said))
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
@@ -212,7 +216,7 @@ class Calling(Item):
 
     def finish(self) -> list[Event]:
         said = "".join(self._said)
-        told: Event = {"input": said} if self.custom else {"arguments": said, "name": self._name}
+        told: Event = {"input": said} if self.custom else {"arguments": said, "name": self._called()["name"]}
         return [{"type": f"response.{self._what}.done", "item_id": self.id, **told}]
 
     def shown(self) -> dict[str, Any]:
@@ -223,5 +227,9 @@ class Calling(Item):
             "status": self.status,
             member: "".join(self._said),
             "call_id": self._call_id,
-            "name": self._name,
+            **self._called(),
         }
+
+    def _called(self) -> dict[str, str]:
+        place = self._spaces.get(self._name)
+        return {"name": self._name} if place is None else place._asdict()

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from promptd.core.claims import ABSURD
 from promptd.core.content import ToolCall
 from promptd.core.engine import Call
 from promptd.core.errors import Cancelled, InvalidOutput, NetworkError
@@ -21,6 +22,7 @@ from promptd.dialects import sse
 from promptd.dialects.errors import error_from_object
 from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
 from promptd.dialects.responses.annotations import wrapped
+from promptd.dialects.responses.namespaces import joined
 from promptd.dialects.responses.outgoing import encode_request
 from promptd.dialects.responses.seals import pack_item, sealed_of, signature_of
 
@@ -157,9 +159,9 @@ class _Reading:
         if kind not in ("function_call", "custom_tool_call") or place in self._calls:
             return []
         index = self._calls[place] = len(self._calls)
-        call = ToolCall(
-            index, _text(item, "call_id") or _text(item, "id"), _text(item, "name"), "", kind != "function_call"
-        )
+        name, namespace = _text(item, "name"), _text(item, "namespace")
+        name = joined(namespace, name) if namespace else name
+        call = ToolCall(index, _text(item, "call_id") or _text(item, "id"), name, "", kind != "function_call")
         return [Chunk("progress", tool_calls=(call,))]
 
     def _item(self, place: int, item: dict[str, Any]) -> list[Chunk]:
@@ -275,6 +277,8 @@ def _count(of: dict[str, Any], name: str) -> int:
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
+    if any(isinstance(count, int) and count < 0 for count in usage.values()):
+        return ABSURD
     into, out = _mapping(usage, "input_tokens_details"), _mapping(usage, "output_tokens_details")
     return Usage(
         input_tokens=_count(usage, "input_tokens"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from promptd.core.content import Foreign, Tool
@@ -9,11 +10,13 @@ from promptd.core.errors import InvalidRequest
 from promptd.core.parameters import Parameters
 from promptd.dialects import fields
 from promptd.dialects.offers import is_custom, refused
+from promptd.dialects.responses import namespaces
 from promptd.dialects.responses.parts import DIALECT
 from promptd.dialects.searching import responses_search
 
 _MODES: Final = ("auto", "none", "required")
 _ELSEWHERE: Final = frozenset({"cache_control", "eager_input_streaming", "input_examples"})
+_OURS: Final = ("function", "custom")
 _CALLERS: Final = ("direct", "programmatic")
 
 
@@ -24,28 +27,49 @@ def decode_tools(body: dict[str, Any]) -> tuple[tuple[Tool, ...], tuple[Foreign,
     for place, given in enumerate(fields.objects(body, "tools")):
         tool, where = dict(given), f"tools[{place}]."
         kind = fields.needed_text(tool, "type", where)
-        if kind == "custom":
-            name = fields.needed_text(tool, "name", where)
-            words = fields.text(tool, "description", where) or ""
-            tools.append(Tool(name, words, extra={"type": kind, **fields.rest(tool)}))
-            continue
-        if kind != "function":
+        if kind in _OURS:
+            tools.append(_tool(tool, kind, where))
+        elif kind == namespaces.KIND and _holds_tools(tool):
+            tools += _inner(tool, where)
+        else:
             foreign.append(Foreign(DIALECT, {"type": kind, **fields.rest(tool)}, place))
-            continue
-        tools.append(
-            Tool(
-                name=fields.needed_text(tool, "name", where),
-                description=fields.text(tool, "description", where) or "",
-                parameters=fields.mapping(tool, "parameters", where) or {},
-                strict=fields.flag(tool, "strict", where),
-                extra=fields.rest(tool),
-            )
-        )
+    namespaces.check(tools)
     return tuple(tools), tuple(foreign)
 
 
-def decode_tool_choice(body: dict[str, Any]) -> tuple[str | None, Any]:
-    """Mode or name, and the choice as it came where it says more than that. Takes `tool_choice`."""
+def _tool(tool: dict[str, Any], kind: str, where: str) -> Tool:
+    name = fields.needed_text(tool, "name", where)
+    words = fields.text(tool, "description", where) or ""
+    if kind == "custom":
+        return Tool(name, words, extra={"type": kind, **fields.rest(tool)})
+    return Tool(
+        name,
+        words,
+        parameters=fields.mapping(tool, "parameters", where) or {},
+        strict=fields.flag(tool, "strict", where),
+        extra=fields.rest(tool),
+    )
+
+
+def _holds_tools(space: dict[str, Any]) -> bool:
+    """Whether everything in the namespace is a tool that other dialects have too."""
+    inner = space.get("tools")
+    return isinstance(inner, list) and all(isinstance(tool, dict) and tool.get("type") in _OURS for tool in inner)
+
+
+def _inner(space: dict[str, Any], where: str) -> list[Tool]:
+    name = fields.needed_text(space, "name", where)
+    words = fields.text(space, "description", where) or ""
+    found = []
+    for place, given in enumerate(fields.objects(space, "tools", where)):
+        tool, inside = dict(given), f"{where}tools[{place}]."
+        kind = fields.needed_text(tool, "type", inside)
+        found.append(namespaces.placed(_tool(tool, kind, inside), name, words))
+    return found
+
+
+def decode_tool_choice(body: dict[str, Any], tools: Sequence[Tool] = ()) -> tuple[str | None, Any]:
+    """Mode or name (of one of `tools`), and the choice as it came where it says more than that. Takes `tool_choice`."""
     choice = body.pop("tool_choice", None)
     if choice is None or choice in _MODES:
         return choice, None
@@ -53,7 +77,8 @@ def decode_tool_choice(body: dict[str, Any]) -> tuple[str | None, Any]:
         raise InvalidRequest(field="tool_choice", expected=f"one of {', '.join(_MODES)}, or an object with a type")
     match choice["type"]:
         case "function" | "custom":
-            return fields.needed_text(dict(choice), "name", "tool_choice."), None
+            name = fields.needed_text(dict(choice), "name", "tool_choice.")
+            return namespaces.found(tools, name, fields.text(dict(choice), "namespace", "tool_choice.")), None
         case "allowed_tools":
             mode = choice.get("mode")
             if mode not in _MODES:
@@ -64,7 +89,7 @@ def decode_tool_choice(body: dict[str, Any]) -> tuple[str | None, Any]:
 
 def encode_tools(parameters: Parameters) -> list[dict[str, Any]]:
     """Raises `UnsupportedInput` for a tool that another dialect's service runs."""
-    tools = [encode_tool(tool) for tool in parameters.tools]
+    tools = namespaces.told(parameters.tools, encode_tool)
     for place, foreign in enumerate(parameters.foreign_tools):
         if foreign.dialect != DIALECT:
             raise refused(foreign, place)
@@ -100,7 +125,7 @@ def encode_tool_choice(parameters: Parameters) -> Any:
     if choice is None or choice in _MODES:
         return choice
     custom = any(tool.name == choice and is_custom(tool) for tool in parameters.tools)
-    return {"type": "custom" if custom else "function", "name": choice}
+    return {"type": "custom" if custom else "function", **namespaces.named(parameters.tools, choice)}
 
 
 def encode_text(parameters: Parameters) -> dict[str, Any]:

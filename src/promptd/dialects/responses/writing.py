@@ -24,6 +24,7 @@ from promptd.core.errors import EXECUTION_CODES, Cancelled, ExecutionFailed, Pro
 from promptd.core.model import Answer, Chunk, Request
 from promptd.dialects.responses.annotations import annotations_of
 from promptd.dialects.responses.envelope import encode_error, encode_usage, envelope, incomplete_reason
+from promptd.dialects.responses.namespaces import places
 from promptd.dialects.responses.output import Calling, Event, Item, Message, Reasoning
 from promptd.dialects.responses.seals import pack_sealed, pack_signature
 
@@ -57,7 +58,9 @@ class Writer:
         self._n = self._step = 0
         self._begun = self._working = False
         self._items: list[Item] = []  # of this attempt
-        self._open: list[Item] = []  # one, or calls whose pieces come mixed
+        self._open: list[Item] = []  # one, or a call and what came before its arguments were whole
+        self._waiting: dict[int, list[ToolCall]] = {}  # pieces of calls that wait until the open one is whole
+        self._spaces = places(request.parameters.tools)
         self._index = -1  # output index of the last item that was opened
         self._voids = 0  # attempts that said something for nothing
         # made now, because the first chunk is written before its stream is begun
@@ -133,7 +136,7 @@ class Writer:
             frames += self._event({"type": "response.output_item.done", "item": void.shown()}, void)
             self._voids += 1
         self.attempt, self._number, self._n = attempt, attempt * ATTEMPT + spoke, 0
-        self._items, self._open = [], []
+        self._items, self._open, self._waiting = [], [], {}
         self._index = max(self._index, self._voids - 1)
         return frames
 
@@ -166,14 +169,33 @@ class Writer:
         return frames + self._tell(item.say(kind), item) + self._delta(item.delta(words, logprobs), item)
 
     def _call(self, call: ToolCall) -> bytes:
-        frames = b""
+        """Pieces of parallel calls may come mixed; clients know one item after the other, as the vendor tells them."""
         item = next((item for item in self._items if isinstance(item, Calling) and item.index == call.index), None)
         if item is None:
-            item = Calling(self._item_id("ctc" if call.custom else "fc"), call)
-            frames += self._open_item(item)
+            self._waiting.setdefault(call.index, []).append(call)
+            return self._begin_calls()
         delta = item.take(call)
         # behind whole arguments only blanks can come: they are in the response at the end, but no event can tell them
-        return frames + self._delta(delta, item) if delta is not None and item in self._open else frames
+        frames = self._delta(delta, item) if delta is not None and item in self._open else b""
+        return frames + self._begin_calls() if self._waiting else frames
+
+    def _begin_calls(self, *, all_of_them: bool = False) -> bytes:
+        """Begin the calls that wait, as far as no other one is still being told."""
+        frames = b""
+        while self._waiting and (all_of_them or not self._is_calling()):
+            pieces = self._waiting.pop(next(iter(self._waiting)))
+            if all_of_them:
+                frames += b"".join([self._close_item(item, "completed") for item in [*self._open]])
+            call = _sum(pieces)
+            item = Calling(self._item_id("ctc" if call.custom else "fc"), call, self._spaces)
+            frames += self._open_item(item)
+            delta = item.take(call)
+            frames += self._delta(delta, item) if delta is not None else b""
+        return frames
+
+    def _is_calling(self) -> bool:
+        """Whether a function's arguments are still on their way. Of a custom tool nobody knows; it holds up nobody."""
+        return any(isinstance(item, Calling) and not item.custom and not item.whole for item in self._open)
 
     def _latest(self, kind: type[I]) -> I | None:
         """The item that was opened last, where it is of that kind and still open."""
@@ -215,7 +237,7 @@ class Writer:
 
     def _complete(self, done: Chunk) -> bytes:
         reason = incomplete_reason(done.finish_reason)
-        frames = self._annotate(annotations_of(done.value))
+        frames = self._begin_calls(all_of_them=True) + self._annotate(annotations_of(done.value))
         for item in [*self._open]:
             cut = reason and item is self._open[-1]
             frames += self._close_item(item, "incomplete" if cut else "completed")
@@ -264,6 +286,14 @@ class Writer:
         if item is not None:
             event["output_index"] = item.place
         return _frame(event["type"], event)
+
+
+def _sum(pieces: Sequence[ToolCall]) -> ToolCall:
+    if len(pieces) == 1:
+        return pieces[0]
+    name = next((piece.name for piece in pieces if piece.name), "")
+    call_id = next((piece.id for piece in pieces if piece.id), "")
+    return replace(pieces[0], id=call_id, name=name, arguments="".join([piece.arguments for piece in pieces]))
 
 
 def _frame(kind: str, event: Event) -> bytes:

@@ -254,6 +254,8 @@ class ModelServer:
 
     async def _speak(self, wire: Wire, exchange: Exchange, dialect: Dialect, anthropic: bool) -> None:
         view = dialect.read(exchange.body)
+        if view.instructs and messages.INSTRUCTS not in exchange.headers.get("anthropic-beta", ""):
+            raise WrongRequest("messages", f"system messages here need the beta {messages.INSTRUCTS}")
         said = plan(view)
         exchange.model, exchange.stream, exchange.last = view.model, view.stream, view.last
         fault = said.fault or (self.trouble(view) if self.trouble is not None else "")

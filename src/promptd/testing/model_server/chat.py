@@ -298,10 +298,13 @@ def stream_completion(view: View, said: Plan) -> Iterator[Any]:
 
 
 def embeddings(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    """The answer (a vector says how long its text is, and which byte is first), and how many tokens it took."""
+    """The answer (a vector says how long its text is, and which byte is first), and how many tokens it took.
+
+    A text may come as its tokens, which here are its characters.
+    """
     typed(body, {"input": (str, list), "dimensions": int, "encoding_format": str})
     given = body.get("input")
-    texts = [given] if isinstance(given, str) else given
+    texts = [_spelled(one) for one in ([given] if isinstance(given, str) or _is_tokens(given) else given or ())]
     if not texts or not all(isinstance(text, str) and text for text in texts):
         refuse("input", "expected texts")
     size = body.get("dimensions") or 4
@@ -318,3 +321,11 @@ def embeddings(body: dict[str, Any]) -> tuple[dict[str, Any], int]:
     count = sum(len(text.split()) for text in texts)
     counts = {"prompt_tokens": count, "total_tokens": count}
     return {"object": "list", "data": data, "model": body["model"], "usage": counts}, count
+
+
+def _is_tokens(given: Any) -> bool:
+    return isinstance(given, list) and bool(given) and all(type(token) is int for token in given)
+
+
+def _spelled(text: Any) -> Any:
+    return "".join(map(chr, text)) if _is_tokens(text) else text

@@ -11,6 +11,7 @@ from promptd.testing.model_server.views import Plan, View, refuse, typed
 
 ID = "msg_upstream"
 SIGNATURE: Final = "c2lnbmVk"
+INSTRUCTS: Final = "mid-conversation-system"  #: how the beta is called that allows system messages in a conversation
 _KNOWN = frozenset(
     {
         "model",
@@ -129,12 +130,13 @@ def _thinking_allows(body: dict[str, Any], messages: list[Any]) -> None:
 
 def _message(view: View, message: Any, field: str, open_calls: list[str]) -> list[str]:
     role = message.get("role")
-    if role not in ("user", "assistant"):
+    if role not in ("user", "assistant", "system"):
         refuse(f"{field}.role", f"unexpected role {role!r}")
     content = message.get("content")
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if not isinstance(blocks, list) or not blocks:
         refuse(f"{field}.content", "expected a text or blocks")
+    view.instructs |= role == "system"
     texts, calls = [], []
     answered: list[str] = []
     for place, block in enumerate(blocks):
@@ -154,7 +156,7 @@ def _message(view: View, message: Any, field: str, open_calls: list[str]) -> lis
             case {"type": "tool_use", "id": str(id), "name": str(), "input": dict(given)} if role == "assistant":
                 calls.append(id)
                 view.words += " " + json.dumps(given)
-            case _ if not (_thought(block, path) if role == "assistant" else _medium(view, block)):
+            case _ if not (_thought(block, path) if role == "assistant" else role == "user" and _medium(view, block)):
                 refuse(path, f"unexpected block of {role}: {block!r}"[:200])
     if missing := set(open_calls) - set(answered):
         refuse(field, f"`tool_use` ids were found without `tool_result` blocks: {sorted(missing)}")

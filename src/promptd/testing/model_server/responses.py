@@ -43,12 +43,14 @@ def read(body: dict[str, Any]) -> View:
         stream=bool(body.get("stream")),
         words=body.get("instructions") or "",
         tools=tuple(tool["name"] for tool in body.get("tools") or () if tool["type"] in ("function", "custom")),
+        spaces=_spaces(body.get("tools") or ()),
         choice=_choice(body.get("tool_choice")),
         schema=form["schema"] if form.get("type") == "json_schema" else None,
         seals="reasoning.encrypted_content" in (body.get("include") or ()),
         thinks=(body.get("reasoning") or {}).get("effort") not in (None, "none"),
         max_tokens=body.get("max_output_tokens"),
     )
+    view.tools += tuple(view.spaces)
     given = body.get("input")
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
     if not isinstance(items, list) or not items:
@@ -61,8 +63,18 @@ def read(body: dict[str, Any]) -> View:
     return view
 
 
+def _spaces(tools: Any) -> dict[str, tuple[str, str]]:
+    """Namespace and name of the tools that stand in one, by what a script calls them: NAMESPACE__NAME."""
+    spaces = [tool for tool in tools if tool["type"] == "namespace"]
+    return {
+        f"{space['name']}__{tool['name']}": (space["name"], tool["name"]) for space in spaces for tool in space["tools"]
+    }
+
+
 def _item(view: View, item: Any, field: str, open_calls: set[str]) -> None:
     match item:
+        case {"namespace": namespace, "name": name} if (namespace, name) not in view.spaces.values():
+            refuse(f"{field}.namespace", f"there is no tool {name} in {namespace}")
         case {"role": "user" | "assistant" | "system" | "developer" as role, "content": content} if (
             item.get("type", "message") == "message"
         ):
@@ -155,7 +167,9 @@ def _items(view: View, said: Plan) -> list[dict[str, Any]]:
         items.append({**message, "content": [_text(said.text)]})
     for index, call in enumerate(said.calls):
         held = {"type": "function_call", "id": f"fc_{index}", "call_id": f"call_{index}", "status": "completed"}
-        items.append({**held, "name": call.name, "arguments": call.arguments})
+        place = view.spaces.get(call.name)
+        called = {"name": call.name} if place is None else {"namespace": place[0], "name": place[1]}
+        items.append({**held, **called, "arguments": call.arguments})
     return items
 
 

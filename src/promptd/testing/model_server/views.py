@@ -16,7 +16,7 @@ import re
 from base64 import b64decode
 from typing import Any, Final, NoReturn
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 THOUGHT: Final = "Let me see. "
 _PIECES = re.compile(r"\s*\S+\s*")
@@ -42,6 +42,7 @@ class View(Struct, kw_only=True):
     sounds: int = 0
     documents: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    spaces: dict[str, tuple[str, str]] = field(default_factory=dict)  #: tools that stand in a namespace
     choice: str = "auto"  #: `auto`, `none`, `required` or a tool's name
     schema: dict[str, Any] | None = None
     thinks: bool = False
@@ -52,6 +53,7 @@ class View(Struct, kw_only=True):
     usage: bool = False  #: on the stream
     echo: bool = False
     seals: bool = False  #: thoughts, so that nobody but the service reads them
+    instructs: bool = False  #: by system messages within the conversation, which want a beta header
 
 
 class Planned(Struct):
