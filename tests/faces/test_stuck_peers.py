@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import time
 from typing import Any
 
 import pytest
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptd.faces.asgi import REPLY
+from promptd.faces import Front
+from promptd.faces.asgi import REPLY, STUCK
 from promptd.faces.protocol import Protocol
+from promptd.faces.traced import Traced
+from promptd.service.tracing import Tracing
 from tests.faces.conftest import _Uvicorn
 
 LARGE = b"x" * 32 * 1024 * 1024  # more than the kernel takes for a peer
@@ -60,3 +65,8 @@ async def test_who_takes_nothing_of_an_answer_is_dropped_and_who_is_slow_gets_it
     finally:
         server.should_exit = True
         await task
+
+
+async def test_apps_around_another_keep_its_bound() -> None:
+    front = Front([], stuck_seconds=7.0)
+    assert getattr(Traced(front, Tracing(clock=time.time, entropy=os.urandom)), STUCK) == 7.0

@@ -186,7 +186,8 @@ class House:
         suspects: bool = False,
     ) -> None:
         self.clock = clock
-        self.database = Database(path)
+        # whatever comes in one turn of the loop shares its commit, however busy the machine is
+        self.database = Database(path, batch_seconds=PATIENCE)
         self.queue, self.records = self.database.queue, self.database.records
         self.bus = MemoryBus()
         self.engine = Puppet()

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from promptd.faces.asgi import not_found
+from promptd.faces.asgi import STUCK_SECONDS, not_found
 
 
 class Reloaded(Struct, frozen=True):
@@ -55,7 +55,7 @@ class Front:
     is dropped.
     """
 
-    def __init__(self, mounts: Sequence[Mount], *, stuck_seconds: float = 60.0) -> None:
+    def __init__(self, mounts: Sequence[Mount], *, stuck_seconds: float = STUCK_SECONDS) -> None:
         self.stuck_seconds = stuck_seconds
         self._hot: dict[tuple[str, str], ASGIApp] = {}
         self._items: dict[tuple[str, str], ASGIApp] = {}

@@ -35,6 +35,9 @@ BODY: Final = "promptd.body"
 REPLY: Final = "promptd.reply"
 #: … and a way to send a piece of one that has begun: bytes; False where it has to go the usual way.
 WRITE: Final = "promptd.write"
+#: Attribute of an app, kept by those around it: how long a peer may take nothing of its answer, and where none says so
+STUCK: Final = "stuck_seconds"
+STUCK_SECONDS: Final = 60.0
 
 #: Key of a request's scope: host and port of its target, where that is a whole address (absolute form).
 AUTHORITY: Final = "promptd.authority"

@@ -22,7 +22,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Base
 from promptd.core.errors import Overloaded
 from promptd.dialects.headers import LOWER
 from promptd.faces import Front
-from promptd.faces.asgi import ABORT, AUTHORITY, BODY, GONE, REPLY, WRITE, Problem, encode, problem_of, send_problem
+from promptd.faces.asgi import (
+    ABORT,
+    AUTHORITY,
+    BODY,
+    GONE,
+    REPLY,
+    STUCK,
+    STUCK_SECONDS,
+    WRITE,
+    Problem,
+    encode,
+    problem_of,
+    send_problem,
+)
 from promptd.faces.cycle import Cycle, OldCycle
 from promptd.faces.flow import Flow
 from promptd.faces.protocol_problems import (
@@ -87,14 +100,13 @@ class Protocol(_Base):
     """A new connection must send its first byte within this time."""
     linger_seconds: ClassVar[float] = 1.0
     """What a refused peer still sends is read this long: closing at once would reset it before it reads the answer."""
-    stuck_seconds: ClassVar[float] = 60.0
-    """A peer that takes nothing of its answer for this long is dropped, where its `Front` says nothing else."""
+    stuck_seconds: ClassVar[float] = STUCK_SECONDS
+    """A peer that takes nothing of its answer for this long is dropped, where its app has no `stuck_seconds` of its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._stuck_seconds = self.stuck_seconds
+        self._stuck_seconds: float = getattr(self.app, STUCK, self.stuck_seconds)
         if isinstance(self.app, Front):
-            self._stuck_seconds = self.app.stuck_seconds
             self.app = self.app.serve
         # the bounds once more: Python has no quick way to an attribute of the class
         self._most_bytes, self._most_fields, self._most_target = self.head_bytes, self.head_fields, self.target_bytes

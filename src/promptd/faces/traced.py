@@ -9,7 +9,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from promptd.core.tracing import current
-from promptd.faces.asgi import REPLY, WRITE
+from promptd.faces.asgi import REPLY, STUCK, STUCK_SECONDS, WRITE
 from promptd.service.tracing import Tracing, TracingRules
 
 _LONGEST_ID: Final = 128
@@ -22,6 +22,7 @@ class Traced:
 
     def __init__(self, app: ASGIApp, tracing: Tracing, rules: TracingRules | None = None) -> None:
         self._app, self._tracing, self._rules = app, tracing, rules
+        self.stuck_seconds: float = getattr(app, STUCK, STUCK_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

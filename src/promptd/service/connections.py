@@ -23,6 +23,7 @@ _STATES: Final = ("ready", "starting", "stopped", "unavailable")
 _GONE: Final = Standing(state="unavailable", reason="its connection is not configured")
 _CHECK_SECONDS: Final = 600.0  # a local model may have to be loaded first
 _MOST_FILLED: Final = 1024  # models that callers named by a pattern and that are remembered
+_LONGEST_NAME: Final = 128  # of a connection's own model that a caller named and that is remembered
 
 
 class Connection(Struct, frozen=True, kw_only=True):
@@ -126,12 +127,14 @@ class Connections:
         known = self._direct.get((connection, upstream))
         if known is not None:
             return known
-        if len(self._direct) >= _MOST_FILLED:
-            self._direct.clear()
         leg = self.priced(Leg(model=upstream or connection, connection=connection, upstream=upstream))
-        route = self._direct[connection, upstream] = Route(
+        route = Route(
             model=leg.model, connection=connection, upstream=upstream, price=leg.price, legs=(leg,), pattern=connection
         )
+        if len(upstream) <= _LONGEST_NAME:
+            if len(self._direct) >= _MOST_FILLED:
+                self._direct.clear()
+            self._direct[connection, upstream] = route
         return route
 
     def chain(self, route: Route, others: Sequence[str]) -> Route:

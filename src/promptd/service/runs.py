@@ -91,7 +91,7 @@ class Run(Struct, eq=False):
             return
         context = None if self.leg is None else self.leg.context
         usage = believed(told, self.prompt.request, context, self.said)
-        if usage is None or self.doubted:
+        if usage is None or self.doubted:  # to set a member of a struct is dear
             self.doubted = usage is None
         self.usage = self._sized() if usage is None else usage
 

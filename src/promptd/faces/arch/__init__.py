@@ -50,7 +50,7 @@ def _front(shared: Shared, routing: Routing, listener: Listener) -> ASGIApp:
     healthy = Mount(
         hot={("GET", "/healthz"): _healthy, ("HEAD", "/healthz"): _healthy}, fallbacks=[Route("/{rest:path}", rest)]
     )
-    front = Front([mount, healthy])
+    front = Front([mount, healthy], stuck_seconds=shared.options.stuck_reader_seconds)
     given = shared.options.given.get("arch", {})
     entrance = Entrance(
         front,

@@ -14,7 +14,7 @@ from promptd.faces.arch.access_log import AccessLog, Entry, line_of
 from promptd.faces.arch.metrics import Metrics
 from promptd.faces.arch.passage import KEY, Passage
 from promptd.faces.arch.refusals import foreign
-from promptd.faces.asgi import AUTHORITY, REPLY, WRITE, Headers, lines, send_body
+from promptd.faces.asgi import AUTHORITY, REPLY, STUCK, STUCK_SECONDS, WRITE, Headers, lines, send_body
 from promptd.faces.sites import Sites, is_local
 
 #: what only the gateway's own parts say to each other (contracts/arch.md §7)
@@ -58,6 +58,7 @@ class Entrance:
     ) -> None:
         self._app, self._log, self._metrics = app, log, metrics
         self._sites, self._known, self._open = sites, known, frozenset(open_paths)
+        self.stuck_seconds: float = getattr(app, STUCK, STUCK_SECONDS)
         self._newer = newer and listener.kind == "model"
         self._off = _INTERNAL - {_UPSTREAM} if listener.kind == "internal" else _INTERNAL
         self._handlers: set[str] = set()
