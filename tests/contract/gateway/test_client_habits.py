@@ -29,9 +29,10 @@ async def test_an_instruction_within_a_conversation(claude: Any, model: str, hos
     assert "be brief" in str(hosts.the(words).body)
 
 
-async def test_it_is_the_service_that_wants_the_beta(claude: Any) -> None:
+async def test_it_is_the_service_that_wants_the_beta(claude: Any, hosts: Hosts) -> None:
     with pytest.raises(anthropic.BadRequestError, match="mid-conversation-system"):
         await got(claude.messages.create(model="claude", **conversation(unique())))
+    assert "mid-conversation-system" in hosts.whole.complaints.pop()  # it was meant
 
 
 async def test_embeddings_of_tokens(client: Any) -> None:
