@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 from promptd.core.model import Chunk
+from promptd.core.short_ways import ShortWay
 
 Take = Callable[[bytes], bool]
 """Takes what has come, without waiting; False: no more for now."""
@@ -46,7 +46,7 @@ async def pour(packets: AsyncIterator[bytes], take: Take) -> bool:
     return False
 
 
-class PassingStream(AsyncGenerator[Chunk, None]):
+class PassingStream(ShortWay):
     """What an engine's `run` may return where the bytes of its service are those of the client.
 
     Who only hands them on asks to `pour` them and pays for no chunk; for everybody else it is a generator.
@@ -73,26 +73,10 @@ class PassingStream(AsyncGenerator[Chunk, None]):
         self._chunks = start(sink)
         return self._chunks
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Chunk:
         if self._chunks is None and self._start is None:
             raise StopAsyncIteration  # it was closed before it began
         return await anext(self._chunks or self._started(None))
-
-    async def asend(self, value: Any) -> Chunk:
-        return await self.__anext__()
-
-    async def athrow(
-        self,
-        kind: type[BaseException] | BaseException,
-        value: object = None,
-        trace: TracebackType | None = None,
-        /,
-    ) -> Chunk:
-        await self.aclose()
-        raise kind
 
     async def aclose(self) -> None:
         self._start = None

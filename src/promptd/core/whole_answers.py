@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from promptd.core.model import Chunk
+from promptd.core.short_ways import ShortWay
 
 
-class WholeAnswer(AsyncGenerator[Chunk, None]):
+class WholeAnswer(ShortWay):
     """What an engine's `run` may return where its chunks come all at once, the `done` last.
 
     Who waits for all of them awaits `whole()`, once, and pays for no generator; for everybody else it is one.
@@ -29,9 +28,6 @@ class WholeAnswer(AsyncGenerator[Chunk, None]):
             raise RuntimeError("these chunks were asked for before")
         return ask()
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Chunk:
         if self._ask is not None:
             self._chunks = iter(await self.whole())
@@ -39,19 +35,6 @@ class WholeAnswer(AsyncGenerator[Chunk, None]):
             return next(self._chunks)
         except StopIteration:
             raise StopAsyncIteration from None
-
-    async def asend(self, value: Any) -> Chunk:
-        return await self.__anext__()
-
-    async def athrow(
-        self,
-        kind: type[BaseException] | BaseException,
-        value: object = None,
-        trace: TracebackType | None = None,
-        /,
-    ) -> Chunk:
-        await self.aclose()
-        raise kind
 
     async def aclose(self) -> None:
         self._ask, self._chunks = None, iter(())
