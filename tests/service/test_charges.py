@@ -11,7 +11,7 @@ from promptd.core.content import Turn
 from promptd.core.errors import InvalidRequest
 from promptd.core.model import Answer, Caller, Capability, Prompt, Request, Usage
 from promptd.core.parameters import Parameters
-from promptd.core.policy import Metric, Policy
+from promptd.core.policy import Metric, Policy, subjects_of
 from promptd.core.routing import Leg, Price, Route
 from promptd.service.charges import ChargeRules, Charges
 
@@ -36,7 +36,7 @@ def subjects(given: Charges, caller: Caller = ANN, route: Route = ROUTE, **more:
 def by_header(given: Charges, **headers: str) -> list[tuple[str, str]]:
     """The subjects of a request that brings these headers."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    return subjects(given, counted=given.counted(sent))
+    return subjects(given, counted=given.counted(subjects_of(given.headers, sent)))
 
 
 def test_nothing_configured_charges_nothing() -> None:
@@ -70,6 +70,10 @@ def test_headers_that_policies_name() -> None:
     assert given.headers == {"x-tenant", "x-app"}
     assert by_header(given, x_tenant="one", x_app="acme") == [("requests", "one"), ("acme", "acme")]
     assert by_header(given) == [("requests", "")], "leaving a header out is no way round its limit"
+    assert given.counted(None) == (("x-app", ""), ("x-tenant", ""))
+    assert given.counted((("x-tenant", "one"), ("x-old", "y"))) == (("x-tenant", "one"),), (
+        "no limit asks for it any more"
+    )
     assert by_header(given, x_tenant="y" * 5000) == [("requests", "y" * 200)]
     assert subjects(given) == []
     given.configure(ChargeRules())
@@ -171,7 +175,7 @@ def test_survivors_hold_seats_and_budgets_and_no_rates() -> None:
 
 def test_survivors_hold_what_their_headers_were_counted_for() -> None:
     given = charges(policy("tokens", period="day", scope="header:x-tenant"), policy(scope="header:x-app"))
-    counted = given.counted({"x-tenant": "acme", "x-app": "shop"})
+    counted = given.counted((("x-app", "shop"), ("x-tenant", "acme")))
     assert given.recounted(counted) == (("x-tenant", "acme"),)
     assert [one.subject for one in given.of_survivor(ANN, ROUTE, prompt(counted=counted))] == ["acme"]
     assert given.of_survivor(ANN, ROUTE, prompt()) == [], "of a row that does not tell"

@@ -15,7 +15,7 @@ from promptd.core.content import Role, Thinking, ToolCall, Turn
 from promptd.core.credentials import Credential
 from promptd.core.lifecycle import Status
 from promptd.core.parameters import Parameters
-from promptd.core.policy import Policy
+from promptd.core.policy import Counted, Policy
 
 
 class Capability(StrEnum):
@@ -171,7 +171,7 @@ class Prompt(Struct, frozen=True, kw_only=True):
     scores: tuple[Score, ...] = ()  #: what people thought of the answer
     judgements: tuple[Judgement, ...] = ()  #: what the guards thought of question and answer
     cost: int | None = 0  #: of its attempts so far, in nano-units; None: the price of one of them is not known
-    counted: tuple[tuple[str, str], ...] = ()  #: headers that limits look at, each with its subject
+    counted: Counted = ()  #: headers that limits look at, each with its subject
 
 
 class Outcome(StrEnum):
@@ -308,7 +308,8 @@ class Submission(Struct, frozen=True, kw_only=True):
     native: Native | None = None  #: the request as it came, on an attached prompt
     keep: bool | None = None  #: whether question and answer of an attached prompt are stored; None: as the house does
     affinity: str = ""  #: prompts with the same one go to the same connection and arm, as long as they can
-    headers: Mapping[str, str] = {}  #: those of the request that policies look at
+    #: what policies by header count it for: what its request, or the prompt that made it, was; None: headers left out
+    counted: Counted | None = None
     listener: str = ""  #: name of the listener that it came through, where that has one
     unguarded: bool = False  #: a guard's own question, which no guard looks at; no caller can ask for it
     retries: int | None = None  #: how often the first connection of an attached prompt is asked again; None: once

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from fnmatch import fnmatchcase
 from functools import cached_property
 from hashlib import sha256
@@ -115,12 +115,21 @@ class Policy(Struct, frozen=True, kw_only=True, dict=True):
         return self.interval * self.most
 
 
+#: headers that limits look at, each with the subject that it is counted for
+Counted = tuple[tuple[str, str], ...]
+
+
 def header_subject(name: str, headers: Mapping[str, str]) -> str:
     """The subject of whoever sends these headers to a policy that counts by one of them; empty where it was left out."""
     value = headers.get(name, "")
     if value and name in _SECRETS:
         return f"sha256:{sha256(value.encode()).hexdigest()[:32]}"
     return value[:_LONGEST_SUBJECT]
+
+
+def subjects_of(names: Set[str], headers: Mapping[str, str]) -> Counted:
+    """What a request with these headers is counted for by each of these names."""
+    return tuple([(name, header_subject(name, headers)) for name in sorted(names)])
 
 
 class Charge(Struct, frozen=True, gc=False):

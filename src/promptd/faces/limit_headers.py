@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from promptd.core.errors import BudgetSpent, PromptdError, TooManyRequests
 from promptd.core.model import Submission
-from promptd.core.policy import Level, Metric
+from promptd.core.policy import Counted, Level, Metric, subjects_of
 from promptd.faces.asgi import Headers, fields
 
 Vendor = Literal["openai", "anthropic"]
@@ -123,8 +123,13 @@ def counted_by(submission: Submission, wanted: Set[str], headers: Mapping[bytes,
     """The submission with those of the request's headers that some limit counts by."""
     if not wanted:
         return submission
+    return replace(submission, counted=counted_for(wanted, headers))
+
+
+def counted_for(wanted: Set[str], headers: Mapping[bytes, bytes]) -> Counted:
+    """The subjects of a request's headers, of those that some limit counts by."""
     given = {name: headers[key].decode("latin-1") for name in wanted if (key := name.encode()) in headers}
-    return replace(submission, headers=given)
+    return subjects_of(wanted, given)
 
 
 def refusal_headers(error: PromptdError, vendor: Vendor, now: float) -> Headers:

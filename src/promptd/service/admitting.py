@@ -11,10 +11,9 @@ from msgspec.structs import replace
 from promptd.core.errors import Conflict, Forbidden, InvalidRequest
 from promptd.core.lifecycle import Status
 from promptd.core.model import Caller, Judgement, Message, Mode, Native, Prompt, Submission, Thread
-from promptd.core.policy import Charge
+from promptd.core.policy import Charge, Counted
 from promptd.core.ports import Idempotency
 from promptd.core.routing import Leg, Route
-from promptd.service.charges import Counted
 from promptd.service.clock import Ids
 from promptd.service.guarding import Plan
 

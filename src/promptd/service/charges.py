@@ -11,14 +11,11 @@ from msgspec.structs import replace
 from promptd.core import sizes
 from promptd.core.errors import InvalidRequest
 from promptd.core.model import Caller, Capability, Prompt, Request, Usage
-from promptd.core.policy import Charge, Metric, Policy, header_subject
+from promptd.core.policy import Charge, Counted, Metric, Policy
 from promptd.core.routing import Price, Route, ceiling, cost
 
 _CACHE_SIZE: Final = 10_000
 _NO_LIMIT: Final = 2**62
-
-#: headers, and the subjects that they are counted for
-Counted = tuple[tuple[str, str], ...]
 
 _NOTHING: Final = Usage()
 
@@ -61,13 +58,15 @@ class Charges:
         """Other policies from now on."""
         self._rules = rules
         self._plans.clear()
-        #: names, in lower case, of the headers that policies look at: `Submission.headers` brings them
+        #: names, in lower case, of the headers that policies look at
         self.headers = frozenset(policy.header for policy in rules.policies if policy.header is not None)
         self._budgeted = frozenset(policy.header for policy in rules.policies if policy.period is not None)
 
-    def counted(self, headers: Mapping[str, str]) -> Counted:
-        """Each header that policies look at, with the subject that these headers of a request are counted for."""
-        return tuple([(name, header_subject(name, headers)) for name in sorted(self.headers)])
+    def counted(self, given: Counted | None) -> Counted:
+        """What a submission with these headers and subjects is counted for: whoever names none left all of them out."""
+        if given is None:
+            return tuple([(name, "") for name in sorted(self.headers)])
+        return tuple([one for one in given if one[0] in self.headers])
 
     def recounted(self, counted: Counted) -> Counted:
         """Those of them that budgets look at: the rest is forgotten with the process, or was counted by it."""

@@ -236,7 +236,7 @@ class Intake:
             judged = self._guarding.admit(submission, plan, plain)
             submission, told = judged if isinstance(judged, tuple) else await judged
         thread = await self._thread(submission, now) if submission.thread is not None else None
-        counted = self._charges.counted(submission.headers) if self._charges.headers else ()
+        counted = self._charges.counted(submission.counted) if self._charges.headers else ()
         # by place: a call with names is never specialized
         charges = self._charges.of_admission(
             caller, route, submission.request, submission.capability, counted, thread is not None
@@ -252,7 +252,7 @@ class Intake:
         judgements = kept(told, everything=everything) if told and (everything or told is not plan.fine) else ()
         identifier = submission.id or self._ids.make(submission.prefix)
         attempts = submission.max_attempts or self._rules.max_attempts
-        if counted and attached:
+        if counted and attached and request.output is None:  # no repair will be counted for them
             counted = self._charges.recounted(counted)
         prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements, counted)
         return Admitted(prompt, route, legs, charges, keep, plan, submission.native, thread)
