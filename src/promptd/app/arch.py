@@ -57,6 +57,7 @@ class _Asker:
             mode=Mode.ATTACHED,
             parent=asking.parent or None,
             listener=asking.listener,
+            counted=asking.counted,
         )
         async with self._attached.open(submission) as visit:
             pieces, done = await visit.whole()

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from promptd.core.errors import Conflict, InvalidRequest
 from promptd.core.model import Usage
+from promptd.core.policy import Counted
 
 MOST_LINES: Final = 50_000
 MOST_ERRORS: Final = 100  # that a batch which can't begin tells of
@@ -66,6 +67,7 @@ class Batch(Struct, frozen=True, kw_only=True):
     endpoint: str  #: the path that every line names
     input_file: str
     window: str  #: as its caller wrote it
+    counted: Counted = ()  #: headers that limits look at, each with its subject: its lines count like the request
     created: float
     expires: float  #: what is not done by then is not done
     status: BatchStatus = BatchStatus.VALIDATING

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from promptd.core.descriptors import Param
 from promptd.core.errors import InputTooLarge, InvalidRequest
+from promptd.core.policy import Counted
 
 INPUTS: Final = "inputs"
 ERROR: Final = "error"
@@ -102,6 +103,7 @@ class ChainRun(Struct, frozen=True, kw_only=True, omit_defaults=True):
     created: float
     key: str = ""
     team: str = ""
+    counted: Counted = ()  #: headers that limits look at, each with its subject: its prompts count like the request
     inputs: dict[str, Any] = field(default_factory=dict)
     files: dict[str, tuple[str, ...]] = field(default_factory=dict)
     steps: dict[str, Step] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from promptd.core.content import Turn
 from promptd.core.model import Answer, Caller
 from promptd.core.parameters import Parameters
+from promptd.core.policy import Counted
 
 ParameterType = Literal["int", "float", "bool", "str", "list", "dict"]
 
@@ -98,6 +99,7 @@ class Asking(Struct, frozen=True, kw_only=True):
     in_dialogue: bool = False  #: the turn before the user's last one was the gateway's own question
     metadata: Mapping[str, str] = {}  #: of the request; a remote function model gets it
     headers: Mapping[str, str] = {}  #: trace context and request id, for remote services
+    counted: Counted = ()  #: what limits by header count the request for
 
 
 class FunctionModel(Protocol):

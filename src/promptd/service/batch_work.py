@@ -193,6 +193,7 @@ class Work:
                 id=identifier,
                 capability=asked.capability,
                 parent=self._batch.id,
+                counted=self._batch.counted,
                 priority=self._tools.rules.priority,
                 deadline=self._batch.expires,
             )

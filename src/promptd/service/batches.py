@@ -14,6 +14,7 @@ from promptd.core.batches import Batch, BatchStatus, check_metadata, seconds_of
 from promptd.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, ShuttingDown, StoreUnavailable
 from promptd.core.filters import Filter, Order, Query
 from promptd.core.model import Caller
+from promptd.core.policy import Counted
 from promptd.core.ports import Records
 from promptd.service.batch_run import BatchRun
 from promptd.service.batch_tools import BatchRules, Decoded, Kind, Tools
@@ -150,8 +151,9 @@ class Batches:
         window: str,
         metadata: Mapping[str, str],
         keep_seconds: int | None = None,
+        counted: Counted = (),
     ) -> Batch:
-        """Raises `InvalidRequest`, `Forbidden`, `Overloaded`, `StoreUnavailable`."""
+        """`counted`: what the request's headers are counted for. Raises `InvalidRequest`, `Forbidden`, `Overloaded`, `StoreUnavailable`."""
         identity.require(caller, identity.PROMPT_CREATE)
         if self._closed:
             raise ShuttingDown(retry_after=5)
@@ -170,6 +172,7 @@ class Batches:
             endpoint=endpoint,
             input_file=input_file,
             window=window,
+            counted=counted,
             created=now,
             expires=now + seconds,
             metadata=labels,

@@ -29,6 +29,7 @@ from promptd.core.errors import (
 )
 from promptd.core.filters import Page, Query
 from promptd.core.model import Caller, Prompt, Submission
+from promptd.core.policy import Counted
 from promptd.core.ports import Records
 from promptd.service.callers import Callers
 from promptd.service.chain_run import ChainExecution
@@ -180,8 +181,13 @@ class Chains:
         name: str,
         inputs: dict[str, Any],
         files: Mapping[str, tuple[str, ...]] | None = None,
+        *,
+        counted: Counted = (),
     ) -> ChainRun:
-        """Begin a run; when this returns, it is on disk. Raises `NotFound`, `InvalidInput` that names the input."""
+        """Begin a run; when this returns, it is on disk. `counted`: what its request's headers are counted for.
+
+        Raises `NotFound`, `InvalidInput` that names the input.
+        """
         identity.require(caller, identity.PROMPT_CREATE)
         found = await self.get(name)
         opened = await self._queries.files(files or {})
@@ -193,6 +199,7 @@ class Chains:
             user=caller.user,
             key=caller.key,
             team=caller.team,
+            counted=counted,
             created=self._clock(),
             inputs=given.value,
             files={key: tuple((files or {})[key]) for key in given.files},
@@ -282,7 +289,7 @@ class Chains:
         values, files = chain.bound(run, action)
         options = Options(label=action.label, number=action.number)
         submission = await self._functions.prepare(caller, action.template, values, options, files)
-        await self._submit(replace(submission, id=identifier, parent=run.id))
+        await self._submit(replace(submission, id=identifier, parent=run.id, counted=run.counted))
         return await self._streams.finished(identifier)
 
     async def _submit(self, submission: Submission) -> None:

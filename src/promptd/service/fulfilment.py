@@ -160,6 +160,7 @@ class Fulfilment:
                 model=None if prompt.model == prompt.request.connection else prompt.model,
                 mode=Mode.ATTACHED,
                 parent=prompt.id,
+                counted=prompt.counted,
                 keep=True if prompt.mode is Mode.QUEUED else None,
                 priority=prompt.priority,
                 deadline=prompt.deadline,

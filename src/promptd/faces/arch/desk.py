@@ -27,7 +27,7 @@ from promptd.faces.arch.routing import Asking, Decision, Routing
 from promptd.faces.arch.shared import Handlers, Shared
 from promptd.faces.asgi import MOST_VALUES, send_body
 from promptd.faces.gateway import Ask, Gateway, Handler, Shape, Whole, Writer
-from promptd.faces.limit_headers import refusal_headers
+from promptd.faces.limit_headers import counted_for, refusal_headers
 from promptd.service.visit import Visit
 
 _PERMISSIONS: Final = frozenset(
@@ -100,6 +100,7 @@ class Desk(Gateway):
                 own=passage_of(ask).preferences,
                 session=session,
                 parent=parent,
+                counted=counted_for(self.walk.charges.headers, ask.headers),
             )
             found = await self._routing.decide(asking)
         if found is None:

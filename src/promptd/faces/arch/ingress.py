@@ -18,6 +18,7 @@ from promptd.faces.arch.ingress_exchange import Exchange
 from promptd.faces.arch.ingress_request import read
 from promptd.faces.arch.passage import passage_of
 from promptd.faces.gateway import Ask, Gateway, Handler
+from promptd.faces.limit_headers import counted_for
 from promptd.service.targets.calling import Failed
 from promptd.service.targets.conversation import Conversation, Wish
 from promptd.service.walk import Walk
@@ -75,6 +76,7 @@ class Ingress:
             before=asked.before,
             metadata=asked.metadata,
             headers={"x-request-id": ask.request_id.decode("latin-1")},  # the trace goes along by itself
+            counted=counted_for(self._walk.charges.headers, ask.headers),
         )
         exchange = Exchange(
             self._conversation, desk, ask, asked, wish, onward=self._onward, refuse_by_status=self._by_status

@@ -24,6 +24,7 @@ from promptd.faces.arch.desk import Desk
 from promptd.faces.arch.shared import Shared
 from promptd.faces.asgi import AUTHORITY, Headers, send_body
 from promptd.faces.gateway import Ask, Gateway
+from promptd.faces.limit_headers import counted_for
 from promptd.service.targets.calling import Calling, Errand
 
 _UPSTREAM: Final = b"x-arch-upstream"
@@ -79,7 +80,8 @@ class Proxy:
         if ask.request_id:
             told["x-request-id"] = ask.request_id.decode("latin-1")
         listener = gateway.listener.name if isinstance(gateway, Desk) else ""
-        errand = Errand(caller=ask.caller, listener=listener, headers=told)
+        counted = counted_for(gateway.walk.charges.headers, ask.headers)
+        errand = Errand(caller=ask.caller, listener=listener, headers=told, counted=counted)
         responded = await self._calling.ask(
             endpoint, {"target": fit.target.target.name, "arguments": arguments}, errand
         )

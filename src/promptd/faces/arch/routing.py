@@ -15,6 +15,7 @@ from promptd.core.content import Turn
 from promptd.core.errors import InvalidOutput, PromptdError, Timeout
 from promptd.core.model import Caller, Mode, Request, Submission
 from promptd.core.parameters import Parameters
+from promptd.core.policy import Counted
 from promptd.core.preferences import Preference
 from promptd.faces.arch.models import Chosen
 from promptd.faces.arch.shared import Shared
@@ -43,6 +44,7 @@ class Asking(Struct, frozen=True, kw_only=True):
     own: tuple[Preference, ...] | None = None  #: preferences of the request
     session: str = ""
     parent: str = ""  #: id of the prompt that this is for
+    counted: Counted = ()  #: what limits by header count the request for
 
 
 class Routing:
@@ -119,6 +121,7 @@ class Routing:
             mode=Mode.ATTACHED,
             listener=asking.listener,
             parent=asking.parent or None,
+            counted=asking.counted,
         )
         visit = self._shared.walk.attached.open(submission)
         async with visit:

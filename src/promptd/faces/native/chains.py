@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, field
 from promptd.core.chain import Action, Chain, ChainRun, RunStatus, Step, StepStatus
 from promptd.core.descriptors import Param
 from promptd.core.identity import PROMPT_CREATE, PROMPT_EDIT, PROMPT_VIEW, TEMPLATE_EDIT, TEMPLATE_VIEW
+from promptd.faces.limit_headers import counted_for
 from promptd.faces.native.operation import Call, Desk, Operation, Reply, json_reply
 from promptd.faces.native.requests import FileId, NoQuery, PageQuery, SubmitQuery
 from promptd.faces.native.show import file_views, rfc3339
@@ -145,7 +146,8 @@ async def delete_chain(desk: Desk, call: Call[NoQuery, None]) -> Reply:
 
 async def run_chain(desk: Desk, call: Call[SubmitQuery, NewChainRun]) -> Reply:
     walk = desk.walk
-    run = await walk.chains.run(call.caller, call.params["name"], call.body.inputs, call.body.files)
+    counted = counted_for(walk.charges.headers, call.headers)
+    run = await walk.chains.run(call.caller, call.params["name"], call.body.inputs, call.body.files, counted=counted)
     place = [(b"location", f"/promptd/v1/{_RUNS}/{run.id}".encode())]
     seconds = call.query.seconds()
     if seconds:

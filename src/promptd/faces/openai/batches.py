@@ -17,6 +17,7 @@ from promptd.dialects.asked import Asked
 from promptd.dialects.chat import wrong
 from promptd.faces.asgi import encode
 from promptd.faces.gateway import Ask, Gateway
+from promptd.faces.limit_headers import counted_for
 from promptd.faces.openai import completions, embeddings
 from promptd.faces.openai.errors import error_body, status_of
 from promptd.faces.openai.files import checked_seconds, page
@@ -52,6 +53,7 @@ def endpoints(batches: Batches) -> Table:
             window=body.completion_window,
             metadata=body.metadata or {},
             keep_seconds=_keep_seconds(body.output_expires_after),
+            counted=counted_for(gateway.walk.charges.headers, ask.headers),
         )
         await gateway.reply(ask, encode(batch_view(batch)))
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 from promptd.core.content import Turn, text_of
 from promptd.core.errors import ExecutionFailed, InvalidInput, InvalidRequest, PromptExecutionError
 from promptd.core.model import Caller, Capability, Mode, Request, Submission
+from promptd.core.policy import Counted
 from promptd.dialects.arch.config import PromptTarget, connection_name
 from promptd.service.attached import Attached
 
@@ -45,6 +46,7 @@ class Errand(Struct, frozen=True, kw_only=True):
     parent: str | None = None  #: the prompt that this call is a part of
     id: str | None = None  #: that the call's own prompt shall have
     headers: Mapping[str, str] = {}  #: request id
+    counted: Counted = ()  #: what limits by header count the request for
 
 
 class Calling:
@@ -81,6 +83,7 @@ class Calling:
             id=errand.id,
             parent=errand.parent,
             listener=errand.listener,
+            counted=errand.counted,
         )
         async with self._attached.open(submission) as visit:
             _, done = await visit.whole()

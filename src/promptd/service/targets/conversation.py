@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from promptd.core.content import Turn, text_of
 from promptd.core.errors import PromptdError, PromptExecutionError
 from promptd.core.model import Caller
+from promptd.core.policy import Counted
 from promptd.core.targets import Asking, Decision, FunctionModel
 from promptd.dialects.arch.config import ERROR_TARGET, ArchConfig, PromptTarget
 from promptd.service.clock import Entropy
@@ -44,6 +45,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     before: str | None = None  #: the target that the conversation was about last
     metadata: Mapping[str, str] = {}
     headers: Mapping[str, str] = {}  #: request id, for every hop
+    counted: Counted = ()  #: what limits by header count the request for
 
 
 class Called(Struct, frozen=True):
@@ -139,7 +141,13 @@ class Conversation:
             "x-arch-error-message": _header(failed.text),
             "x-arch-target-prompt": _header(last),
         }
-        errand = Errand(caller=wish.caller, listener=wish.listener, parent=wish.id or None, headers=headers)
+        errand = Errand(
+            caller=wish.caller,
+            listener=wish.listener,
+            parent=wish.id or None,
+            headers=headers,
+            counted=wish.counted,
+        )
         try:
             responded = await self._calling.ask(target.endpoint, {"target": ERROR_TARGET, "body": body}, errand)
             if not 200 <= responded.status < 300:
@@ -213,6 +221,7 @@ def _asking(wish: Wish) -> Asking:
         in_dialogue=wish.in_dialogue,
         metadata=wish.metadata,
         headers=wish.headers,
+        counted=wish.counted,
     )
 
 
@@ -220,7 +229,14 @@ def _errand(wish: Wish, target: PromptTarget) -> Errand:
     """Where the API's words are the answer, its call is the prompt that the caller sees."""
     own = None if target.dispatch else wish.id or None
     parent = wish.id or None if target.dispatch else None
-    return Errand(caller=wish.caller, listener=wish.listener, parent=parent, id=own, headers=wish.headers)
+    return Errand(
+        caller=wish.caller,
+        listener=wish.listener,
+        parent=parent,
+        id=own,
+        headers=wish.headers,
+        counted=wish.counted,
+    )
 
 
 def _differs(before: str | None, now: str | None) -> bool:
