@@ -383,7 +383,7 @@ def test_a_whole_answer_may_be_an_error_or_none_at_all(dialect: str) -> None:
     error = {"status": "failed", "error": {"message": "x", "code": "context_length_exceeded"}}
     with pytest.raises(InputTooLarge):
         look_for(dialect).whole(written(error), ())
-    for body in (b"", b"[]", b"<html>", b"[" * 100_000, b'{"usage": 5}'):
+    for body in (b"", b"[]", b"<html>", b"[" * 100_000, b'{"error": 5, "usage": 5'):
         with pytest.raises(InvalidOutput):
             look_for(dialect).whole(body, ())
 

@@ -9,11 +9,13 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from promptd.core.claims import ABSURD
 from promptd.core.engine import Call
 from promptd.core.errors import InvalidOutput, NetworkError
 from promptd.core.model import Blob, Capability, Chunk, Usage
 from promptd.core.parameters import ImageParameters
 from promptd.core.ports import HttpResponse
+from promptd.dialects.counts import counts_of
 from promptd.dialects.errors import error_from_object
 from promptd.dialects.media import decode_images
 from promptd.dialects.sse import Parser
@@ -53,12 +55,11 @@ _decode: Final = msgspec.json.Decoder(_Event).decode
 
 def usage_of(told: Any) -> Usage:
     """Tokens where the service counts in them; others count seconds."""
-    try:
-        counts = msgspec.convert(told, _Counts)
-    except msgspec.ValidationError:
+    counts = counts_of(told, _Counts)
+    if counts is None:
         return Usage()
     into, out = counts.input_tokens or counts.prompt_tokens or 0, counts.output_tokens or counts.completion_tokens or 0
-    return Usage(max(0, into), max(0, out))
+    return ABSURD if min(into, out) < 0 else Usage(into, out)
 
 
 async def read_media_stream(

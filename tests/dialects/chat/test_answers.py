@@ -180,7 +180,7 @@ async def test_streams_with_a_result(packets: list[bytes], chunks: list[Chunk]) 
         ([event(delta(5))], InvalidOutput),
         ([event(delta(finish=7))], InvalidOutput),  # type: ignore[arg-type]
         ([event(delta(tool_calls={"a": 1}))], InvalidOutput),
-        ([event(delta("a"), usage={"prompt_tokens": "many"})], InvalidOutput),
+        ([event(choices={"a": 1})], InvalidOutput),
         ([event(delta("a")), b'data: {"error": {"message": "x"}}\n\n'], ServiceUnavailable),
         ([event(delta(None, "content_filter")), DONE], ContentFiltered),
     ],

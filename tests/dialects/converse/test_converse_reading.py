@@ -211,7 +211,7 @@ def test_an_error_that_is_no_exception() -> None:
         encode_message({}, b"{}"),
         encode_message({":message-type": "event", ":event-type": "messageStop"}, b"no JSON"),
         encode_message({":message-type": "event", ":event-type": "messageStop"}, b"[" * 5000),
-        encode_message({":message-type": "event", ":event-type": "metadata"}, b'{"usage": {"inputTokens": "x"}}'),
+        encode_message({":message-type": "event", ":event-type": "metadata"}, b'{"stopReason": 5}'),
         STOP[:-1] + b"\0",
     ],
 )

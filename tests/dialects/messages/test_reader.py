@@ -208,7 +208,7 @@ def test_an_error_without_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"{", b"[]", b"nothing", b'{"delta": 3}', b'{"usage": {"input_tokens": "x"}}', b"\xff", b"[" * 50_000]
+    "data", [b"{", b"[]", b"nothing", b'{"delta": 3}', b'{"message": {"content": 3}}', b"\xff", b"[" * 50_000]
 )
 def test_what_is_no_event(data: bytes) -> None:
     with pytest.raises(InvalidOutput):

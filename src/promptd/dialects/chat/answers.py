@@ -18,6 +18,7 @@ from promptd.dialects import sse
 from promptd.dialects.chat.ends import Counts, finish_reason
 from promptd.dialects.chat.parts import thought_of
 from promptd.dialects.chat.proofs import decode_details, proofs_of
+from promptd.dialects.counts import decoded_anyway
 from promptd.dialects.errors import error_from_object
 
 DONE: Final = b"[DONE]"
@@ -84,7 +85,8 @@ class _Completion(Struct):
     error: Any = None
 
 
-_decode = msgspec.json.Decoder(_Completion).decode
+_completion: Final = msgspec.json.Decoder(_Completion)
+_decode: Final = _completion.decode
 
 
 class _Reading:
@@ -104,9 +106,12 @@ class _Reading:
     def take(self, data: bytes) -> Chunk | None:
         """The `progress` of one event or whole body. Raises what its `error` means, or `InvalidOutput`."""
         try:
-            event: _Completion = _decode(data)
+            event = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidOutput("the service sent something that is no completion", detail=str(error)) from error
+            mended = decoded_anyway(_completion, data)
+            if mended is None:
+                raise InvalidOutput("the service sent something that is no completion", detail=str(error)) from error
+            event = mended
         if event.error is not None:
             raise error_from_object(event.error, secrets=self._secrets)
         if event.usage is not None:

@@ -16,6 +16,7 @@ from promptd.core.parameters import Parameters
 from promptd.dialects.asked import Asked
 from promptd.dialects.chat import wrong
 from promptd.dialects.chat.ends import Counts
+from promptd.dialects.counts import decoded_anyway
 from promptd.dialects.errors import error_from_object
 
 #: what `Request.echo` holds where the client wants each vector as base64 of its floats
@@ -44,7 +45,7 @@ class _Embeddings(Struct):
 
 _decode_body = msgspec.json.Decoder(_Body)
 _untyped = msgspec.json.Decoder(dict[str, Any])
-_decode_answer = msgspec.json.Decoder(_Embeddings).decode
+_answer: Final = msgspec.json.Decoder(_Embeddings)
 _KNOWN: Final = frozenset(_Body.__struct_fields__) - {"dimensions"}
 
 
@@ -108,9 +109,13 @@ def _packed(vector: Sequence[float]) -> str:
 def decode_embeddings(body: bytes, count: int | None = None, *, secrets: Iterable[str] = ()) -> Chunk:
     """A service's answer: the `done` chunk with `count` vectors in the order of the inputs, or with all that there are."""
     try:
-        answer = _decode_answer(body)
+        answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidOutput("the service sent something that is no list of embeddings", detail=str(error)) from error
+        what = "the service sent something that is no list of embeddings"
+        mended = decoded_anyway(_answer, body)
+        if mended is None:
+            raise InvalidOutput(what, detail=str(error)) from error
+        answer = mended
     if answer.error is not None:
         raise error_from_object(answer.error, secrets=secrets)
     items = enumerate(answer.data or ())

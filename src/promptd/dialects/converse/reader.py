@@ -16,6 +16,7 @@ from promptd.core.errors import InvalidOutput, NetworkError, PromptdError
 from promptd.core.model import Chunk
 from promptd.dialects.converse.ends import Counts, finish_reason
 from promptd.dialects.converse.errors import error_from_exception
+from promptd.dialects.counts import decoded_anyway
 from promptd.dialects.event_stream import Message, Parser
 
 _KIND: Final = ":message-type"
@@ -81,8 +82,8 @@ class _Answer(_Event):
     output: _Output | None = None
 
 
-_decode_event: Final = msgspec.json.Decoder(_Event).decode
-_decode_answer: Final = msgspec.json.Decoder(_Answer).decode
+_event: Final = msgspec.json.Decoder(_Event)
+_answer: Final = msgspec.json.Decoder(_Answer)
 
 
 class Reader:
@@ -153,11 +154,14 @@ class Reader:
         if event_type not in _EVENTS:
             return
         try:
-            event = _decode_event(message.payload)
+            event = _event.decode(message.payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidOutput(
-                "the service sent something that is no event of an answer", detail=str(error)
-            ) from error
+            mended = decoded_anyway(_event, message.payload)
+            if mended is None:
+                raise InvalidOutput(
+                    "the service sent something that is no event of an answer", detail=str(error)
+                ) from error
+            event = mended
         index = event.contentBlockIndex or 0
         match event_type:
             case "contentBlockStart":
@@ -249,9 +253,12 @@ def _say(block: _Block, chunks: list[Chunk]) -> None:
 def decode_answer(body: bytes, *, secrets: Iterable[str] = ()) -> tuple[Chunk, ...]:
     """An answer that came whole as `progress` chunks and one `done`. Raises `InvalidOutput` for what is none."""
     try:
-        answer = _decode_answer(body)
+        answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidOutput("the service sent something that is no answer", detail=str(error)) from error
+        mended = decoded_anyway(_answer, body)
+        if mended is None:
+            raise InvalidOutput("the service sent something that is no answer", detail=str(error)) from error
+        answer = mended
     if answer.output is None or answer.stopReason is None:
         raise InvalidOutput("the service's answer holds no output")
     return Reader(secrets).whole(answer)

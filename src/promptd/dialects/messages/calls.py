@@ -15,6 +15,7 @@ from promptd.core.engine import Call
 from promptd.core.errors import InvalidOutput
 from promptd.core.model import Chunk
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
+from promptd.dialects.counts import count
 from promptd.dialects.exchange import MAX_BYTES, encoded, raise_for_status, read_answer, secrets_of
 from promptd.dialects.messages.customs import taken
 from promptd.dialects.messages.manners import Manners
@@ -38,7 +39,7 @@ class _Models(Struct):
 
 
 class _Count(Struct):
-    input_tokens: int
+    input_tokens: Any
 
 
 _decode_models: Final = msgspec.json.Decoder(_Models).decode
@@ -112,9 +113,12 @@ async def count_tokens(
         await raise_for_status(response, secrets=secrets)
         answer = await response.read()
     try:
-        return max(0, _decode_count(answer).input_tokens)
+        told = count(_decode_count(answer).input_tokens)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidOutput("the service sent something that is no count of tokens", detail=str(error)) from error
+    if told is None or told < 0:
+        raise InvalidOutput("the service sent something that is no count of tokens")
+    return told
 
 
 async def list_models(

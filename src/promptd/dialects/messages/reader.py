@@ -15,6 +15,7 @@ from promptd.core.content import ToolCall
 from promptd.core.errors import InvalidOutput, NetworkError, PromptdError
 from promptd.core.model import Chunk
 from promptd.dialects import sse
+from promptd.dialects.counts import decoded_anyway
 from promptd.dialects.errors import error_from_object
 from promptd.dialects.messages.ends import Counts, finish_reason
 
@@ -68,8 +69,8 @@ class _Event(Struct):
     error: Any = None
 
 
-_decode_event: Final = msgspec.json.Decoder(_Event).decode
-_decode_message: Final = msgspec.json.Decoder(_Message).decode
+_event: Final = msgspec.json.Decoder(_Event)
+_message: Final = msgspec.json.Decoder(_Message)
 
 
 class Reader:
@@ -137,11 +138,14 @@ class Reader:
 
     def _take(self, event: sse.Event, chunks: list[Chunk]) -> None:
         try:
-            wire = _decode_event(event.data)
+            wire = _event.decode(event.data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidOutput(
-                "the service sent something that is no event of a message", detail=str(error)
-            ) from error
+            mended = decoded_anyway(_event, event.data)
+            if mended is None:
+                raise InvalidOutput(
+                    "the service sent something that is no event of a message", detail=str(error)
+                ) from error
+            wire = mended
         if wire.error is not None:
             raise error_from_object(wire.error, secrets=self._secrets)
         match wire.type or event.name:
@@ -242,9 +246,12 @@ def decode_answer(body: bytes, *, secrets: Iterable[str] = ()) -> tuple[Chunk, .
     Raises what its `error` means, or `InvalidOutput` for what is no message.
     """
     try:
-        message = _decode_message(body)
+        message = _message.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidOutput("the service sent something that is no message", detail=str(error)) from error
+        mended = decoded_anyway(_message, body)
+        if mended is None:
+            raise InvalidOutput("the service sent something that is no message", detail=str(error)) from error
+        message = mended
     if message.error is not None:
         raise error_from_object(message.error, secrets=secrets)
     if message.content is None:

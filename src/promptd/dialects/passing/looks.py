@@ -12,12 +12,13 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from promptd.core.claims import ABSURD
 from promptd.core.errors import InvalidOutput
 from promptd.core.model import Usage
 from promptd.dialects.chat import ends as chat_ends
+from promptd.dialects.counts import decoded_anyway
 from promptd.dialects.errors import error_from_object
 from promptd.dialects.messages import ends as message_ends
+from promptd.dialects.responses import ends as response_ends
 
 _DONE: Final = b"[DONE]"
 _NULLS: Final = (b":null", b": null")
@@ -57,7 +58,10 @@ def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidOutput("the service sent something that is no answer", detail=str(error)) from error
+        mended = decoded_anyway(decoder, body)
+        if mended is None:
+            raise InvalidOutput("the service sent something that is no answer", detail=str(error)) from error
+        return mended
 
 
 # ------------------------------------------------------------------ chat, completions, embeddings
@@ -172,35 +176,6 @@ class _Messages:
 # ------------------------------------------------------------------ responses
 
 
-class _InputDetails(Struct, frozen=True):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _OutputDetails(Struct, frozen=True):
-    reasoning_tokens: int | None = None
-
-
-class _ResponseCounts(Struct, frozen=True):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
-
-    def usage(self) -> Usage:
-        read, thought = self.input_tokens_details, self.output_tokens_details
-        if min(self.input_tokens or 0, self.output_tokens or 0) < 0:
-            return ABSURD
-        counts = (
-            self.input_tokens,
-            self.output_tokens,
-            read and read.cached_tokens,
-            read and read.cache_write_tokens,
-            thought and thought.reasoning_tokens,
-        )
-        return Usage(*[max(0, count or 0) for count in counts])
-
-
 class _Item(Struct, frozen=True):
     type: str | None = None
 
@@ -212,7 +187,7 @@ class _Incomplete(Struct, frozen=True):
 class _Response(Struct, frozen=True):
     status: str | None = None
     output: list[_Item] | None = None
-    usage: _ResponseCounts | None = None
+    usage: response_ends.Counts | None = None
     incomplete_details: _Incomplete | None = None
     error: Any = None
 

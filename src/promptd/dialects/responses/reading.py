@@ -12,16 +12,17 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from promptd.core.claims import ABSURD
 from promptd.core.content import ToolCall
 from promptd.core.engine import Call
 from promptd.core.errors import Cancelled, InvalidOutput, NetworkError
 from promptd.core.model import Chunk, Usage
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 from promptd.dialects import sse
+from promptd.dialects.counts import counts_of
 from promptd.dialects.errors import error_from_object
 from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
 from promptd.dialects.responses.annotations import wrapped
+from promptd.dialects.responses.ends import Counts
 from promptd.dialects.responses.namespaces import joined
 from promptd.dialects.responses.outgoing import encode_request
 from promptd.dialects.responses.seals import pack_item, sealed_of, signature_of
@@ -149,7 +150,8 @@ class _Reading:
             finish_reason = "tool_calls" if self._calls else "stop"
         self.ended = True
         value = {"annotations": self._annotations} if self._annotations else None
-        usage = _usage(_mapping(response, "usage"))
+        counts = counts_of(response.get("usage"), Counts)
+        usage = counts.usage() if counts is not None else Usage()
         return [*chunks, Chunk("done", finish_reason=finish_reason, usage=usage, value=value)]
 
     # ---------------------------------------------------------------- items
@@ -269,24 +271,6 @@ def _annotations(part: dict[str, Any]) -> list[dict[str, Any]]:
 def _index(event: dict[str, Any], of: str = "content") -> int:
     value = event.get(f"{of}_index")
     return value if isinstance(value, int) else 0
-
-
-def _count(of: dict[str, Any], name: str) -> int:
-    value = of.get(name)
-    return max(0, value) if isinstance(value, int) else 0
-
-
-def _usage(usage: dict[str, Any]) -> Usage:
-    if any(isinstance(count, int) and count < 0 for count in usage.values()):
-        return ABSURD
-    into, out = _mapping(usage, "input_tokens_details"), _mapping(usage, "output_tokens_details")
-    return Usage(
-        input_tokens=_count(usage, "input_tokens"),
-        output_tokens=_count(usage, "output_tokens"),
-        cached_tokens=_count(into, "cached_tokens"),
-        cache_write_tokens=_count(into, "cache_write_tokens"),
-        reasoning_tokens=_count(out, "reasoning_tokens"),
-    )
 
 
 # ------------------------------------------------------------------ run a call
