@@ -30,7 +30,7 @@ class Dialect(NamedTuple):
     """A dialect's public functions, and what it has no words for.
 
     `lost` names fields of answers that its wire has no place for: `stop_sequence` (both of OpenAI's APIs only say that
-    one ended the answer), `annotations` (Anthropic's citations are of documents that came along, not of what was found),
+    one ended the answer), `annotations` (Anthropic's own are read; nobody else's page has the proof that its citations bear),
     `refusal` (a text there, behind which the message ends as refused), `custom` (nobody can offer such a tool there; a
     call becomes one of a function), `reasoning` (tokens of thought are not told apart). `ends` are words for how an answer ended that become another.
     """

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from promptd.core.content import Foreign
 from promptd.core.engine import Call, NoConfig
 from promptd.core.errors import InvalidInput, PromptExecutionError, UnsupportedInput
 from promptd.core.parameters import Parameters
 from promptd.dialects import chat, messages, responses
+from promptd.dialects.searching import search_of_responses
 from promptd.egress import Egress
 
 PLACE = {"city": "Rome", "country": "IT"}
@@ -92,3 +94,27 @@ def test_a_tool_of_another_service_is_refused_by_its_place(here: Any, there: Any
     with pytest.raises(PromptExecutionError, match=r"^tools\[1\]: ") as raised:
         sent(there, parameters)
     assert chat.error_object(raised.value)["param"] == "tools[1]"
+
+
+@pytest.mark.parametrize(
+    ("tool", "wire"),
+    [
+        ({"type": "web_search"}, {}),
+        ({"type": "web_search_2025_08_26", "external_web_access": True, "search_context_size": "high"}, {}),
+        ({"type": "web_search_preview", "user_location": {"type": "approximate", **PLACE, "region": None}}, PLACE),
+        ({"type": "web_search", "filters": {"allowed_domains": ["a.example"]}}, {"allowed_domains": ["a.example"]}),
+        ({"type": "web_search", "external_web_access": False}, None),
+        ({"type": "web_search", "search_content_types": ["image"]}, None),
+        ({"type": "web_search", "filters": {"newer": 1}}, None),
+        ({"type": "web_search", "filters": "a.example"}, None),
+        ({"type": "file_search", "vector_store_ids": ["v"]}, None),
+    ],
+)
+def test_a_search_of_the_responses_api_at_anthropic(tool: dict[str, Any], wire: dict[str, Any] | None) -> None:
+    """None: it can't be told there."""
+    found = search_of_responses(Foreign("openai.responses", tool))
+    if wire is None:
+        assert found is None
+        return
+    told = {"user_location": {"type": "approximate", **wire}} if wire is PLACE else wire
+    assert found == {"type": "web_search_20250305", "name": "web_search", **told}

@@ -1,13 +1,17 @@
-"""A search of the web that the service makes by itself: chat's `web_search_options` as the tool of another dialect."""
+"""A search of the web that the service makes by itself, as the tool of another dialect."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
+from promptd.core.content import Foreign
 from promptd.core.errors import InvalidInput, UnsupportedInput
 from promptd.core.parameters import Parameters
 
 _NAME: Final = "web_search_options"
+_IS_SEARCH: Final = re.compile(r"web_search(_preview)?(_\d{4}_\d{2}_\d{2})?")
+_FILTERS: Final = {"allowed_domains", "blocked_domains"}
 _SIZES: Final = ("low", "medium", "high")
 _PLACE: Final = ("city", "country", "region", "timezone")
 
@@ -33,6 +37,25 @@ def messages_search(parameters: Parameters) -> dict[str, Any] | None:
     if size not in (None, "medium"):
         raise UnsupportedInput(f"{_NAME}.search_context_size: this service knows no sizes; leave it out")
     return {"type": "web_search_20250305", "name": "web_search"} | place
+
+
+def search_of_responses(tool: Foreign) -> dict[str, Any] | None:
+    """The Responses API's tool as Anthropic's; None for another one, and for what that can't be told.
+
+    Anthropic's always goes to the web itself. How much is found is a hint, and lost.
+    """
+    given = {name: value for name, value in tool.value.items() if value is not None}
+    if tool.dialect != "openai.responses" or not _IS_SEARCH.fullmatch(str(given.pop("type", ""))):
+        return None
+    if given.pop("external_web_access", True) is not True:  # it may look only into what OpenAI has read before
+        return None
+    given.pop("search_context_size", None)
+    place, filters = given.pop("user_location", {}), given.pop("filters", {})
+    if given or not isinstance(place, dict) or not isinstance(filters, dict) or filters.keys() - _FILTERS:
+        return None
+    where = {name: place[name] for name in _PLACE if place.get(name)}
+    told = {"user_location": {"type": "approximate", **where}} if where else {}
+    return {"type": "web_search_20250305", "name": "web_search"} | told | filters
 
 
 def _asked(parameters: Parameters) -> tuple[str | None, dict[str, Any]] | None:

@@ -19,6 +19,7 @@ from promptd.core.ports import Timeouts
 from promptd.dialects import chat, messages
 from promptd.dialects.addresses import base_url
 from promptd.dialects.exchange import MAX_BYTES
+from promptd.dialects.hosted import HostedTools
 from promptd.dialects.messages import DIALECT, Manners, Reader, decode_answer
 from promptd.dialects.messages.thinking import Effort
 from promptd.dialects.passing.run import run_native
@@ -91,6 +92,7 @@ class AnthropicConfig(Config):
         description="Pass requests of OpenAI's chat API on to the server's own imitation of it; off: they are translated",
     )
     passthrough: bool = remote.passthrough()
+    hosted_tools: HostedTools = remote.hosted_tools()
     connect_timeout: float = remote.connect_timeout()
     first_byte_timeout: float = remote.first_byte_timeout()
     silence_timeout: float = remote.silence_timeout()
@@ -120,6 +122,7 @@ class AnthropicConfig(Config):
             schemas=self.schemas,
             system_in_place=self.system_in_place,
             unsigned_thinking=self.unsigned_thinking,
+            hosted_tools=self.hosted_tools,
         )
 
     def request_headers(self) -> dict[str, str]:
@@ -143,7 +146,16 @@ class AnthropicConfig(Config):
 _LAYOUT: Final = connection_layout(
     ("base_url", "api_key"),
     advanced=("max_tokens", "effort", "betas", "client_betas", "passthrough", "headers"),
-    compatibility=("auth_token", "version", "schemas", "system_in_place", "unsigned_thinking", "native", "chat_api"),
+    compatibility=(
+        "auth_token",
+        "version",
+        "schemas",
+        "system_in_place",
+        "unsigned_thinking",
+        "hosted_tools",
+        "native",
+        "chat_api",
+    ),
     limits=("connect_timeout", "first_byte_timeout", "silence_timeout", "max_response_bytes"),
 )
 

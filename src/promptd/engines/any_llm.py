@@ -47,6 +47,7 @@ from promptd.core.localisation import Key
 from promptd.core.model import Capability, Chunk
 from promptd.dialects import chat
 from promptd.dialects.errors import error_from_response, redact
+from promptd.dialects.hosted import fitted, noted
 
 _AHEAD: Final = 64  # chunks that the library may be ahead of the reader
 _PATIENCE: Final = 5.0  # seconds that calls have to end when the server leaves
@@ -142,6 +143,7 @@ class AnyLLM(ChatQueries[AnyLLMConfig]):
 
     async def run(self, call: Call[AnyLLMConfig, ChatQuery]) -> AsyncGenerator[Chunk, None]:
         config = call.connection
+        call, left = fitted(call, chat.DIALECTS[Capability.CHAT], "leave_out")
         request = self._request(call)
         if call.capability is Capability.EMBEDDING:
             body = await self._side.ask(self._embed(call, request))
@@ -156,7 +158,7 @@ class AnyLLM(ChatQueries[AnyLLMConfig]):
                 for chunk in reader.feed(event):
                     yield chunk
             for chunk in reader.finish():
-                yield chunk
+                yield noted(chunk, left) if chunk.kind == "done" else chunk
         finally:
             work.cancel()
             if ending.done() and not ending.cancelled():

@@ -88,7 +88,7 @@ class Fulfilment:
                 raise
             answer, told = await self._repaired(run, call, answer, output, error)
         else:
-            answer = replace(answer, value=found.value, warnings=found.warnings)
+            answer = replace(answer, value=found.value, warnings=(*answer.warnings, *found.warnings))
         if request.connection is not None and request.template is not None:
             query = await self._query(run)
             value = answer.text if output.kind == "text" else answer.value

@@ -188,7 +188,6 @@ def test_codex(agents: Path, server: Stage, hosts: Hosts, model: str, desk: Path
         "model_providers.promptd.base_url": f"{server.url}/v1",
         "model_providers.promptd.env_key": "PROMPTD_KEY",
         "model_providers.promptd.wire_api": "responses",
-        "web_search": "disabled",
         "check_for_update_on_startup": False,
     }
     chosen = [word for name, value in settings.items() for word in ("-c", f"{name}={json.dumps(value)}")]

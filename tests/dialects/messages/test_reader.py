@@ -20,6 +20,7 @@ from promptd.core.errors import (
     ServiceUnavailable,
 )
 from promptd.core.model import Chunk, Usage
+from promptd.dialects import responses
 from promptd.dialects.messages import Reader, decode_answer
 from tests.dialects.messages.streams import START, STOP, answer_of, delta, end, read, spelled, start, stop
 
@@ -73,6 +74,33 @@ def test_a_stream_with_everything() -> None:
     assert answer.tool_calls == (ToolCall(0, "t1", "add", '{"a":"ü"}'), ToolCall(1, "t2", "now", "{}"))
     assert answer.finish_reason == "tool_calls"
     assert answer.usage == Usage(17, 20, cached_tokens=10, cache_write_tokens=4, reasoning_tokens=6)
+
+
+def test_pages_that_a_search_found_are_told_as_the_chat_api_tells_them() -> None:
+    """With the place of the text that is from them; OpenAI's clients get them as `url_citation`."""
+    page = {"type": "web_search_result_location", "url": "https://a.example", "title": "A", "cited_text": "…"}
+    streamed = read(
+        spelled(
+            start(0, type="text", text=""),
+            delta(0, "text_delta", text="It is "),
+            stop(0),
+            start(1, type="text", text="", citations=[]),
+            delta(1, "citations_delta", citation=page),
+            delta(1, "text_delta", text="so."),
+            stop(1),
+            end("end_turn", 5),
+            STOP,
+        )
+    )
+    blocks = [{"type": "text", "text": "It is "}, {"type": "text", "text": "so.", "citations": [page, {"type": "x"}]}]
+    body = {"type": "message", "content": blocks, "stop_reason": "end_turn"}
+    place = {"url": "https://a.example", "title": "A", "start_index": 6, "end_index": 9}
+    for chunks in (streamed, decode_answer(json.dumps(body).encode())):
+        assert chunks[-1].value == {"annotations": [{"type": "url_citation", "url_citation": place}]}
+    answer = answer_of(streamed)
+    told_of = json.loads(responses.encode_answer(answer, id="resp_1", model="m", created=0.0))
+    (told,) = told_of["output"][0]["content"][0]["annotations"]
+    assert told == {"type": "url_citation", **place}
 
 
 @given(st.lists(st.integers(0, len(FULL)), max_size=30))

@@ -140,7 +140,7 @@ async def test_what_is_not_translated_is_named_as_its_caller_wrote_it(server: Se
         asked: tuple[tuple[dict[str, Any], str], ...] = (
             ({"n": 2}, "n"),
             ({"web_search_options": {"search_context_size": "high"}}, "web_search_options.search_context_size"),
-            ({"tools": [FUNCTION, {"type": "code_interpreter"}]}, "tools[1]"),
+            ({"tools": [{"type": "code_interpreter"}]}, "tools[0]"),
         )
         for members, param in asked:
             with pytest.raises(openai.BadRequestError) as refused:
@@ -151,7 +151,11 @@ async def test_what_is_not_translated_is_named_as_its_caller_wrote_it(server: Se
         own: Any = {"name": "add", "input_schema": {"type": "object"}}
         with pytest.raises(BadRequestError, match=r"tools\[2\]: web_search_20250305"):
             await other.messages.create(
-                model="gpt", max_tokens=5, messages=said, tools=[own, own | {"name": "b"}, search]
+                model="gpt",
+                max_tokens=5,
+                messages=said,
+                tools=[own, own | {"name": "b"}, search],
+                tool_choice={"type": "tool", "name": "web_search"},
             )
 
 

@@ -44,6 +44,16 @@ def passthrough() -> Any:
     )
 
 
+def hosted_tools() -> Any:
+    return setting(
+        "leave_out",
+        i18n=f"{_TEXTS}.hosted_tools",
+        description="Of tools that only another vendor's service runs, such as its web search: leave_out (the model is not "
+        "offered them, and the prompt's record says so; refused all the same where a call demands one or offers nothing "
+        "else) or refuse",
+    )
+
+
 def connect_timeout() -> Any:
     return setting(10.0, i18n=f"{_TEXTS}.connect_timeout", gt=0, description="Seconds to reach the server")
 

@@ -18,7 +18,9 @@ from promptd.dialects.chat.answers import Reader, decode_answer
 from promptd.dialects.chat.embeddings import decode_embeddings
 from promptd.dialects.chat.manners import Manners
 from promptd.dialects.chat.outgoing import capability_of, encode_request
+from promptd.dialects.chat.tools import DIALECT
 from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
+from promptd.dialects.hosted import fitted, noted
 
 #: which of the older APIs answers what is asked
 DIALECTS: Final = {
@@ -91,6 +93,7 @@ async def run_call(
     Values of `headers` are taken for secrets: they are blotted out of messages.
     """
     capability = capability_of(call)
+    call, left = fitted(call, DIALECT, manners.hosted_tools)
     encode = partial(encode_request, call, manners=manners)
     body = await encoded(call, encode)
     secrets = secrets_of(headers)
@@ -107,7 +110,7 @@ async def run_call(
                     else:
                         yield chunk
     # only now, so that the connection is free for the next call before anybody acts on the answer
-    yield done
+    yield noted(done, left)
 
 
 async def list_models(

@@ -12,12 +12,14 @@ from promptd.core.engine import Call
 from promptd.core.model import Chunk
 from promptd.core.ports import HttpResponse, Timeouts
 from promptd.dialects.bodies import error_body
+from promptd.dialects.converse.blocks import DIALECT
 from promptd.dialects.converse.errors import error_from_refusal
 from promptd.dialects.converse.manners import Manners
 from promptd.dialects.converse.outgoing import encode_request
 from promptd.dialects.converse.reader import Reader, decode_answer
 from promptd.dialects.event_stream import MEDIA_TYPE
 from promptd.dialects.exchange import MAX_BYTES, encoded, read_answer
+from promptd.dialects.hosted import fitted, noted
 from promptd.dialects.messages.customs import taken
 
 _DEFAULT_TIMEOUTS: Final = Timeouts()
@@ -63,6 +65,7 @@ async def run_call(
     manners: Manners = _EVERY_MODEL,
 ) -> AsyncGenerator[Chunk, None]:
     """Run `call` against `url`, which answers whole or by a stream. Closing the generator closes the connection at once."""
+    call, left = fitted(call, DIALECT, manners.hosted_tools)
     body = await encoded(call, partial(encode_request, call, manners=manners))
     exchange = call.http.request(
         "POST", url, headers=door.headers(url, body), body=body, timeouts=timeouts, max_bytes=max_bytes
@@ -77,4 +80,4 @@ async def run_call(
             else:
                 yield chunk
     # only now, so that the connection is free for the next call before anybody acts on the answer
-    yield done
+    yield noted(done, left)

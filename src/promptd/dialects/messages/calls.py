@@ -17,11 +17,14 @@ from promptd.core.model import Chunk
 from promptd.core.ports import HttpClient, HttpResponse, Timeouts
 from promptd.dialects.counts import count
 from promptd.dialects.exchange import MAX_BYTES, encoded, raise_for_status, read_answer, secrets_of
+from promptd.dialects.hosted import fitted, noted
+from promptd.dialects.messages.blocks import DIALECT
 from promptd.dialects.messages.customs import taken
 from promptd.dialects.messages.manners import Manners
 from promptd.dialects.messages.outgoing import encode_request
 from promptd.dialects.messages.reader import Reader, decode_answer
 from promptd.dialects.passing.bodies import prepare
+from promptd.dialects.searching import search_of_responses
 
 _DEFAULT_TIMEOUTS: Final = Timeouts()
 _THE_VENDORS: Final = Manners()
@@ -75,6 +78,7 @@ async def run_call(
 
     Values of `headers` are taken for secrets: they are blotted out of messages.
     """
+    call, left = fitted(call, DIALECT, manners.hosted_tools, search_of_responses)
     encode = partial(encode_request, call, stream=True, manners=manners)
     body = await encoded(call, encode)
     secrets = _secrets(headers)
@@ -89,7 +93,7 @@ async def run_call(
             else:
                 yield chunk
     # only now, so that the connection is free for the next call before anybody acts on the answer
-    yield done
+    yield noted(done, left)
 
 
 async def count_tokens(
@@ -105,6 +109,7 @@ async def count_tokens(
     if call.native is not None:
         body = prepare(call.native, call.model).body
     else:
+        call, _ = fitted(call, DIALECT, manners.hosted_tools, search_of_responses)
         members = _decode_members(encode_request(call, stream=False, manners=manners))
         body = msgspec.json.encode({name: value for name, value in members.items() if name in _COUNTED})
     secrets = _secrets(headers)

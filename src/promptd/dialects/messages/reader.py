@@ -21,6 +21,7 @@ from promptd.dialects.messages.ends import Counts, finish_reason
 
 MAX_EVENT: Final = 16 * 1024 * 1024  #: bytes; the result of a search comes as one event
 _DONE: Final = b"[DONE]"  # of servers that speak OpenAI's API as well
+_FOUND: Final = "web_search_result_location"
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -33,6 +34,7 @@ class _Block(Struct):
     id: str | None = None
     name: str | None = None
     input: Any = None
+    citations: Any = None
     partial_json: str | None = None
 
 
@@ -47,6 +49,7 @@ class _End(Struct):
 
 
 class _Delta(_Block):
+    citation: Any = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
     stop_details: _Details | None = None
@@ -90,6 +93,8 @@ class Reader:
         self._calls: dict[int, int] = {}  # index of a block → number of its call
         self._given: dict[int, Any] = {}  # input that came whole, before any delta did
         self._spoke = False
+        self._length = self._begun = 0  # of the text, and where its block begins
+        self._sources: list[dict[str, Any]] = []  # of the text, from searches
         self.ended = False  #: the `done` was given; what comes now is of no interest
         self.error: PromptdError | None = None
 
@@ -154,7 +159,7 @@ class Reader:
             case "content_block_start":
                 self._start(wire.index or 0, wire.content_block or _Block(), chunks)
             case "content_block_stop":
-                self._whole_input(wire.index or 0, chunks)
+                self._stop(wire.index or 0, chunks)
             case "message_start":
                 if wire.message is not None:
                     self._count(wire.message.usage)
@@ -176,10 +181,16 @@ class Reader:
             chunks.append(Chunk("progress", tool_calls=(ToolCall(number, block.id or "", block.name or ""),)))
             self._given[index] = block.input
         else:
+            self._begun = self._length
             self._say(block, chunks)
+            if isinstance(block.citations, list):
+                for citation in block.citations:
+                    self._cite(citation)
 
     def _delta(self, index: int, delta: _Delta, chunks: list[Chunk]) -> None:
-        if delta.partial_json is None:
+        if delta.citation is not None:
+            self._cite(delta.citation)
+        elif delta.partial_json is None:
             self._say(delta, chunks)
         elif index in self._calls and delta.partial_json:
             self._given.pop(index, None)
@@ -198,7 +209,19 @@ class Reader:
         )
         if said.text or said.thinking or said.signature or said.sealed:
             self._spoke = True
+            self._length += len(said.text)
             chunks.append(said)
+
+    def _cite(self, citation: Any) -> None:
+        """A page that the text of this block is from, as the chat API writes it; other sources came along with the call."""
+        if isinstance(citation, dict) and citation.get("type") == _FOUND and isinstance(citation.get("url"), str):
+            source = {"url": citation["url"], "title": citation.get("title") or "", "start_index": self._begun}
+            self._sources.append(source)
+
+    def _stop(self, index: int, chunks: list[Chunk]) -> None:
+        self._whole_input(index, chunks)
+        for source in self._sources:
+            source.setdefault("end_index", self._length)
 
     def _whole_input(self, index: int, chunks: list[Chunk]) -> None:
         """A call whose arguments came with its start, or that has none."""
@@ -221,11 +244,13 @@ class Reader:
 
     def _done(self) -> Chunk:
         self.ended = True
+        sources = [{"type": "url_citation", "url_citation": source} for source in self._sources]
         return Chunk(
             "done",
             finish_reason=finish_reason(self._reason or "end_turn"),
             stop_sequence=self._sequence,
             usage=self._counts.usage(),
+            value={"annotations": sources} if sources else None,
         )
 
     def whole(self, message: _Message) -> tuple[Chunk, ...]:
@@ -233,7 +258,7 @@ class Reader:
         chunks: list[Chunk] = []
         for index, block in enumerate(message.content or ()):
             self._start(index, block, chunks)
-            self._whole_input(index, chunks)
+            self._stop(index, chunks)
         self._count(message.usage)
         self._end(message)
         self._explain(message.stop_details, chunks)

@@ -21,10 +21,12 @@ from promptd.dialects import sse
 from promptd.dialects.counts import counts_of
 from promptd.dialects.errors import error_from_object
 from promptd.dialects.exchange import MAX_BYTES, drain, encoded, media_type, raise_for_status, secrets_of
+from promptd.dialects.hosted import HostedTools, fitted, noted
 from promptd.dialects.responses.annotations import wrapped
 from promptd.dialects.responses.ends import Counts
 from promptd.dialects.responses.namespaces import joined
 from promptd.dialects.responses.outgoing import encode_request
+from promptd.dialects.responses.parts import DIALECT
 from promptd.dialects.responses.seals import pack_item, sealed_of, signature_of
 
 _decode: Final = msgspec.json.Decoder().decode
@@ -285,6 +287,7 @@ async def run(
     timeouts: Timeouts = _DEFAULT_TIMEOUTS,
     max_bytes: int = MAX_BYTES,
     open_thoughts: bool = False,
+    hosted_tools: HostedTools = "leave_out",
 ) -> AsyncGenerator[Chunk, None]:
     """Run `call` at `url`, the service's `…/responses`. Closing the generator closes the connection at once.
 
@@ -292,6 +295,7 @@ async def run(
     readable thoughts of earlier turns too.
     """
     thoughts: Literal["open", "sealed"] = "open" if open_thoughts else "sealed"
+    call, left = fitted(call, DIALECT, hosted_tools)
     body = await encoded(call, partial(encode_request, call, stream=True, thoughts=thoughts))
     secrets = secrets_of(headers)
     sent = {**headers, "content-type": "application/json"}
@@ -304,7 +308,7 @@ async def run(
                 else:
                     yield chunk
     # only now, so that the connection is free for the next call before anybody acts on the answer
-    yield done
+    yield noted(done, left)
 
 
 async def _chunks(response: HttpResponse, secrets: list[str]) -> AsyncGenerator[Chunk, None]:

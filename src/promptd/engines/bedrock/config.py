@@ -19,6 +19,7 @@ from promptd.core.ports import AUTHORITY, Timeouts
 from promptd.dialects.addresses import base_url
 from promptd.dialects.converse import Manners
 from promptd.dialects.exchange import MAX_BYTES
+from promptd.dialects.hosted import HostedTools
 from promptd.engines.bedrock.signing import AccessKey, sign
 
 _JSON: Final = {"content-type": "application/json"}
@@ -90,6 +91,7 @@ class BedrockConfig(Config):
     )
     headers: dict[str, SecretStr] = remote.headers()
     passthrough: bool = remote.passthrough()
+    hosted_tools: HostedTools = remote.hosted_tools()
     connect_timeout: float = remote.connect_timeout()
     first_byte_timeout: float = remote.first_byte_timeout()
     silence_timeout: float = remote.silence_timeout()
@@ -108,7 +110,12 @@ class BedrockConfig(Config):
 
     @cached_property
     def manners(self) -> Manners:
-        return Manners(schemas=self.schemas, guardrail=self.guardrail, guardrail_version=self.guardrail_version)
+        return Manners(
+            schemas=self.schemas,
+            hosted_tools=self.hosted_tools,
+            guardrail=self.guardrail,
+            guardrail_version=self.guardrail_version,
+        )
 
     @cached_property
     def address(self) -> str:

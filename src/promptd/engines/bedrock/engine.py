@@ -25,7 +25,7 @@ _LAYOUT: Final = connection_layout(
     ("region", "api_key", "access_key_id", "secret_access_key"),
     models=False,
     advanced=("session_token", "guardrail", "guardrail_version", "passthrough", "headers"),
-    compatibility=("base_url", "streams", "schemas"),
+    compatibility=("base_url", "streams", "schemas", "hosted_tools"),
     limits=("connect_timeout", "first_byte_timeout", "silence_timeout", "max_response_bytes"),
 )
 

@@ -18,6 +18,7 @@ from promptd.core.ports import Timeouts
 from promptd.dialects.addresses import base_url
 from promptd.dialects.chat import Manners
 from promptd.dialects.exchange import MAX_BYTES
+from promptd.dialects.hosted import HostedTools
 from promptd.engines.openai import profiles
 from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, PROFILES, RESPONSES, Profile
 
@@ -106,6 +107,7 @@ class OpenAIConfig(Config):
         i18n="openai.ask_for_base64",
         description="Ask for images in the answer itself; off for servers that refuse the field and do so anyway",
     )
+    hosted_tools: HostedTools = remote.hosted_tools()
     connect_timeout: float = remote.connect_timeout()
     first_byte_timeout: float = remote.first_byte_timeout()
     silence_timeout: float = remote.silence_timeout()
@@ -133,6 +135,7 @@ class OpenAIConfig(Config):
             known,
             stream_usage=known.stream_usage if self.stream_usage is None else self.stream_usage,
             max_tokens=self.max_tokens_field or known.max_tokens,
+            hosted_tools=self.hosted_tools,
         )
 
     @cached_property

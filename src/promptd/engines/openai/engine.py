@@ -78,6 +78,7 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
                 call,
                 timeouts=config.timeouts,
                 max_bytes=config.max_response_bytes,
+                hosted_tools=config.hosted_tools,
             )
         return chat.run_call(
             call.http,

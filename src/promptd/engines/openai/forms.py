@@ -12,7 +12,15 @@ from promptd.engines.openai.profiles import PROFILES
 
 _PRESETS: Final = {name: profile.base_url for name, profile in PROFILES.items() if profile.base_url}
 _LIMITS: Final = ("connect_timeout", "first_byte_timeout", "silence_timeout", "max_response_bytes")
-_COMPATIBILITY: Final = ("api", "responses_api", "messages_api", "native", "stream_usage", "max_tokens_field")
+_COMPATIBILITY: Final = (
+    "api",
+    "responses_api",
+    "messages_api",
+    "native",
+    "hosted_tools",
+    "stream_usage",
+    "max_tokens_field",
+)
 _IMAGES: Final = ("ask_for_base64",)
 
 
