@@ -28,6 +28,10 @@ ROOT = Path(__file__).parents[2]
 HEAVY = {"cryptography", "msgspec", "prometheus_client", "promptd.app", "promptd.settings", "promptd.stores", "pydantic"} | {
     *("pyreqwest", "rich", "sqlite3", "ssl", "starlette", "uvicorn", "uvloop", "yaml", "http.client", "xllamacpp", "asyncio"),
 }  # fmt: skip
+ARCH = """version: v0.3.0
+listeners: [{type: model, name: llm, port: 12000, address: 127.0.0.1}]
+model_providers: [{model: openai/gpt-4o, access_key: k, default: true}]
+"""
 NEWEST = database.migrations()[-1][0]
 
 
@@ -130,11 +134,13 @@ async def test_migrate_and_restore_leave_a_used_database_alone(env: dict[str, st
     make_database(path)
     assert (await command("backup", str(copy), env=env)).code == 0
     mark(path)
+    arch = tmp_path / "arch_config.yaml"
+    arch.write_text(ARCH)
     lock = HomeLock(tmp_path)
     try:
-        for arguments in (["migrate"], ["restore", str(copy)]):
+        for arguments in (["migrate"], ["restore", str(copy)], ["serve"], ["serve", "--config", str(arch)]):
             assert await command(*arguments, env=env) == (
-                Exit.FAILED,
+                Exit.USAGE,
                 "",
                 f"promptd: another promptd is using {tmp_path}\n",
             )

@@ -220,7 +220,7 @@ async def test_the_database_of_a_running_server(cli: Cli, tmp_path: Path) -> Non
     for arguments in (["migrate"], ["restore", str(copy)]):
         refused = await cli(*arguments)
         assert (refused.code, refused.err) == (
-            Exit.FAILED,
+            Exit.USAGE,
             f"promptd: another promptd is using {cli.server.home}\n",
         )
     await cli("ask", "forget me")

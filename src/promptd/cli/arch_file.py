@@ -30,10 +30,13 @@ def announce(settings: Settings) -> None:
 
 
 def refuse(error: SettingsError, config: Path | None) -> NoReturn:
-    """End the command: of an Arch file with exit code 1 and all lines of the error, else as of any setting."""
+    """End the command: of an Arch file with exit code 1 and all lines of the error, else as of any setting.
+
+    The data folder is in no Arch file: where it is in use, all commands end alike.
+    """
     from promptd.settings import arch_file
 
-    if arch_file(config) is None:
+    if error.key == "home" or arch_file(config) is None:
         raise error
     fail(error)
 

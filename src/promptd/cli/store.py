@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 def migrate(check: bool, as_json: bool, config: Path | None, home: Path | None) -> Exit:
     """Bring the database to this version's schema. `serve` does the same at its start.
 
-    An existing database is copied beside itself first. Refused while a server uses it.
+    An existing database is copied beside itself first, as `promptd.db.before-` and the number of the newest migration; the
+    copy stays until you delete it. Refused while a server uses it.
     """
     from promptd.stores.sqlite import database
 
@@ -42,11 +43,14 @@ def migrate(check: bool, as_json: bool, config: Path | None, home: Path | None) 
                     applied = database.migrate(connection, path)
                 finally:
                     connection.close()
+    copies = [str(one) for one in sorted(path.parent.glob(f"{path.name}.before-*[0-9]"))]
     if as_json:
-        print_json({"path": str(path), "pending" if check else "applied": applied})
+        print_json({"path": str(path), "pending" if check else "applied": applied, "copies": copies})
     else:
         listed = ", ".join(f"{number:04d}" for number in applied)
         click.echo(f"{path}: {('missing ' if check else 'applied ') + listed if applied else 'up to date'}")
+        for copy in copies:
+            click.echo(f"{copy}: from before a migration; delete it once nobody wants to go back")
     return Exit.FAILED if check and applied else Exit.OK
 
 
@@ -113,14 +117,10 @@ def _settings(home: Path | None, config: Path | None) -> Settings:
 
 @contextmanager
 def _locked(settings: Settings) -> Iterator[None]:
-    """Hold the data folder, so that no server has the database open."""
-    from promptd.core.errors import SettingsError
+    """Hold the data folder, so that no server has the database open. Raises `SettingsError`, as `serve` does."""
     from promptd.home import HomeLock
 
-    try:
-        lock = HomeLock(settings.home)
-    except SettingsError as error:
-        raise CliError(error.message) from None
+    lock = HomeLock(settings.home)
     try:
         yield
     finally:
