@@ -33,8 +33,9 @@ def policies(draw: st.DrawFn) -> Policy:
 def take(policy: Policy, tat: float | None, amount: int, now: float) -> tuple[float, float]:
     """The TAT after it, and the seconds to wait."""
     rate = at(policy, tat)
-    wait = rate.take(amount, now)
-    return rate.tat, wait
+    if rate.take(amount, 0, now) is not None:
+        return rate.tat, 0.0
+    return rate.tat, rate.shortfall(amount, 0, now).wait
 
 
 def charge(policy: Policy, tat: float | None, amount: int, now: float) -> float:
@@ -45,12 +46,12 @@ def charge(policy: Policy, tat: float | None, amount: int, now: float) -> float:
 
 def give_back(policy: Policy, tat: float, amount: int, until: float, now: float) -> float:
     rate = at(policy, tat)
-    rate.give_back(amount, until, now)
+    rate.end(amount, until, None, now)
     return rate.tat
 
 
 def level(policy: Policy, tat: float | None, now: float) -> Level:
-    return at(policy, tat).level(policy, now)
+    return at(policy, tat).level(now)
 
 
 def at(policy: Policy, tat: float | None) -> Rate:

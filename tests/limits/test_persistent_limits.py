@@ -12,7 +12,7 @@ import pytest
 from promptd.core.errors import StoreUnavailable, TooManyRequests
 from promptd.core.policy import Charge, Stand
 from promptd.core.ports import Limits
-from promptd.limits.counters import Key
+from promptd.limits.kinds import Key
 from promptd.limits.memory import MemoryLimits
 from promptd.limits.persistent import PersistentLimits
 from promptd.testing.limits import NOW, LimitsContract, policy, remaining

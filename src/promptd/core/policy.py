@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
 
-from promptd.core.errors import SettingsError
+from promptd.core.errors import InvalidRequest, SettingsError
 
 #: `tokens` are those of input and output together
 Metric = Literal["requests", "input_tokens", "output_tokens", "tokens", "cost", "concurrency"]
@@ -145,6 +145,48 @@ class Charge(Struct, frozen=True, gc=False):
     known: int = 0
 
 
+class Account(Struct, eq=False):
+    """What many prompts are charged to: policies, each with the subject that it counts.
+
+    The rest belongs to the adapter behind limits: what it has found out about them is kept here, so that nothing has to be
+    looked up for each prompt.
+    """
+
+    counted: Sequence[tuple[Policy, str]]
+    counters: Sequence[Any] = ()
+    settled: Sequence[Any] = ()
+    version: object = None
+    noted: object = None
+
+
+class Bill(Struct, frozen=True, eq=False):
+    """The charges of one prompt. It is gone through as `Charge`s."""
+
+    account: Account
+    amounts: Sequence[int] = ()  #: of each policy
+    known: Sequence[int] = ()  #: … and the part that is known beforehand
+
+    def __iter__(self) -> Iterator[Charge]:
+        for (policy, subject), amount, known in zip(self.account.counted, self.amounts, self.known, strict=True):
+            yield Charge(policy, subject, amount, known)
+
+
+NO_CHARGES: Final = Bill(Account(()))
+
+
+def bill_of(charges: Iterable[Charge], account: Account | None = None) -> Bill:
+    """Of charges that stand alone, or are those of an account. Raises `InvalidRequest` for a negative amount."""
+    if isinstance(charges, Bill):
+        return charges
+    charges = list(charges)
+    for place, one in enumerate(charges):
+        if one.amount < 0:
+            raise InvalidRequest(field=f"charges[{place}].amount", expected="an integer of at least 0")
+    if account is None:
+        account = Account([(one.policy, one.subject) for one in charges])
+    return Bill(account, [one.amount for one in charges], [one.known for one in charges])
+
+
 class Held(Struct, frozen=True, gc=False):
     """What was taken of a budget."""
 
@@ -156,7 +198,7 @@ class Held(Struct, frozen=True, gc=False):
 Mark = float | Held
 
 
-class Level(Struct, frozen=True, gc=False):
+class Level(Struct, frozen=True, gc=False, cache_hash=True):
     """How a subject stands: of `limit` units `remaining` are free; all are back in `reset` seconds."""
 
     policy: str
@@ -165,6 +207,14 @@ class Level(Struct, frozen=True, gc=False):
     reset: float
     metric: Metric = "requests"
     window: float = 60.0  #: seconds; of a budget, the length of its period
+
+
+class Shortfall(NamedTuple):
+    """Why a charge does not fit."""
+
+    wait: float  #: seconds until it would
+    policy: Policy
+    spent: bool = False  #: nothing fits before a budget's next period
 
 
 class Stand(Struct, frozen=True):
@@ -180,57 +230,69 @@ class Rate:
     `policy` None: it was restored, and nobody has looked at it yet; until `follow` says what it counts, nothing else can.
     """
 
-    __slots__ = ("interval", "most", "policy", "tat", "tolerance")
+    __slots__ = ("interval", "metric", "most", "policy", "reach", "tat", "whole")
 
     def __init__(self, policy: Policy | None, tat: float = -math.inf) -> None:
         self.tat = tat  #: idle, where it has passed
-        self.policy: Policy | None = None
-        self.interval = self.tolerance = 0.0
-        self.most = 0
+        self.policy = policy
         if policy is not None:
             self.follow(policy)
 
     def follow(self, policy: Policy) -> None:
         """Count by these numbers from now on."""
-        self.policy = policy
-        self.interval, self.most, self.tolerance = policy.interval, policy.most, policy.tolerance
+        self.policy, self.metric = policy, policy.metric
+        self.interval, self.most, self.reach = policy.interval, policy.most, policy.tolerance + SLACK
+        self.whole = Level(policy.name, policy.limit, policy.most, 0.0, policy.metric, policy.window)
 
-    def take(self, amount: int, now: float) -> float:
-        """0 where `amount` fits, which is then taken, else the seconds to wait until it does.
+    def take(self, amount: int, known: int, now: float) -> float | None:
+        """The TAT that it leads to where `amount` fits, which is then taken; None where it does not. `known` is for budgets.
 
         An amount larger than the burst can never fit whole; it is let through when the subject is fully idle and then
         blocks for as long as it is worth, so that a large prompt is slow but not impossible.
         """
-        tat, interval = self.tat, self.interval
-        moved = (tat if tat > now else now) + amount * interval
-        wait = moved - now - (self.tolerance if amount <= self.most else interval * amount)
-        if wait > SLACK:
-            return wait
+        tat = self.tat
+        moved = (tat if tat > now else now) + amount * self.interval
+        if moved - now > self.reach and (amount <= self.most or tat - now > SLACK):
+            return None
         self.tat = moved
-        return 0.0
+        return moved
+
+    def shortfall(self, amount: int, known: int, now: float) -> Shortfall:
+        """Why `amount` does not fit."""
+        assert self.policy is not None
+        ahead = max(0.0, self.tat - now)
+        wait = ahead if amount > self.most else ahead + amount * self.interval - self.policy.tolerance
+        return Shortfall(wait, self.policy)
+
+    def end(self, amount: int, until: float, actual: Mapping[str, int] | None, now: float) -> None:
+        """Replace a charge of `amount` that had led to `until` by what was used, as far as that is known; None: nothing.
+
+        Of what was not used that is not given back which has come back by itself since: it would be taken off the charges of
+        others.
+        """
+        free = amount if actual is None else amount - actual.get(self.metric, amount)
+        if free > 0:
+            back, left = free * self.interval, until - now
+            if back > left:
+                back = left if left > 0.0 else 0.0
+            self.tat -= back
+        elif free < 0:
+            self.charge(-free, now)
 
     def charge(self, amount: int, now: float) -> None:
         """Take `amount` more units, whether they fit or not."""
-        self.tat = max(now, self.tat) + amount * self.interval
+        tat = self.tat
+        self.tat = (tat if tat > now else now) + amount * self.interval
 
-    def give_back(self, amount: int, until: float, now: float) -> None:
-        """Take back `amount` units of a charge that had led to `until`.
-
-        What has come back by itself since is not given a second time: it would be taken off the charges of others.
-        """
-        back, left = amount * self.interval, until - now
-        if back > left:
-            back = left if left > 0.0 else 0.0
-        self.tat -= back
-
-    def level(self, policy: Policy, now: float) -> Level:
-        """How the subject stands; `policy` is the one that it follows."""
-        tat, most = self.tat, self.most
+    def level(self, now: float) -> Level:
+        """How the subject stands."""
+        tat = self.tat
         if tat <= now:
-            return Level(policy.name, policy.limit, most, 0.0, policy.metric, policy.window)
-        remaining = int((self.tolerance - (tat - now) + SLACK) / self.interval)
+            return self.whole
+        whole, most = self.whole, self.most
+        remaining = int((self.reach - (tat - now)) / self.interval)
         if remaining > most:
             remaining = most
         elif remaining < 0:
             remaining = 0
-        return Level(policy.name, policy.limit, remaining, tat - now, policy.metric, policy.window)
+        return Level(whole.policy, whole.limit, remaining, tat - now, whole.metric, whole.window)

@@ -84,6 +84,9 @@ class _Form(NamedTuple):
 
 _FORMS: Final[dict[Vendor, dict[_Limits, _Form]]] = {"openai": {}, "anthropic": {}}
 
+#: The lines of limits that are whole again but for what runs
+_IDLE: Final[dict[tuple[Level, ...], str]] = {}
+
 
 def limit_headers(levels: Sequence[Level], vendor: Vendor, now: float) -> Headers:
     """The headers of an answer, or of a refusal, to a request that is under these limits. None where it is under none."""
@@ -94,6 +97,20 @@ def limit_lines(levels: Sequence[Level], vendor: Vendor, now: float) -> str:
     """The same as lines that end with a line break each."""
     if not levels:
         return ""
+    if vendor != "openai":  # whose lines tell the time
+        return _lines(levels, vendor, now)
+    key = tuple(levels)
+    lines = _IDLE.get(key)
+    if lines is None:
+        lines = _lines(levels, vendor, now)
+        if not any(one.reset for one in levels):  # most are whole again when an answer is there, in a few ways only
+            if len(_IDLE) >= _MOST_FORMS:
+                _IDLE.clear()
+            _IDLE[key] = lines
+    return lines
+
+
+def _lines(levels: Sequence[Level], vendor: Vendor, now: float) -> str:
     same = tuple([(one.policy, one.limit, one.window, one.metric) for one in levels])
     known = _FORMS[vendor]  # `lru_cache` costs ten times as much as a dict
     form, gaps, rivals = known.get(same) or _learn(known, vendor, same)

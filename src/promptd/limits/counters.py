@@ -6,33 +6,22 @@ around a millionth of what UTC seconds would make it.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 from msgspec.structs import replace
 
 from promptd.core import budgets
 from promptd.core.budgets import Balance
 from promptd.core.errors import BudgetSpent, InvalidRequest, Overloaded, TooManyRequests
-from promptd.core.policy import Charge, Held, Level, Mark, Policy, Rate, Stand
+from promptd.core.policy import Account, Bill, Charge, Level, Policy, Rate, Shortfall, Stand
 from promptd.core.ports import Reservation
+from promptd.limits.kinds import ASK_AGAIN, Budget, Counter, Key, Seats
 
-#: A subject of a policy: the policy's name and whom it counts
-Key = tuple[str, str]
-
-#: How many of the subjects that were longest untouched a newcomer may look at to find room
+#: How many of the subjects in turn a newcomer may look at to find room
 _LOOK_AT: Final = 16
-
-#: Nobody knows when what runs will end; this is a polite time to ask again
-_ASK_AGAIN: Final = 1.0
-
-
-class _Refused(NamedTuple):
-    wait: float  #: seconds until it would fit
-    policy: Policy
-    spent: bool = False  #: nothing fits before a budget's next period
 
 
 def key_of(taken: Charge) -> Key:
@@ -44,72 +33,54 @@ class Counters:
 
     At most `max_subjects` are remembered. A newcomer takes the place of one that is fully idle, so nothing is
     forgotten that still counts; where none is found, it is refused with `Overloaded`.
+
+    An account keeps its counters, until one is forgotten or begins to follow another policy: then `_version` changes, and
+    whoever comes next finds them anew.
     """
 
     def __init__(self, max_subjects: int) -> None:
         self._max_subjects = max_subjects
         self._rates: OrderedDict[Key, Rate] = OrderedDict()
-        # looked up once: an ordered dict's methods are found by name each time
-        self._find, self._touch = self._rates.get, self._rates.move_to_end
         self._balances: OrderedDict[Key, Balance] = OrderedDict()
         self._running: dict[Key, int] = {}
-        self._open: set[int] = set()
-        self._number = 0
-        self._origin: float | None = None  # UTC seconds of the first call
-        self.changed: dict[Key, None] = {}  #: what has moved since somebody looked; whoever stores it empties it
+        self._version = object()
+        self._begun = False
+        self._origin = 0.0  # UTC seconds of the first call
+        self._round = object()  # since the changes were taken last
+        self.changed: dict[Key, None] = {}  #: what may have moved since `changes` was asked
+        self.recounts = False  #: somebody finds out what was used of a budget before it is counted here
 
     def __len__(self) -> int:
         """How many subjects are remembered."""
         return len(self._rates) + len(self._balances) + len(self._running)
 
-    def reserve(self, charges: Sequence[Charge], now: float) -> Reservation:
-        """Take all charges or none.
+    def reserve(self, bill: Bill, now: float, recounted: bool = False) -> Reservation | None:
+        """Take all charges or none. None where a budget is to be recounted first, and `recounted` does not say it was.
 
         Raises `TooManyRequests` with the seconds until all would fit, `BudgetSpent` where that is the next period of a
-        budget, both with the levels of all charges; `Overloaded` where too many subjects are busy; `InvalidRequest` for a
-        negative amount.
+        budget, both with the levels of all charges; `Overloaded` where too many subjects are busy.
         """
-        since = now - (self._begin_at(now) if self._origin is None else self._origin)
-        find, touch, changed = self._find, self._touch, self.changed
-        marks: list[Mark | None] = []  # what each charge led to; None where it does not fit
-        refusals: list[_Refused] = []
+        account = bill.account
+        if account.version is not self._version and not self._bind(account, now, recounted):
+            return None
+        if account.noted is not self._round:
+            self._note(account)
+        since = now - self._origin
+        marks: list[Any] = []  # what each charge led to; None where it does not fit
+        short: list[Shortfall] = []
         try:
-            for wanted in charges:
-                policy, amount = wanted.policy, wanted.amount
-                if amount < 0:
-                    raise InvalidRequest(field=f"charges[{len(marks)}].amount", expected="an integer of at least 0")
-                key = policy.name, wanted.subject
-                mark: Mark | _Refused
-                if policy.metric == "concurrency":
-                    mark = self._enter(key, wanted, since, now)
-                elif policy.period is not None:
-                    mark = self._hold(key, wanted, since, now)
-                else:
-                    rate = find(key)
-                    if rate is None or rate.policy is not policy:
-                        rate = self._rate(key, policy, since, now)
-                    if wait := rate.take(amount, since):
-                        refusals.append(_Refused(wait, policy))
-                        marks.append(None)
-                    else:
-                        touch(key)
-                        changed[key] = None
-                        marks.append(rate.tat)
-                    continue
-                if isinstance(mark, _Refused):
-                    refusals.append(mark)
-                    marks.append(None)
-                else:
-                    marks.append(mark)
-        except (InvalidRequest, Overloaded):
-            self._give_back_all(charges, marks, since, now)
+            for counter, amount, known in zip(account.counters, bill.amounts, bill.known):  # noqa: B905 - `strict` costs as much
+                mark = counter.take(amount, known, since)
+                if mark is None:
+                    short.append(counter.shortfall(amount, known, since))
+                marks.append(mark)
+        except Overloaded:
+            self._give_back(bill, marks, since)
             raise
-        if refusals:
-            self._give_back_all(charges, marks, since, now)
-            raise self._refusal(refusals, self.levels(charges, now))
-        number = self._number = self._number + 1
-        self._open.add(number)
-        return Reservation(charges, marks, number)
+        if short:
+            self._give_back(bill, marks, since)
+            raise _refusal(short, self.levels(bill, now))
+        return Reservation(bill, marks)
 
     def settle(self, reservation: Reservation, actual: Mapping[str, int], now: float) -> None:
         """Replace the reserved amounts by the actual ones; metrics that `actual` does not name stay as reserved.
@@ -120,57 +91,55 @@ class Counters:
         if actual and min(actual.values()) < 0:
             wrong = next(metric for metric, amount in actual.items() if amount < 0)
             raise InvalidRequest(field=f"actual.{wrong}", expected="an integer of at least 0")
-        if not self._end(reservation):
+        bill, marks = reservation.bill, reservation.marks
+        if marks is None:
             return
-        since = now - (self._begin_at(now) if self._origin is None else self._origin)
-        for taken, mark in zip(reservation.charges, reservation.marks):  # noqa: B905 - to say `strict` costs as much
-            policy, reserved = taken.policy, taken.amount
-            metric = policy.metric
-            if metric == "concurrency":
-                self._leave(taken)
-                continue
-            used = reserved if metric == "requests" else actual.get(metric, reserved)
-            if policy.period is not None:
-                self._let_go(taken, mark, used, now)
-            elif used < reserved:
-                self._give_back(taken, mark, reserved - used, since)
-            elif used > reserved:
-                key = policy.name, taken.subject
-                self._rate(key, policy, since, now).charge(used - reserved, since)
-                self._rates.move_to_end(key)
-                self.changed[key] = None
+        reservation.marks = None
+        account, amounts = bill.account, bill.amounts
+        if account.version is not self._version:
+            self._bind_again(account, now)
+        if account.noted is not self._round:
+            self._note(account)
+        since = now - self._origin
+        for at, counter in account.settled:
+            counter.end(amounts[at], marks[at], actual, since)
 
     def release(self, reservation: Reservation, now: float) -> None:
         """Give everything back. A second end of the same reservation does nothing."""
-        if self._end(reservation):
-            since = now - (self._begin_at(now) if self._origin is None else self._origin)
-            self._give_back_all(reservation.charges, reservation.marks, since, now)
+        bill, marks = reservation.bill, reservation.marks
+        if marks is None:
+            return
+        reservation.marks = None
+        if bill.account.version is not self._version:
+            self._bind_again(bill.account, now)
+        self._note(bill.account)
+        self._give_back(bill, marks, now - self._origin)
 
-    def levels(self, charges: Sequence[Charge], now: float) -> list[Level]:
+    def levels(self, bill: Bill, now: float) -> list[Level]:
         """Where each charge's subject stands; `reset` of a concurrency limit is 0, as nobody knows it."""
-        since = now - (self._begin_at(now) if self._origin is None else self._origin)
-        find = self._find
+        account = bill.account
+        if account.version is self._version:
+            counters = account.counters
+        else:
+            self._begin(now)
+            counters = [self._look(policy, subject) for policy, subject in account.counted]
+        since = now - self._origin
         found: list[Level] = []
-        for one in charges:
-            policy = one.policy
-            name = policy.name
-            key = name, one.subject
-            if policy.metric == "concurrency":
-                limit = policy.limit
-                left = limit - self._running.get(key, 0)
-                found.append(Level(name, limit, left if left > 0 else 0, 0.0, "concurrency", 0.0))
-            elif policy.period is not None:
-                found.append(budgets.level(policy, self._balances.get(key), now))
-            else:
-                rate = find(key)
-                if rate is None or rate.policy is not policy:
-                    rate = Rate(policy, -math.inf if rate is None else rate.tat)
-                found.append(rate.level(policy, since))
+        for counter in counters:
+            found.append(counter.level(since))  # noqa: PERF401 - a comprehension is a call
+        return found
+
+    # ---------------------------------------------------------------- what outlives the process
+
+    def changes(self) -> dict[Key, None]:
+        """What may have moved since this was asked last."""
+        self._round = object()
+        found, self.changed = self.changed, {}
         return found
 
     def stands(self, keys: Iterable[Key], now: float) -> dict[Key, Stand]:
         """How `keys` stand, to be stored; as idle, those that are forgotten. What runs is not in it."""
-        origin = self._begin_at(now) if self._origin is None else self._origin
+        origin = self._begin(now)
         found: dict[Key, Stand] = {}
         for key in keys:
             balance = self._balances.get(key)
@@ -183,7 +152,7 @@ class Counters:
 
     def restore(self, stands: Mapping[Key, Stand], now: float) -> None:
         """Begin with what was stored. Of more than fit, those that are blocked longest are kept."""
-        origin = self._begin_at(now) if self._origin is None else self._origin
+        origin = self._begin(now)
         busy = sorted(((one.until, key, one) for key, one in stands.items() if one.until > now), reverse=True)
         for until, key, one in reversed(busy[: self._max_subjects]):
             if one.used:
@@ -202,140 +171,135 @@ class Counters:
         if self.knows(key):
             return
         if key not in self._balances:
-            self._make_room(now - (self._begin_at(now) if self._origin is None else self._origin), now)
+            self._make_room(now - self._begin(now))
         self._balances[key] = replace(budgets.open_balance(policy, now), used=used)
 
-    # ---------------------------------------------------------------- taking
+    # ---------------------------------------------------------------- accounts
 
-    def _rate(self, key: Key, policy: Policy, since: float, now: float) -> Rate:
-        """Of a subject that may be new, or whose policy may have changed."""
-        rate = self._rates.get(key)
-        if rate is None:
-            self._make_room(since, now)
-            rate = self._rates[key] = Rate(policy)
-        elif rate.policy is not policy:
-            rate.follow(policy)
-        return rate
+    def _bind(self, account: Account, now: float, recounted: bool) -> bool:
+        """Find an account's counters, with a place for those that are new. Raises `Overloaded`.
 
-    def _hold(self, key: Key, wanted: Charge, since: float, now: float) -> Mark | _Refused:
-        """Of a budget."""
-        policy, balance = wanted.policy, self._balances.get(key)
-        self.changed[key] = None
-        if balance is None:
-            self._make_room(since, now)
-            balance = self._balances[key] = budgets.open_balance(policy, now)
-        else:
-            budgets.renew(balance, policy, now)
-            self._balances.move_to_end(key)
-        amount = budgets.fits(policy, balance, wanted.amount, wanted.known)
-        if amount is None:
-            if budgets.is_spent(policy, balance, wanted.known):
-                return _Refused(balance.until - now, policy, spent=True)
-            return _Refused(_ASK_AGAIN, policy)
-        last = amount < wanted.amount
-        balance.held += amount
-        balance.last = balance.last or last
-        return Held(amount, last)
-
-    def _enter(self, key: Key, wanted: Charge, since: float, now: float) -> Mark | _Refused:
-        """Of a limit on concurrency."""
-        running = self._running.get(key)
-        if running is None:
-            self._make_room(since, now)
-            running = 0
-        running += wanted.amount
-        if running > wanted.policy.limit:
-            return _Refused(_ASK_AGAIN, wanted.policy)
-        self._running[key] = running
-        return 0.0
-
-    def _refusal(self, refusals: Sequence[_Refused], levels: Sequence[Level]) -> TooManyRequests:
-        worst = max(refusals, key=lambda one: one.wait)
-        name = worst.policy.name
-        error: TooManyRequests
-        if worst.spent:
-            error = BudgetSpent(f"the budget {name!r} is used up", retry_after=worst.wait)
-        elif worst.policy.period is not None:
-            error = TooManyRequests(f"what is left of the budget {name!r} is in use", retry_after=worst.wait)
-        else:
-            error = TooManyRequests(f"the limit {name!r} is reached", retry_after=worst.wait)
-        error.levels = levels
-        return error
-
-    # ---------------------------------------------------------------- giving back
-
-    def _end(self, reservation: Reservation) -> bool:
-        """Close a reservation; whether it was open."""
-        if reservation.number not in self._open:
-            return False
-        self._open.remove(reservation.number)
+        False where a budget is to be recounted first.
+        """
+        origin = self._begin(now)
+        if self.recounts and not recounted:
+            for policy, subject in account.counted:
+                if policy.period is not None and not self.knows((policy.name, subject)):
+                    return False
+        companions = {(policy.name, subject) for policy, subject in account.counted}
+        counters = [self._counter(policy, subject, companions, now - origin) for policy, subject in account.counted]
+        _attach(account, counters, self._version)
         return True
 
-    def _give_back_all(self, charges: Sequence[Charge], marks: Sequence[Mark | None], since: float, now: float) -> None:
-        for taken, mark in zip(charges, marks, strict=False):  # behind the one that could not be looked at are none
-            if mark is None:
-                continue
-            if taken.policy.rate:
-                self._give_back(taken, mark, taken.amount, since)
-            elif taken.policy.period is not None:
-                self._let_go(taken, mark, 0, now)
-            else:
-                self._leave(taken)
+    def _bind_again(self, account: Account, now: float) -> None:
+        """For the end of what was counted. Who was idle may be forgotten since, and where there is no place any more what is
+        settled of it is not remembered."""
+        try:
+            self._bind(account, now, True)
+        except Overloaded:
+            _attach(account, [self._look(policy, subject) for policy, subject in account.counted], None)
 
-    def _let_go(self, taken: Charge, mark: Mark | None, used: int, now: float) -> None:
-        """Of a budget."""
-        key, held = key_of(taken), cast(Held, mark)
-        balance = self._balances[key]
-        self.changed[key] = None
-        budgets.renew(balance, taken.policy, now)
-        balance.held -= held.amount
-        balance.used += used
-        balance.last = balance.last and not held.last
+    def _counter(self, policy: Policy, subject: str, companions: Collection[Key], since: float) -> Counter:
+        key = policy.name, subject
+        if policy.metric == "concurrency":
+            return Seats(policy, key, self._running, partial(self._make_room, companions=companions))
+        if policy.period is not None:
+            balance = self._balances.get(key)
+            if balance is None:
+                self._make_room(since, companions)
+                balance = self._balances[key] = budgets.open_balance(policy, self._origin + since)
+            return Budget(policy, balance, self._origin)
+        rate = self._rates.get(key)
+        if rate is None:
+            self._make_room(since, companions)
+            rate = self._rates[key] = Rate(policy)
+        elif rate.policy is None:
+            rate.follow(policy)
+        elif rate.policy is not policy and rate.policy != policy:
+            rate.follow(policy)
+            self._version = object()
+        return rate
 
-    def _leave(self, taken: Charge) -> None:
-        """Of a limit on concurrency."""
-        key = taken.policy.name, taken.subject
-        left = self._running.get(key, 0) - taken.amount
-        if left > 0:
-            self._running[key] = left
-        else:
-            self._running.pop(key, None)
+    def _look(self, policy: Policy, subject: str) -> Counter:
+        """At a subject that gets no place where it has none."""
+        key = policy.name, subject
+        if policy.metric == "concurrency":
+            return Seats(policy, key, self._running, self._make_room)
+        if policy.period is not None:
+            return Budget(policy, self._balances.get(key), self._origin)
+        rate = self._rates.get(key)
+        if rate is None:
+            return Rate(policy)
+        return rate if rate.policy == policy else Rate(policy, rate.tat)
 
-    def _give_back(self, taken: Charge, mark: Mark | None, amount: int, since: float) -> None:
-        """Of a rate; `mark` is the TAT that the charge had led to."""
-        policy = taken.policy
-        key = policy.name, taken.subject
-        find = self._find
-        rate = find(key)
-        if rate is not None:
-            if rate.policy is not policy:
-                rate.follow(policy)
-            rate.give_back(amount, mark, since)  # type: ignore[arg-type]  # of a rate it is a number
-            self.changed[key] = None
+    def _note(self, account: Account) -> None:
+        """It moves; once for each time that changes are taken. Concurrency ends with the process."""
+        for policy, subject in account.counted:
+            if policy.metric != "concurrency":
+                self.changed[policy.name, subject] = None
+        account.noted = self._round
+
+    def _give_back(self, bill: Bill, marks: Sequence[Any], since: float) -> None:
+        # behind the one that could not be looked at are none
+        for counter, amount, mark in zip(bill.account.counters, bill.amounts, marks, strict=False):
+            if mark is not None:
+                counter.end(amount, mark, None, since)
 
     # ---------------------------------------------------------------- memory
 
-    def _begin_at(self, now: float) -> float:
-        """The first call: times are told from here on."""
-        self._origin = now
-        return now
+    def _begin(self, now: float) -> float:
+        """Since when counters tell the time: the first call."""
+        if not self._begun:
+            self._begun, self._origin = True, now
+        return self._origin
 
-    def _make_room(self, since: float, now: float) -> None:
-        """For a subject that is new. Each call goes on where the last one stopped looking. Raises `Overloaded`."""
+    def _make_room(self, since: float, companions: Collection[Key] = ()) -> None:
+        """For a subject that is new, but not in place of a companion. Each call goes on where the last one stopped looking.
+
+        Raises `Overloaded`.
+        """
         if len(self) < self._max_subjects:
             return
         for _ in range(min(_LOOK_AT, len(self._rates))):
             key, rate = next(iter(self._rates.items()))
-            if rate.tat <= since:
+            if rate.tat <= since and key not in companions:
                 del self._rates[key]
-                self.changed[key] = None
+                self._forgotten(key)
                 return
             self._rates.move_to_end(key)
+        now = self._origin + since
         for _ in range(min(_LOOK_AT, len(self._balances))):
             key, balance = next(iter(self._balances.items()))
-            if not balance.held and (balance.until <= now or not balance.used):
+            if not balance.held and (balance.until <= now or not balance.used) and key not in companions:
                 del self._balances[key]
-                self.changed[key] = None
+                self._forgotten(key)
                 return
             self._balances.move_to_end(key)
-        raise Overloaded("too many callers are counted at once", retry_after=_ASK_AGAIN)
+        raise Overloaded("too many callers are counted at once", retry_after=ASK_AGAIN)
+
+    def _forgotten(self, key: Key) -> None:
+        self.changed[key] = None
+        self._version = object()
+
+
+def _attach(account: Account, counters: Sequence[Counter], version: object) -> None:
+    account.counters, account.version = counters, version
+    account.settled = [
+        (at, counter)
+        for at, counter in enumerate(counters)
+        if not (type(counter) is Rate and counter.metric == "requests")  # of a request nothing is given back
+    ]
+
+
+def _refusal(short: Sequence[Shortfall], levels: Sequence[Level]) -> TooManyRequests:
+    worst = max(short, key=lambda one: one.wait)
+    name = worst.policy.name
+    error: TooManyRequests
+    if worst.spent:
+        error = BudgetSpent(f"the budget {name!r} is used up", retry_after=worst.wait)
+    elif worst.policy.period is not None:
+        error = TooManyRequests(f"what is left of the budget {name!r} is in use", retry_after=worst.wait)
+    else:
+        error = TooManyRequests(f"the limit {name!r} is reached", retry_after=worst.wait)
+    error.levels = levels
+    return error

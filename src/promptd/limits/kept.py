@@ -9,7 +9,7 @@ from promptd.core.filters import Query
 from promptd.core.model import Arrival
 from promptd.core.policy import Stand
 from promptd.core.ports import Records
-from promptd.limits.counters import Key
+from promptd.limits.kinds import Key
 from promptd.limits.persistent import Load, Save
 
 _PAGE: Final = 1000

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
-from promptd.core.policy import Charge, Level
+from promptd.core.policy import Charge, Level, bill_of
 from promptd.core.ports import Reservation
 from promptd.limits.counters import Counters
 
@@ -13,10 +14,10 @@ class MemoryLimits:
     """The port over counters that end with the process. At most `max_subjects` are remembered."""
 
     def __init__(self, max_subjects: int = 100_000) -> None:
-        self.counters = Counters(max_subjects)
+        self.counters = self.at_once = Counters(max_subjects)
 
-    async def reserve(self, charges: Sequence[Charge], *, now: float) -> Reservation:
-        return self.counters.reserve(charges, now)
+    async def reserve(self, charges: Iterable[Charge], *, now: float) -> Reservation:
+        return cast(Reservation, self.counters.reserve(bill_of(charges), now))  # nothing is ever recounted
 
     async def settle(self, reservation: Reservation, actual: Mapping[str, int], *, now: float) -> None:
         self.counters.settle(reservation, actual, now)
@@ -24,8 +25,8 @@ class MemoryLimits:
     async def release(self, reservation: Reservation, *, now: float) -> None:
         self.counters.release(reservation, now)
 
-    async def peek(self, charges: Sequence[Charge], *, now: float) -> Sequence[Level]:
-        return self.counters.levels(charges, now)
+    async def peek(self, charges: Iterable[Charge], *, now: float) -> Sequence[Level]:
+        return self.counters.levels(bill_of(charges), now)
 
     def __len__(self) -> int:
         """How many subjects are remembered."""

@@ -6,13 +6,15 @@ can be counted again from the rows of what was done, exactly; concurrency ends w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import islice
+from typing import cast
 
 from promptd.core import budgets
-from promptd.core.policy import Charge, Level, Policy, Stand
+from promptd.core.policy import Charge, Level, Policy, Stand, bill_of
 from promptd.core.ports import Reservation
-from promptd.limits.counters import Key, key_of
+from promptd.limits.counters import key_of
+from promptd.limits.kinds import Key
 from promptd.limits.memory import MemoryLimits
 
 #: Every stored counter that is not idle at a time (UTC seconds); what is idle may be deleted
@@ -34,7 +36,8 @@ class PersistentLimits:
 
     def __init__(self, memory: MemoryLimits, load: Load, save: Save, recount: Recount | None = None) -> None:
         """`recount` is asked when a subject of a budget is seen for the first time, and counts more than what was stored."""
-        self._counters = memory.counters
+        self._counters = self.at_once = memory.counters
+        self._counters.recounts = recount is not None
         self._load = load
         self._save = save
         self._recount = recount
@@ -48,7 +51,7 @@ class PersistentLimits:
 
         Raises what `save` raises; then nothing is lost and the next flush tries again.
         """
-        waiting, self._counters.changed = self._counters.changed, {}
+        waiting = self._counters.changes()
         try:
             while batch := list(islice(waiting, _BATCH)):
                 await self._save(self._counters.stands(batch, now), now)
@@ -57,11 +60,15 @@ class PersistentLimits:
         finally:
             self._counters.changed.update(waiting)
 
-    async def reserve(self, charges: Sequence[Charge], *, now: float) -> Reservation:
-        for one in charges:
-            if one.policy.period is not None and not self._counters.knows(key_of(one)):
-                await self._begin(one, now)
-        return self._counters.reserve(charges, now)
+    async def reserve(self, charges: Iterable[Charge], *, now: float) -> Reservation:
+        bill = bill_of(charges)
+        reservation = self._counters.reserve(bill, now)
+        if reservation is None:
+            for one in bill:
+                if one.policy.period is not None and not self._counters.knows(key_of(one)):
+                    await self._begin(one, now)
+            reservation = self._counters.reserve(bill, now, True)
+        return cast(Reservation, reservation)
 
     async def settle(self, reservation: Reservation, actual: Mapping[str, int], *, now: float) -> None:
         self._counters.settle(reservation, actual, now)
@@ -69,8 +76,8 @@ class PersistentLimits:
     async def release(self, reservation: Reservation, *, now: float) -> None:
         self._counters.release(reservation, now)
 
-    async def peek(self, charges: Sequence[Charge], *, now: float) -> Sequence[Level]:
-        return self._counters.levels(charges, now)
+    async def peek(self, charges: Iterable[Charge], *, now: float) -> Sequence[Level]:
+        return self._counters.levels(bill_of(charges), now)
 
     async def _begin(self, one: Charge, now: float) -> None:
         used = await self._recount(one.policy, one.subject, now) if self._recount is not None else None

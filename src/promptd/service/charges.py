@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from promptd.core import sizes
 from promptd.core.errors import InvalidRequest
 from promptd.core.model import Caller, Capability, Prompt, Request, Usage
-from promptd.core.policy import Charge, Counted, Metric, Policy
+from promptd.core.policy import Account, Bill, Charge, Metric, Policy, bill_of, header_subject
 from promptd.core.routing import Price, Route, ceiling, cost
 
 _CACHE_SIZE: Final = 10_000
@@ -35,15 +35,18 @@ class _Plan(Struct):
 
     route: Route
     own: tuple[Policy, ...]
-    #: each policy and its subject, with the charge where it is always the same
-    counted: tuple[tuple[Policy, str, Charge | None], ...]
+    account: Account
+    same: tuple[Charge | None, ...]  #: for each of the account's policies, the charge where it is always the same
     by_header: tuple[Policy, ...]
     price: Price | None  #: of the way that is tried first
     dearest: Price | None  #: the most that any way can cost
     context: int | None  #: tokens that fit, whichever way it goes; None where nobody knows of one of them
     max_output: int | None  #: tokens that an answer can have, likewise
-    constant: tuple[Charge, ...] | None  #: where nothing depends on the prompt
-    sized: bool  #: nothing does but how long it is
+    bill: Bill | None  #: where nothing depends on the prompt
+    #: where nothing does but how long it is, the charges without that, and the places where it is missing
+    amounts: list[int]
+    known: tuple[int, ...]
+    sized: tuple[int, ...]
 
 
 class Charges:
@@ -81,31 +84,35 @@ class Charges:
         counted: Counted = (),
         thread: bool = False,
         metrics: Sequence[Metric] | None = None,
-    ) -> Sequence[Charge]:
+    ) -> Bill:
         """What a prompt is charged, for all metrics or for those of `metrics`.
 
         `counted` as the method of this name makes it; a header that is not in it does not count. `thread`: earlier turns
         come in front of the request. Raises `InvalidRequest` where a limit on cost can't be kept because nobody knows the
         model's price.
         """
-        if not self._rules.policies and not self._own:
-            return ()
-        plan = self._plan(caller, route)
-        if plan.constant is not None and metrics is None:
-            return plan.constant
-        if plan.sized and metrics is None:
-            size = sizes.about(request)
-            return [Charge(policy, subject, size) if same is None else same for policy, subject, same in plan.counted]
+        plan = self._plans.get((caller.user, caller.key, caller.team, route.model))
+        if plan is None or plan.route is not route or plan.own is not self._own.get(caller.key, ()):
+            plan = self._plan(caller, route)
+        if metrics is None:
+            if plan.bill is not None:
+                return plan.bill
+            if plan.sized:
+                amounts, size = plan.amounts.copy(), sizes.about(request)
+                for place in plan.sized:
+                    amounts[place] = size
+                return Bill(plan.account, amounts, plan.known)
         need = _Need(plan, request, capability, thread, self._rules)
         charges: list[Charge] = []
-        for policy, subject, same in plan.counted:
+        for (policy, subject), same in zip(plan.account.counted, plan.same, strict=True):
             if metrics is None or policy.metric in metrics:
                 charges.append(need.charge(policy, subject) if same is None else same)
-        if counted:
-            for policy, subject in _by_header(plan, counted):
-                if metrics is None or policy.metric in metrics:
-                    charges.append(need.charge(policy, subject))
-        return charges
+        for policy, subject in _by_header(plan, counted):
+            if metrics is None or policy.metric in metrics:
+                charges.append(need.charge(policy, subject))
+        if len(charges) == len(plan.same) and metrics is None:
+            return bill_of(charges, plan.account)
+        return bill_of(charges)
 
     def of_survivor(self, caller: Caller, route: Route, prompt: Prompt) -> Sequence[Charge]:
         """What a prompt of an earlier process holds that is not final, whatever the limits are.
@@ -116,10 +123,9 @@ class Charges:
             return ()
         plan = self._plan(caller, route)
         need = _Need(plan, prompt.request, prompt.capability, prompt.thread is not None, self._rules)
-        counted = [(policy, subject) for policy, subject, _ in plan.counted] + _by_header(plan, prompt.counted)
         return [
             need.charge(replace(policy, limit=_NO_LIMIT), subject)
-            for policy, subject in counted
+            for policy, subject in (*plan.account.counted, *_by_header(plan, prompt.counted))
             if policy.metric == "concurrency" or policy.period is not None
         ]
 
@@ -169,19 +175,29 @@ class Charges:
             counted.append((policy, subject))
         counted += [(policy, policy.only or caller.key) for policy in own if policy.counts(route.model)]
         by_header = tuple(policy for policy in applying if policy.header is not None)
-        ready = [(policy, subject, _constant(policy, subject)) for policy, subject in counted]
-        constant = tuple(charge for _, _, charge in ready if charge is not None)
+        account = Account(tuple(counted))
+        same = tuple([_constant(policy, subject) for policy, subject in counted])
+        unlike = [place for place, charge in enumerate(same) if charge is None]
+        sized = not by_header and all(_is_sized(counted[place][0]) for place in unlike)
+        amounts = [0 if charge is None else charge.amount for charge in same]
+        known = tuple([0 if charge is None else charge.known for charge in same])
+        bill: Bill | None = None
+        if not unlike and not by_header:
+            bill = Bill(account, amounts, known)
         return _Plan(
             route,
             own,
-            tuple(ready),
+            account,
+            same,
             by_header,
             route.legs[0].price,
             ceiling(leg.price for leg in route.legs),
             _largest([leg.context for leg in route.legs]),
             _largest([leg.max_output for leg in route.legs]),
-            constant if len(constant) == len(ready) and not by_header else None,
-            not by_header and all(charge is not None or _is_sized(policy) for policy, _, charge in ready),
+            bill,
+            amounts,
+            known,
+            tuple(unlike) if sized else (),
         )
 
 
