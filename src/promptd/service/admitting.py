@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from promptd.core.errors import Conflict, Forbidden, InvalidRequest
 from promptd.core.lifecycle import Status
 from promptd.core.model import Caller, Judgement, Message, Mode, Native, Prompt, Submission, Thread
-from promptd.core.policy import Charge, Counted
+from promptd.core.policy import Bill
 from promptd.core.ports import Idempotency
 from promptd.core.routing import Leg, Route
 from promptd.service.clock import Ids
@@ -40,7 +40,7 @@ class Admitted(Struct, frozen=True, eq=False):
     prompt: Prompt
     route: Route
     legs: Sequence[Leg]
-    charges: Sequence[Charge]  #: what it was charged
+    charges: Bill  #: what it was charged
     keep: bool  #: whether question and answer are stored
     plan: Plan  #: who looks at documents and answer
     native: Native | None  #: the request as it came, if it may go on like that

@@ -27,7 +27,7 @@ from promptd.core.model import (
     Thread,
     Usage,
 )
-from promptd.core.policy import Charge, Metric
+from promptd.core.policy import Bill, Metric, bill_of
 from promptd.core.ports import Added, Idempotency, Limits, Queue, Records, Reservation
 from promptd.core.routing import Route
 from promptd.core.texts import is_plain
@@ -88,6 +88,7 @@ class Intake:
         self._queue, self._records, self._worker = queue, records, worker
         self._connections, self._router, self._attachments, self._events = connections, router, attachments, events
         self._guarding, self._limits, self._charges = guarding, limits, charges
+        self._at_once = limits.at_once
         self._clock, self._ids, self._rules = clock, ids, rules
         self.tracing: Tracing | None = None  #: where somebody wants to see what was done when
         #: of every prompt that is not final: the admission's, and one for each readmission while it was open
@@ -122,8 +123,12 @@ class Intake:
             clock = self._clock  # a name of its own: what is called at once is looked for as a method first
             now = clock()
             admitted = await self._decide(submission, now, self.keeps(submission))
-            charges = admitted.charges
-            reservation = await self._limits.reserve(charges, now=now) if charges else None
+            charges, reservation = admitted.charges, None
+            if charges.amounts:
+                if self._at_once is not None:
+                    reservation = self._at_once.reserve(charges, now)
+                if reservation is None:
+                    reservation = await self._limits.reserve(charges, now=now)
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
@@ -243,7 +248,7 @@ class Intake:
         )
         if submission.parent is not None and submission.parent in self._reservations:
             # it waits for this one, which may have its seat meanwhile
-            charges = [charge for charge in charges if charge.policy.metric != "concurrency"]
+            charges = bill_of([charge for charge in charges if charge.policy.metric != "concurrency"])
         legs = self._router.plan(route, caller.user, submission.affinity, needed)
         attached = submission.mode is _ATTACHED
         # one that is stored before its caller hears of it is stored with everything
@@ -278,7 +283,7 @@ class Intake:
         prompt: Prompt,
         thread: Thread | None,
         idempotency: Idempotency | None,
-        charges: Sequence[Charge],
+        charges: Bill,
         receipt: asyncio.Future[Added],
     ) -> None:
         """Charge and store a prompt, tell by `receipt` how that went, and run it where it has a slot."""
@@ -297,11 +302,11 @@ class Intake:
             await self._worker.carry_out(run)
 
     async def _store(
-        self, prompt: Prompt, thread: Thread | None, idempotency: Idempotency | None, charges: Sequence[Charge]
+        self, prompt: Prompt, thread: Thread | None, idempotency: Idempotency | None, charges: Bill
     ) -> tuple[Added, Run | None]:
         reserved, reservation = False, None
         try:
-            reservation = await self._limits.reserve(charges, now=prompt.created) if charges else None
+            reservation = await self._limits.reserve(charges, now=prompt.created) if charges.amounts else None
             reserved = self._worker.reserve(prompt.lane)
             added = await self._queue.add(
                 prompt,
@@ -338,7 +343,10 @@ class Intake:
         actual = self._charges.used(prompt, None if known else self._router.route(prompt), usage, cost)
         clock = self._clock
         for reservation in held:
-            await self._limits.settle(reservation, actual, now=clock())
+            if self._at_once is not None:
+                self._at_once.settle(reservation, actual, clock())
+            else:
+                await self._limits.settle(reservation, actual, now=clock())
 
     def _hold(self, prompt_id: str, reservation: Reservation) -> None:
         held = self._reservations.get(prompt_id)

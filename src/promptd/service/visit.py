@@ -23,7 +23,7 @@ from promptd.core.errors import (
 )
 from promptd.core.model import Answer, Attempt, Blob, Capability, Chunk, Native, Outcome, Submission
 from promptd.core.passing_streams import PassingStream, Sink
-from promptd.core.policy import Charge
+from promptd.core.policy import Bill
 from promptd.core.whole_answers import WholeAnswer
 from promptd.service import again
 from promptd.service.guarding import kept
@@ -47,7 +47,7 @@ class Visit:
         "_place", "_source", "_spoke", "_submission", "_task", "_typed", "charges", "left", "prompt", "run",
     )
     # fmt: on
-    charges: Sequence[Charge]  #: what limits count of it
+    charges: Bill  #: what limits count of it
     run: Run  #: of the attempt at work
     _answer: Answer | None
     _blobs: tuple[Blob, ...]
