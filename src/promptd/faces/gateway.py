@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from promptd.core import chunks
 from promptd.core.errors import EXECUTION_CODES, ExecutionFailed, NetworkError, PromptdError, ShuttingDown
 from promptd.core.model import Answer, Blob, Caller, Capability, Chunk, Mode, Prompt, Request, Submission, Usage
-from promptd.core.policy import Charge, Level
+from promptd.core.policy import NO_CHARGES, Level
 from promptd.faces import FaceOptions
 from promptd.faces.asgi import (
     JSON,
@@ -83,7 +83,7 @@ class Ask:
         self.scope, self.receive, self.send = scope, receive, send
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = b""
-        self.charges: Sequence[Charge] = ()  #: what limits count of it
+        self.charges = NO_CHARGES  #: what limits count of it
         self.visit: Visit | None = None  #: its prompt, once that is tried
         self.prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
         self.caller: Caller
@@ -242,7 +242,11 @@ class Gateway:
         """A whole answer; `media` is its type where it is not JSON."""
         kind = _JSON_LINE if media is None else f"content-type: {media.decode('latin-1')}\r\n"
         now = time.time()
-        levels = await self.walk.limits.peek(ask.charges, now=now) if ask.charges else ()
+        levels = (
+            await self.walk.limits.peek(ask.charges, now=now)
+            if (counters := self.walk.limits.at_once) is None
+            else counters.levels(ask.charges, now)
+        )
         lines = self._lines(ask, prompt, levels, now) + kind
         at_once = ask.scope.get("extensions", _NOTHING).get(REPLY)
         if at_once is None or not at_once(status, lines, body):
@@ -310,16 +314,17 @@ class Gateway:
 
     def _lines(self, ask: Ask, prompt: Prompt | None, levels: Sequence[Level], now: float) -> str:
         """The same as lines of a head; of a prompt's answer with its id, and how the limits stand that count this call."""
-        name, request_id = self._request_id, ask.request_id.decode()
         limits = limit_lines(levels, self._vendor, now) if levels else ""
+        given, name = ask.request_id, self._request_id
         if prompt is not None:
-            return f"x-prompt-id: {prompt.id}\r\n{name}: {request_id or prompt.id}\r\n{limits}"
-        return f"{name}: {request_id}\r\n{limits}" if request_id else limits
+            identifier = prompt.id
+            return f"x-prompt-id: {identifier}\r\n{name}: {given.decode() if given else identifier}\r\n{limits}"
+        return f"{name}: {given.decode()}\r\n{limits}" if given else limits
 
     async def open(self, ask: Ask, prompt: Prompt) -> Stream:
         """The stream that answers, with its head. `write` to it in any case."""
         now = time.time()
-        levels = await self.walk.limits.peek(ask.charges, now=now) if ask.charges else ()
+        levels = await self.walk.limits.peek(ask.charges, now=now)
         return self._live.open(ask.scope, ask.send, fields(self._lines(ask, prompt, levels, now)))
 
     async def write(
