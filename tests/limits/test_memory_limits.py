@@ -12,13 +12,19 @@ from promptd.core.errors import Overloaded, TooManyRequests
 from promptd.core.policy import Charge, Policy
 from promptd.core.ports import Limits, Reservation
 from promptd.limits.memory import MemoryLimits
-from promptd.testing.limits import NOW, LimitsContract, policy
+from promptd.testing.limits import NOW, Hasty, LimitsContract, policy
 
 
 class TestMemoryLimits(LimitsContract):
     @pytest.fixture
     def limits(self) -> Limits:
         return MemoryLimits()
+
+
+class TestMemoryLimitsAtOnce(LimitsContract):
+    @pytest.fixture
+    def limits(self) -> Limits:
+        return Hasty(MemoryLimits())
 
 
 steps = st.lists(

@@ -15,7 +15,7 @@ from promptd.core.ports import Limits
 from promptd.limits.kinds import Key
 from promptd.limits.memory import MemoryLimits
 from promptd.limits.persistent import PersistentLimits
-from promptd.testing.limits import NOW, LimitsContract, policy, remaining
+from promptd.testing.limits import NOW, Hasty, LimitsContract, policy, remaining
 
 
 class Rows:
@@ -58,6 +58,12 @@ class TestPersistentLimits(LimitsContract):
     @pytest.fixture
     async def limits(self, rows: Rows) -> Limits:
         return await started(rows)
+
+
+class TestPersistentLimitsAtOnce(LimitsContract):
+    @pytest.fixture
+    async def limits(self, rows: Rows) -> Limits:
+        return Hasty(await started(rows))
 
 
 async def test_amounts_survive_a_restart_and_seats_do_not(rows: Rows) -> None:
@@ -121,6 +127,16 @@ async def test_a_release_is_stored_too(rows: Rows) -> None:
     await limits.release(reservation, now=NOW)
     await limits.flush(NOW)
     await (await started(rows)).reserve([charge], now=NOW)
+
+
+async def test_what_is_settled_after_a_flush_is_stored_too(rows: Rows) -> None:
+    limits = await started(rows)
+    tokens = Charge(policy("tokens", 10), "ada", 10)
+    reservation = await limits.reserve([tokens], now=NOW)
+    await limits.flush(NOW)
+    await limits.settle(reservation, {"tokens": 3}, now=NOW)
+    await limits.flush(NOW)
+    assert await remaining(await started(rows), tokens, NOW) == 7
 
 
 async def test_a_failed_flush_is_made_up_for(rows: Rows) -> None:

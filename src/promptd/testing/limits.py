@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
 from promptd.core.errors import BudgetSpent, InvalidRequest, TooManyRequests
-from promptd.core.policy import Charge, Metric, Policy
+from promptd.core.policy import Account, Bill, Charge, Level, Metric, Policy, bill_of
 from promptd.core.ports import Limits, Reservation
 
 #: Some day in 2030: limits must be exact with today's numbers, not only near zero
@@ -22,6 +23,36 @@ def policy(metric: Metric = "requests", limit: int = 10, window: float = 60.0, b
 
 def budget(metric: Metric, limit: int) -> Policy:
     return Policy(name=f"{metric}-{limit}-a-day", metric=metric, limit=limit, period="day")
+
+
+class Hasty:
+    """Limits whose counters are in this process, asked as prompts ask them: without waiting where that is possible, and with
+    accounts that stay. Adapters that can be asked so sit the exam both ways."""
+
+    def __init__(self, limits: Limits) -> None:
+        assert limits.at_once is not None
+        self._limits, self.at_once = limits, limits.at_once
+        self._accounts: dict[tuple[tuple[str, str], ...], Account] = {}
+
+    async def reserve(self, charges: Iterable[Charge], *, now: float) -> Reservation:
+        bill = self._bill(charges)
+        reservation = self.at_once.reserve(bill, now)
+        return await self._limits.reserve(bill, now=now) if reservation is None else reservation
+
+    async def settle(self, reservation: Reservation, actual: Mapping[str, int], *, now: float) -> None:
+        self.at_once.settle(reservation, actual, now)
+
+    async def release(self, reservation: Reservation, *, now: float) -> None:
+        await self._limits.release(reservation, now=now)
+
+    async def peek(self, charges: Iterable[Charge], *, now: float) -> Sequence[Level]:
+        return self.at_once.levels(self._bill(charges), now)
+
+    def _bill(self, charges: Iterable[Charge]) -> Bill:
+        charges = list(charges)
+        account = bill_of(charges).account
+        known = self._accounts.setdefault(tuple([(one.policy.name, one.subject) for one in charges]), account)
+        return bill_of(charges, known if known.counted == account.counted else account)
 
 
 async def remaining(limits: Limits, charge: Charge, now: float) -> int:
