@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from promptd.core.errors import Overloaded, TooManyRequests
+from promptd.core.limits import Reservation
 from promptd.core.policy import Account, Bill, Level, Policy
-from promptd.core.ports import Reservation
 from promptd.limits.counters import Counters
 from promptd.testing.limits import NOW, budget, policy
 

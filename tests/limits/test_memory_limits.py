@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from promptd.core.errors import Overloaded, TooManyRequests
+from promptd.core.limits import Limits, Reservation
 from promptd.core.policy import Charge, Policy
-from promptd.core.ports import Limits, Reservation
 from promptd.limits.memory import MemoryLimits
 from promptd.testing.limits import NOW, Hasty, LimitsContract, policy
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from promptd.core.errors import StoreUnavailable, TooManyRequests
+from promptd.core.limits import Limits
 from promptd.core.policy import Charge, Stand
-from promptd.core.ports import Limits
 from promptd.limits.kinds import Key
 from promptd.limits.memory import MemoryLimits
 from promptd.limits.persistent import PersistentLimits

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from promptd.core import budgets
 from promptd.core.budgets import Balance
 from promptd.core.errors import BudgetSpent, InvalidRequest, Overloaded, TooManyRequests
+from promptd.core.limits import Reservation
 from promptd.core.policy import Account, Bill, Charge, Level, Policy, Rate, Shortfall, Stand
-from promptd.core.ports import Reservation
 from promptd.limits.kinds import ASK_AGAIN, Budget, Counter, Key, Seats
 
 #: How many of the subjects in turn a newcomer may look at to find room
@@ -67,19 +67,15 @@ class Counters:
             self._note(account)
         since = now - self._origin
         marks: list[Any] = []  # what each charge led to; None where it does not fit
-        short: list[Shortfall] = []
         try:
-            for counter, amount, known in zip(account.counters, bill.amounts, bill.known):  # noqa: B905 - `strict` costs as much
+            for counter, amount, known in zip(account.counters, bill.amounts, bill.known):  # noqa: B905 - costs as much
                 mark = counter.take(amount, known, since)
                 if mark is None:
-                    short.append(counter.shortfall(amount, known, since))
+                    raise self._refusal(bill, marks, since, now)
                 marks.append(mark)
         except Overloaded:
             self._give_back(bill, marks, since)
             raise
-        if short:
-            self._give_back(bill, marks, since)
-            raise _refusal(short, self.levels(bill, now))
         return Reservation(bill, marks)
 
     def settle(self, reservation: Reservation, actual: Mapping[str, int], now: float) -> None:
@@ -239,6 +235,28 @@ class Counters:
                 self.changed[policy.name, subject] = None
         account.noted = self._round
 
+    def _refusal(self, bill: Bill, marks: list[Any], since: float, now: float) -> TooManyRequests:
+        """Of charges of which the one behind those in `marks` does not fit; nothing stays taken. Raises `Overloaded`."""
+        short: list[Shortfall] = []
+        rest = list(zip(bill.account.counters, bill.amounts, bill.known, strict=True))[len(marks) :]
+        for counter, amount, known in rest:
+            mark = counter.take(amount, known, since)
+            if mark is None:
+                short.append(counter.shortfall(amount, known, since))
+            marks.append(mark)
+        self._give_back(bill, marks, since)
+        worst = max(short, key=lambda one: one.wait)
+        name = worst.policy.name
+        error: TooManyRequests
+        if worst.spent:
+            error = BudgetSpent(f"the budget {name!r} is used up", retry_after=worst.wait)
+        elif worst.policy.period is not None:
+            error = TooManyRequests(f"what is left of the budget {name!r} is in use", retry_after=worst.wait)
+        else:
+            error = TooManyRequests(f"the limit {name!r} is reached", retry_after=worst.wait)
+        error.levels = self.levels(bill, now)
+        return error
+
     def _give_back(self, bill: Bill, marks: Sequence[Any], since: float) -> None:
         # behind the one that could not be looked at are none
         for counter, amount, mark in zip(bill.account.counters, bill.amounts, marks, strict=False):
@@ -289,17 +307,3 @@ def _attach(account: Account, counters: Sequence[Counter], version: object) -> N
         for at, counter in enumerate(counters)
         if not (type(counter) is Rate and counter.metric == "requests")  # of a request nothing is given back
     ]
-
-
-def _refusal(short: Sequence[Shortfall], levels: Sequence[Level]) -> TooManyRequests:
-    worst = max(short, key=lambda one: one.wait)
-    name = worst.policy.name
-    error: TooManyRequests
-    if worst.spent:
-        error = BudgetSpent(f"the budget {name!r} is used up", retry_after=worst.wait)
-    elif worst.policy.period is not None:
-        error = TooManyRequests(f"what is left of the budget {name!r} is in use", retry_after=worst.wait)
-    else:
-        error = TooManyRequests(f"the limit {name!r} is reached", retry_after=worst.wait)
-    error.levels = levels
-    return error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
+from promptd.core.limits import Reservation
 from promptd.core.policy import Charge, Level, bill_of
-from promptd.core.ports import Reservation
 from promptd.limits.counters import Counters
 
 

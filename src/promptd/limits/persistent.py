@@ -11,8 +11,8 @@ from itertools import islice
 from typing import cast
 
 from promptd.core import budgets
+from promptd.core.limits import Reservation
 from promptd.core.policy import Charge, Level, Policy, Stand, bill_of
-from promptd.core.ports import Reservation
 from promptd.limits.counters import key_of
 from promptd.limits.kinds import Key
 from promptd.limits.memory import MemoryLimits

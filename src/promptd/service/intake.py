@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from promptd.core import identity
 from promptd.core.errors import InvalidRequest, Overloaded, Refusal, ShuttingDown
 from promptd.core.lifecycle import Status
+from promptd.core.limits import Limits, Reservation
 from promptd.core.model import (
     Caller,
     Capability,
@@ -28,7 +29,7 @@ from promptd.core.model import (
     Usage,
 )
 from promptd.core.policy import Bill, Metric, bill_of
-from promptd.core.ports import Added, Idempotency, Limits, Queue, Records, Reservation
+from promptd.core.ports import Added, Idempotency, Queue, Records
 from promptd.core.routing import Route
 from promptd.core.texts import is_plain
 from promptd.service.admitting import Admitted, Way, idempotency_of, messages_of, names_of, prompt_of, thread_of

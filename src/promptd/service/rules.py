@@ -7,8 +7,9 @@ from msgspec import Struct
 from promptd.core import identity, rules
 from promptd.core.errors import Blocked, InvalidRequest, TooManyRequests
 from promptd.core.filters import Query
+from promptd.core.limits import Limits
 from promptd.core.model import Caller
-from promptd.core.ports import Limits, Records
+from promptd.core.ports import Records
 from promptd.core.rules import Access, RateLimit, Rule
 from promptd.service.clock import Clock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from promptd.core.ports import Limits
+from promptd.core.limits import Limits
 from promptd.service.attached import Attached
 from promptd.service.batches import Batches
 from promptd.service.callers import Callers

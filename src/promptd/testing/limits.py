@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pytest
 
 from promptd.core.errors import BudgetSpent, InvalidRequest, TooManyRequests
+from promptd.core.limits import Limits, Reservation
 from promptd.core.policy import Account, Bill, Charge, Level, Metric, Policy, bill_of
-from promptd.core.ports import Limits, Reservation
 
 #: Some day in 2030: limits must be exact with today's numbers, not only near zero
 NOW = 1_900_000_000.0

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from promptd.core import sizes
 from promptd.core.errors import TooManyRequests
+from promptd.core.limits import Limits, Reservation
 from promptd.core.model import Request, Usage
 from promptd.core.policy import Charge, Policy
-from promptd.core.ports import Limits, Reservation
 from promptd.dialects.arch.config import RateLimit
 
 _EACH: Final = frozenset({"", "*"})  #: values that stand for every one

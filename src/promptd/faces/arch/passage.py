@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from promptd.core.errors import EXECUTION_CODES, ExecutionFailed
+from promptd.core.limits import Reservation
 from promptd.core.model import Attempt, Outcome, Submission
-from promptd.core.ports import Reservation
 from promptd.core.preferences import Latencies, Preference
 from promptd.faces.arch.access_log import Entry
 from promptd.faces.arch.metrics import Metrics
