@@ -314,7 +314,7 @@ class Gateway:
 
     def _lines(self, ask: Ask, prompt: Prompt | None, levels: Sequence[Level], now: float) -> str:
         """The same as lines of a head; of a prompt's answer with its id, and how the limits stand that count this call."""
-        limits = limit_lines(levels, self._vendor, now) if levels else ""
+        limits = limit_lines(levels, self._vendor, now)
         given, name = ask.request_id, self._request_id
         if prompt is not None:
             identifier = prompt.id
