@@ -76,6 +76,29 @@ def test_durations(seconds: float, text: str) -> None:
     assert found["x-ratelimit-reset-requests"] == text
 
 
+def test_limits_that_are_whole_are_told_anew_each_time() -> None:
+    """Their lines are remembered: nothing of other levels, of another vendor or of another time may be in them."""
+    calls, seats = Level("calls", 60, 60, 0.0), Level("seats", 4, 3, 0.0, "concurrency", 0.0)
+    told = [
+        shown(limit_headers(levels, vendor, NOW + later))
+        for levels in ((calls, seats), (calls, SEATS), (REQUESTS, seats))
+        for vendor in ("openai", "anthropic")
+        for later in (0, 0, 90)
+    ]
+    assert told[0] == told[1] == told[2]
+    assert [one["ratelimit"] for one in told[::6]] == [
+        '"calls";r=60;t=0, "seats";r=3',
+        '"calls";r=60;t=0, "seats";r=1',
+        '"calls";r=59;t=1, "seats";r=3',
+    ]
+    assert told[0]["x-ratelimit-reset-requests"] == "0ms"
+    assert [one["anthropic-ratelimit-requests-reset"] for one in told[3:6]] == [
+        "2030-03-17T17:46:40Z",
+        "2030-03-17T17:46:40Z",
+        "2030-03-17T17:48:10Z",
+    ]
+
+
 def test_a_refusal_says_when_to_come_back_and_how_the_limits_stand() -> None:
     error = TooManyRequests(retry_after=0.2)
     error.levels = (REQUESTS,)

@@ -10,11 +10,13 @@ from msgspec import Struct
 from promptd.core.policy import NO_CHARGES, Bill, Charge, Level
 
 
-class Reservation(Struct, eq=False):
+class Reservation(Struct, frozen=True, eq=False):
     """What an admission holds until it is settled or released."""
 
     bill: Bill = NO_CHARGES
-    marks: Sequence[Any] | None = None  #: what each charge led to, as the adapter notes it; None once it has ended
+    marks: list[
+        Any
+    ] = []  #: what each charge led to, as the adapter notes it, who empties it at the end: there is one only
 
 
 class LimitsAtOnce(Protocol):

@@ -105,6 +105,11 @@ class Policy(Struct, frozen=True, kw_only=True, dict=True):
         return self.limit if self.burst is None else self.burst
 
     @cached_property
+    def whole(self) -> Level:
+        """How an idle subject stands."""
+        return Level(self.name, self.limit, self.most, 0.0, self.metric, self.window)
+
+    @cached_property
     def interval(self) -> float:
         """Seconds that one unit takes to come back."""
         return self.window / self.limit
@@ -242,7 +247,7 @@ class Rate:
         """Count by these numbers from now on."""
         self.policy, self.metric = policy, policy.metric
         self.interval, self.most, self.reach = policy.interval, policy.most, policy.tolerance + SLACK
-        self.whole = Level(policy.name, policy.limit, policy.most, 0.0, policy.metric, policy.window)
+        self.whole = policy.whole
 
     def take(self, amount: int, known: int, now: float) -> float | None:
         """The TAT that it leads to where `amount` fits, which is then taken; None where it does not. `known` is for budgets.

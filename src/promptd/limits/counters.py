@@ -88,9 +88,8 @@ class Counters:
             wrong = next(metric for metric, amount in actual.items() if amount < 0)
             raise InvalidRequest(field=f"actual.{wrong}", expected="an integer of at least 0")
         bill, marks = reservation.bill, reservation.marks
-        if marks is None:
+        if not marks:
             return
-        reservation.marks = None
         account, amounts = bill.account, bill.amounts
         if account.version is not self._version:
             self._bind_again(account, now)
@@ -99,17 +98,18 @@ class Counters:
         since = now - self._origin
         for at, counter in account.settled:
             counter.end(amounts[at], marks[at], actual, since)
+        marks.clear()
 
     def release(self, reservation: Reservation, now: float) -> None:
         """Give everything back. A second end of the same reservation does nothing."""
         bill, marks = reservation.bill, reservation.marks
-        if marks is None:
+        if not marks:
             return
-        reservation.marks = None
         if bill.account.version is not self._version:
             self._bind_again(bill.account, now)
         self._note(bill.account)
         self._give_back(bill, marks, now - self._origin)
+        marks.clear()
 
     def levels(self, bill: Bill, now: float) -> list[Level]:
         """Where each charge's subject stands; `reset` of a concurrency limit is 0, as nobody knows it."""

@@ -18,6 +18,8 @@ Key = tuple[str, str]
 #: Nobody knows when what runs will end; this is a polite time to ask again
 ASK_AGAIN: Final = 1.0
 
+_MOST_LEVELS: Final = 256
+
 
 class Counter(Protocol):
     """`mark` is what `take` has told."""
@@ -77,12 +79,13 @@ class Budget:
 class Seats:
     """Concurrency: how many run at once. Who has none is not remembered."""
 
-    __slots__ = ("_key", "_limit", "_make_room", "_policy", "_running")
+    __slots__ = ("_key", "_levels", "_limit", "_make_room", "_policy", "_running")
 
     def __init__(self, policy: Policy, key: Key, running: dict[Key, int], make_room: Callable[[float], None]) -> None:
         """`running` counts all subjects; `make_room` is asked before one is added and raises `Overloaded`."""
         self._policy, self._limit, self._key = policy, policy.limit, key
         self._running, self._make_room = running, make_room
+        self._levels: dict[int, Level] = {}  # told lately
 
     def take(self, amount: int, known: int, now: float) -> Mark | None:
         key, running = self._key, self._running
@@ -108,6 +111,11 @@ class Seats:
             running.pop(key, None)
 
     def level(self, now: float) -> Level:
-        key, limit = self._key, self._limit
-        left = limit - self._running.get(key, 0)
-        return Level(key[0], limit, left if left > 0 else 0, 0.0, "concurrency", 0.0)
+        left = self._limit - self._running.get(self._key, 0)
+        return self._levels.get(left) or self._level(left)
+
+    def _level(self, left: int) -> Level:
+        if len(self._levels) >= _MOST_LEVELS:
+            self._levels.clear()
+        level = self._levels[left] = Level(self._key[0], self._limit, max(0, left), 0.0, "concurrency", 0.0)
+        return level
