@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from promptd.core import budgets
 from promptd.core.budgets import Balance
 from promptd.core.errors import BudgetSpent, InvalidRequest, Overloaded, TooManyRequests
@@ -166,9 +164,13 @@ class Counters:
         key = policy.name, subject
         if self.knows(key):
             return
-        if key not in self._balances:
+        balance = self._balances.get(key)
+        if balance is None:
             self._make_room(now - self._begin(now))
-        self._balances[key] = replace(budgets.open_balance(policy, now), used=used)
+            balance = self._balances[key] = budgets.open_balance(policy, now)
+        else:
+            budgets.renew(balance, policy, now)
+        balance.used = used
 
     # ---------------------------------------------------------------- accounts
 
