@@ -26,10 +26,16 @@ class PatternSet:
             self._set.Add(pattern)
         # a set that runs out of memory says that nothing was found; a text always has a beginning, so its absence tells
         self._proof: int = self._set.Add(r"\A")
+        self._nothing = [self._proof]
         try:
             self._set.Compile()
         except re2.error:
             raise ValueError("together they are too large for RE2") from None
+
+    def finds_nothing(self, text: bytes) -> bool:
+        """Whether the text holds none of them, for certain."""
+        found: Sequence[int] | None = self._set.Match(text)
+        return found == self._nothing
 
     def search(self, text: str | bytes) -> Sequence[int] | None:
         """The numbers of those that the text holds, in order; None where the memory ran out, so that nobody knows."""

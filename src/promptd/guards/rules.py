@@ -104,6 +104,8 @@ class Rules:
         self._has_phrases = any(" " in word for word in normal)
         short = self._few if sum(map(len, self._few)) <= _SHORT else ()
         self._patterns = _PatternSet(config.patterns, short) if config.patterns else None
+        #: patterns and words in one pass, for texts that are ASCII
+        self._quick = self._patterns.quick if self._patterns is not None else None
         #: characters that a finding may span at most; None: nobody can say, or the length of all counts
         self.reach = _reach(config, normal)
 
@@ -121,11 +123,14 @@ class Rules:
         if self._max_chars is not None and sum(map(len, texts)) > self._max_chars:
             return Verdict(False, "length", 1.0, {"length": 1.0})
         joined = "\n".join(texts)
-        return None if len(joined) > LARGE else self._judge(texts, joined)
+        if len(joined) > LARGE:
+            return None
+        return ALLOWED if self._is_clean(joined) else self._first_broken(texts)
 
     def _judge(self, texts: Sequence[str], joined: str) -> Verdict:
-        if self._is_clean(joined):
-            return ALLOWED
+        return ALLOWED if self._is_clean(joined) else self._first_broken(texts)
+
+    def _first_broken(self, texts: Sequence[str]) -> Verdict:
         for place, text in enumerate(texts):
             if self._words is not None and (word := next(self._forbidden_words(normalize(text)), None)) is not None:
                 return Verdict(False, f"blocklist: {word.text}", 1.0, self._categories(texts[place:]))
@@ -138,8 +143,8 @@ class Rules:
 
         What goes on from one text to the next may look like a word or a match, and is looked at again.
         """
-        patterns = self._patterns
-        if patterns is not None and patterns.holds_words and text.isascii() and patterns.finds_nothing(text):
+        quick, patterns = self._quick, self._patterns
+        if quick is not None and text.isascii() and quick.finds_nothing(text.encode()):
             return True
         if self._words is not None:
             normal = normalize(text)
@@ -197,11 +202,12 @@ class _PatternSet:
                 raise SettingsError(
                     f"{key}.pattern: {name!r} is not an RE2 pattern: {error}", key=f"{key}.pattern"
                 ) from None
-        self.holds_words = bool(words) and not self.anchored
         try:
             self._set = PatternSet([one.pattern for one in patterns] + [f"(?i:{re2.escape(word)})" for word in words])
         except ValueError as error:
             raise SettingsError(f"patterns: {error}", key="patterns") from None
+        #: what finds nothing in a text that holds none of the patterns, and none of the words; None where it can't tell
+        self.quick = self._set if words and not self.anchored else None
 
     def search(self, text: str) -> list[str]:
         """The names of the patterns that the text holds, in the order of the settings."""
@@ -209,11 +215,6 @@ class _PatternSet:
         if not found:
             return [_UNCHECKED] if found is None else []
         return [self._names[index] for index in found if index < len(self._names)]
-
-    def finds_nothing(self, text: str) -> bool:
-        """Whether the text holds none of the patterns, and none of the words."""
-        found = self._set.search(text.encode("utf-8", "replace"))
-        return found is not None and not found
 
     def category(self, name: str) -> str:
         return self._categories.get(name, "unknown")

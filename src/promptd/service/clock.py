@@ -19,6 +19,8 @@ class Ids:
         self._clock, self._entropy = clock, entropy
         self._letters = ""
         self._offset = 0
+        self._second = -1
+        self._early: dict[str, str] = {}  # how ids of that second begin, by their prefix
 
     def make(self, prefix: str) -> str:
         start, letters = self._offset, self._letters
@@ -28,7 +30,13 @@ class Ids:
             start, end = 0, 16
         self._offset = end
         clock = self._clock  # a method is looked for first where it is called at once
-        return ids.begin(prefix, clock()) + letters[start:end]
+        moment = int(clock() * 1000)
+        if moment >> ids.LATE != self._second:
+            self._second, self._early = moment >> ids.LATE, {}
+        early = self._early.get(prefix)
+        if early is None:
+            early = self._early[prefix] = ids.early(prefix, self._second)
+        return early + ids.PAIRS[moment & 1023] + letters[start:end]
 
     def secret(self) -> bytes:
         """32 fresh bytes, never from the block."""

@@ -38,8 +38,12 @@ def begin(
     `at_once` is the guard's own, where it has that. Raises `GuardFailed`.
     """
     try:
-        if at_once is not None and (verdict := at_once(turns)) is not None:
-            return ALLOWED if verdict is ALLOWED else _verdict(verdict)
+        if at_once is not None:
+            verdict = at_once(turns)
+            if verdict is ALLOWED:  # of most texts
+                return ALLOWED
+            if verdict is not None:
+                return _verdict(verdict)
         work = guard.inspect(turns)
         return _Rest(work, work.send(None)) if type(work) is CoroutineType else work
     except StopIteration as end:

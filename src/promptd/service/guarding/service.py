@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from promptd.core.content import Turn
 from promptd.core.errors import ContentFiltered, ContentRefused, NotFound, PromptExecutionError
-from promptd.core.guarding import Action, Redactor, Stage, Subject, listener_of
+from promptd.core.guarding import ALLOWED, Action, Redactor, Stage, Subject, listener_of
 from promptd.core.model import Caller, Capability, Judgement, Prompt, Request, Submission, Verdict
 from promptd.core.rewriting import rewrite
 from promptd.core.texts import names_twice, request_turns
@@ -109,11 +109,13 @@ class Guarding:
         `plain`: as `core.texts.is_plain` says. Raises `ContentRefused`, `Unavailable` where a guard fails.
         """
         native, turns = submission.native, submission.request.messages
-        body = native.body if native is not None and not native.once else b""
-        if not (plain and plan.judges) or len(body) > _LARGE or len(turns) > _MANY or self.tracing is not None:
+        if not (plain and plan.judges) or len(turns) > _MANY or self.tracing is not None:
             return self._admit(submission, plan)
-        if body and names_twice(body):
-            submission = replace(submission, native=None)  # what is sent must be what was judged
+        if native is not None and not native.once:
+            if len(native.body) > _LARGE:
+                return self._admit(submission, plan)
+            if names_twice(native.body):
+                submission = replace(submission, native=None)  # what is sent must be what was judged
         checks = iter(plan.request)
         for check in checks:
             begun: Verdict | Awaitable[Any] | GuardFailed
@@ -121,7 +123,7 @@ class Guarding:
                 begun = begin(check.guard, turns, check.at_once)
             except GuardFailed as error:
                 begun = error
-            if type(begun) is not Verdict or not begun.allowed:
+            if begun is not ALLOWED and (type(begun) is not Verdict or not begun.allowed):
                 return self._rest(submission, plan, check, begun, checks)
             self._metrics.judged(check.seen)
         return submission, plan.fine
