@@ -243,6 +243,9 @@ def join_thoughts(pieces: Iterable[Chunk]) -> tuple[Thinking, ...]:
 
 def gather(pieces: Sequence[Chunk], end: Chunk, usage: Usage, message_id: str, files: tuple[str, ...] = ()) -> Answer:
     """The answer that an engine's `progress` chunks and its `done` make."""
+    if not pieces:
+        reason = end.finish_reason or "stop"
+        return Answer(message_id, "", (), end.value, reason, usage, files, stop_sequence=end.stop_sequence)
     tool_calls = [call for chunk in pieces for call in chunk.tool_calls]
     return Answer(
         message_id=message_id,
@@ -276,12 +279,14 @@ def done(answer: Answer, attempt: int, n: int) -> Chunk:
     """The last chunk of a completed prompt."""
     return Chunk(
         "done",
-        attempt=attempt,
-        n=n,
-        message_id=answer.message_id,
-        usage=answer.usage,
-        finish_reason=answer.finish_reason,
-        value=answer.value,
+        "",
+        (),
+        attempt,
+        n,
+        answer.message_id,
+        answer.usage,
+        answer.finish_reason,
+        answer.value,
         files=answer.files,
         stop_sequence=answer.stop_sequence,
         outputs=answer.outputs or None,

@@ -88,6 +88,7 @@ class Native(Struct, frozen=True):
     usage: bool = True  #: the client asked for token counts on its stream
     model: str | None = None  #: as its face read it; None: look into the body
     once: bool = False  #: its face knows that no name stands in one of its objects twice
+    plain: bool = False  #: … and that the request is plain, as `core.texts.is_plain` says
 
 
 class Usage(Struct, frozen=True, omit_defaults=True):

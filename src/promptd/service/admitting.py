@@ -31,6 +31,7 @@ class Way(Struct, frozen=True, eq=False):
     caller: Caller
     version: int  #: of the connections
     route: Route
+    legs: Sequence[Leg]  #: to try, where that is the same for all; else empty
     chats: bool  #: one of its legs does
 
 

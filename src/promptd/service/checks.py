@@ -76,7 +76,7 @@ def check_submission(submission: Submission, now: float) -> None:
             raise InvalidRequest(field="deadline", expected="a time after `not_before`")
     if submission.max_attempts is not None and not 1 <= submission.max_attempts <= 100:
         raise InvalidRequest(field="max_attempts", expected="a whole number from 1 to 100")
-    if not -100 <= submission.priority <= 100:
+    if submission.priority and not -100 <= submission.priority <= 100:
         raise InvalidRequest(field="priority", expected="a whole number from -100 to 100")
 
 

@@ -13,11 +13,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
-from time import monotonic
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from promptd.core import chunks, history
 from promptd.core.content import Turn
@@ -38,6 +36,7 @@ from promptd.core.ports import Bus, Queue, Records
 from promptd.core.rewriting import rewrite_turns
 from promptd.core.routing import Leg
 from promptd.service.attachments import Attachments
+from promptd.service.calls import call_of
 from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connection, Connections
 from promptd.service.earlier import earlier_turns
@@ -155,7 +154,8 @@ class Execution:
             raise asyncio.CancelledError
         self._events.tell(Event("prompt_started", prompt=run.prompt.id))
         await self.guarding.renew(run)
-        call = await self.prepare(run)
+        call = self.prepare(run)
+        call = call if isinstance(call, Call) else await call
         watch = run.watch = self.guarding.watch(run)
         answer = await self._stream(run, call, watch)
         try:
@@ -172,16 +172,34 @@ class Execution:
 
     # ---------------------------------------------------------------- steps
 
-    async def prepare(
+    def prepare(
         self, run: Run, native: Native | None = None, spelled: bool = False, credential: Credential | None = None
-    ) -> Call[Any, Any]:
-        """The engine's call. `native` goes along where the connection's service speaks its dialect."""
+    ) -> Call[Any, Any] | Awaitable[Call[Any, Any]]:
+        """The engine's call, at once where nothing has to be read for it. `native` goes along; the connection's service
+        speaks its dialect."""
         prompt, connection = run.prompt, run.connection
         if connection is None:
             raise HandlerUnavailable(f"the connection {prompt.lane!r} is not configured any more")
         if self.settling.tracing is not None:
             self.settling.tracing.enter(run)
         request = prompt.request
+        if (
+            native is None
+            or prompt.thread is not None
+            or request.files
+            or request.inputs
+            or request.value is not None
+            or request.parameters.image is not None
+            or not (native.plain or not has_parts(request.messages))
+        ):
+            return self._prepare(run, connection, native, spelled, credential)
+        return call_of(run, connection, request.messages, (), native, spelled, credential, self._clock)
+
+    async def _prepare(
+        self, run: Run, connection: Connection, native: Native | None, spelled: bool, credential: Credential | None
+    ) -> Call[Any, Any]:
+        """As `prepare`, with all that has to be read."""
+        prompt, request = run.prompt, run.prompt.request
         turns, parameters = request.messages, request.parameters
         if prompt.thread is not None and prompt.capability is Capability.CHAT:
             turns = history.cut(await earlier_turns(self._records, prompt), turns, self._budget(run, connection))
@@ -198,28 +216,7 @@ class Execution:
             await self._inspected(run, (), await self._attachments.texts(request.inputs))
         if has_parts(turns):
             turns = await self._read(run, connection, turns, as_they_are=native is not None)
-        # as in intake.py, at most 15 names
-        call: Call[Any, Any] = Call(
-            connection=connection.config,
-            connection_name=connection.name,
-            model=run.upstream,
-            http=connection.http,
-            run_id=prompt.id,
-            attempt=prompt.runs,
-            capability=prompt.capability,
-            messages=turns,
-            texts=request.texts,
-            blobs=blobs,
-            parameters=parameters,
-            output=request.output,
-            end_user_ref=prompt.user,
-            native=native,
-            spelled=spelled,
-        )
-        if prompt.deadline is not None:
-            call = replace(call, deadline=monotonic() + prompt.deadline - self._clock())
-        if credential is not None and connection.passes:
-            call = replace(call, credential=credential)
+        call = call_of(run, connection, turns, blobs, native, spelled, credential, self._clock)
         return call if request.value is None else await self.equip(run, call)
 
     async def _read(
@@ -339,14 +336,13 @@ class Execution:
         if not keep and not run.chunks:
             return self.unkept(run, end)
         run.end = end
-        run.count(end.usage)
+        usage = run.count(end.usage)
         files = await self._keep(run.prompt.user, end.blobs) if end.blobs and keep else ()
-        return chunks.gather(run.chunks, end, run.usage, self._ids.make("msg"), files)
+        return chunks.gather(run.chunks, end, usage, self._ids.make("msg"), files)
 
     def unkept(self, run: Run, end: Chunk) -> Answer:
         """As `gathered`, where nothing is noted: nobody can ask for a message that is not kept."""
-        run.count(end.usage)
-        return chunks.unsaid(end, run.usage, run.prompt.id)
+        return chunks.gather((), end, run.count(end.usage), run.prompt.id)
 
     async def _keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:
         """Store what the engine made. While that can't be, it waits here: drawing it again would cost more."""

@@ -124,18 +124,15 @@ class Intake:
             clock = self._clock  # a name of its own: what is called at once is looked for as a method first
             now = clock()
             admitted = await self._decide(submission, now, self.keeps(submission))
-            charges, reservation = admitted.charges, None
+            charges, prompt = admitted.charges, admitted.prompt
             if charges.amounts:
-                if self._at_once is not None:
-                    reservation = self._at_once.reserve(charges, now)
+                reservation = self._at_once.reserve(charges, now) if self._at_once is not None else None
                 if reservation is None:
                     reservation = await self._limits.reserve(charges, now=now)
+                self._hold(prompt.id, reservation)
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
-        prompt = admitted.prompt
-        if reservation is not None:
-            self._hold(prompt.id, reservation)
         self._metrics.submitted(admitted.route.pattern or prompt.model)
         return admitted
 
@@ -216,25 +213,20 @@ class Intake:
         if way is None or way.caller is not caller or way.version != self._connections.version:
             way = self._way(submission)
         self._refuse_work()
-        route = way.route
-        if submission.capability in _CHATS:
-            submission = replace(submission, capability=_CHAT)
+        needed, native, route, legs, arm = submission.capability, submission.native, way.route, way.legs, ""
+        if needed is not _CHAT and needed in _CHATS:
+            submission, needed = replace(submission, capability=_CHAT), _CHAT
+        model = route.model
         if submission.fallbacks:
-            route = self._connections.chain(route, submission.fallbacks)
-        model, arm = route.model, ""
+            route, legs = self._connections.chain(route, submission.fallbacks), ()
         if route.arms:
             route, arm = self._router.arm(route, caller.user, submission.affinity)
         if not arm and request.template is not None:  # the versions that share the runs of a label are arms too
             arm = f"{request.template.template}@{request.template.number}"
         check_submission(submission, now)
-        needed, plain = submission.capability, is_plain(request)
-        if needed is not _QUERY:
-            if request.files:
-                needed = await self._attachments.check(request.files, needed)
-            if not (plain and way.chats and needed is _CHAT):
-                needed = self._check_capability(request, needed, route)
-        if not plain:
-            await check_parameters(request.parameters)
+        plain = (native is not None and native.plain) or is_plain(request)
+        if request.files or not (plain and way.chats and needed is _CHAT):
+            needed = await self._check_request(request, needed, route)
         plan, told = self._guarding.common, _UNJUDGED
         if plan is None or submission.unguarded:
             plan = self._guarding.plan(submission, partial(names_of, model, pinned, route))
@@ -250,7 +242,7 @@ class Intake:
         if submission.parent is not None and submission.parent in self._reservations:
             # it waits for this one, which may have its seat meanwhile
             charges = bill_of([charge for charge in charges if charge.policy.metric != "concurrency"])
-        legs = self._router.plan(route, caller.user, submission.affinity, needed)
+        legs = legs or self._router.plan(route, caller.user, submission.affinity, needed)
         attached = submission.mode is _ATTACHED
         # one that is stored before its caller hears of it is stored with everything
         everything = keep or not attached
@@ -272,7 +264,8 @@ class Intake:
         if caller.models:
             # at a connection a model's name is the service's own word, and says nothing of the model that we call so
             identity.require_model(caller, pinned or submission.model or route.model)
-        way = Way(caller, version, route, self._connections.supports(route, _CHAT))
+        legs = route.legs if len(route.legs) == 1 and not route.arms else ()
+        way = Way(caller, version, route, legs, self._connections.supports(route, _CHAT))
         if pinned is None:
             if len(self._ways) >= _MOST_WAYS:
                 self._ways.clear()
@@ -385,13 +378,17 @@ class Intake:
         if self._worker.waiting >= self._rules.max_waiting:
             raise Overloaded("too many prompts are waiting", retry_after=10)
 
-    def _check_capability(self, request: Request, needed: Capability, route: Route) -> Capability:
-        """What is asked of the model, images in the conversation included. Raises `InvalidRequest` where it can't do that,
-        `HandlerUnavailable` where nobody serves it now."""
-        if needed is _CHAT and shows_images(request.messages):
-            needed = Capability.VISION
-        if not self._connections.supports(route, needed):
-            raise self._connections.unfit(route, needed)
+    async def _check_request(self, request: Request, needed: Capability, route: Route) -> Capability:
+        """What is asked of the model, files and images in the conversation included. Raises `InvalidRequest` where it can't
+        do that, or for parameters that nobody can carry out, `HandlerUnavailable` where nobody serves it now."""
+        if needed is not _QUERY:
+            if request.files:
+                needed = await self._attachments.check(request.files, needed)
+            if needed is _CHAT and shows_images(request.messages):
+                needed = Capability.VISION
+            if not self._connections.supports(route, needed):
+                raise self._connections.unfit(route, needed)
+        await check_parameters(request.parameters)
         return needed
 
     async def _thread(self, submission: Submission, now: float) -> Thread:

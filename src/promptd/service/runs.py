@@ -47,7 +47,7 @@ class Run(Struct, eq=False):
     attempt: Attempt | None = None  #: its ledger row, once it has ended
     trace: tuple[Trace, Trace] | None = None  #: of whom it is a part, and its own; None: nobody traces
     chunks: list[Chunk] = []
-    _waiters: list[asyncio.Future[Prompt | None]] = []
+    waiters: list[asyncio.Future[Prompt | None]] = []
 
     async def settlement(self, seconds: float | None = None) -> Prompt | None:
         """Wait for this attempt's end, at most `seconds`: the prompt as it then is.
@@ -57,17 +57,17 @@ class Run(Struct, eq=False):
         loop = asyncio.get_running_loop()
         # one future and one timer for each: a time limit around a common one costs thrice that
         waiter: asyncio.Future[Prompt | None] = loop.create_future()
-        self._waiters.append(waiter)
+        self.waiters.append(waiter)
         timer = loop.call_later(seconds, _answer, waiter, None) if seconds is not None else None
         try:
             return await waiter
         finally:
-            self._waiters.remove(waiter)
+            self.waiters.remove(waiter)
             if timer is not None:
                 timer.cancel()
 
     def finish(self, settled: Prompt | None) -> None:
-        for waiter in self._waiters:
+        for waiter in self.waiters:
             _answer(waiter, settled)
 
     def stop(self, why: Stop) -> None:
@@ -84,21 +84,21 @@ class Run(Struct, eq=False):
             self.chunks.append(chunks.number(piece, self.prompt.runs, len(self.chunks) + 1))
         return self.chunks[before:]
 
-    def count(self, told: Usage | None) -> None:
+    def count(self, told: Usage | None) -> Usage:
         """Take over what the engine counted, if that is possible, else what sizes say."""
-        if told is None:
-            self.usage = _NOTHING
-            return
-        context = None if self.leg is None else self.leg.context
-        usage = believed(told, self.prompt.request, context, self.said)
-        if usage is None or self.doubted:  # to set a member of a struct is dear
-            self.doubted = usage is None
-        self.usage = self._sized() if usage is None else usage
+        usage: Usage | None = _NOTHING
+        if told is not None:
+            usage = believed(told, self.prompt.request, None if self.leg is None else self.leg.context, self.said)
+            if usage is None or self.doubted:  # to set a member of a struct is dear
+                self.doubted = usage is None
+        self.usage = usage = self._sized() if usage is None else usage
+        return usage
 
     def spent(self) -> tuple[Usage, bool]:
         """What the attempt used, and whether only sizes say so: what went in and came out, where no engine counted."""
-        if self.usage != _NOTHING or not self.said:
-            return self.usage, self.doubted
+        usage = self.usage
+        if usage.input_tokens or usage != _NOTHING or not self.said:
+            return usage, self.doubted
         return self._sized(), True
 
     def _sized(self) -> Usage:

@@ -251,6 +251,6 @@ class Settling:
 
 def _cost(used: Usage, price: Price | None, outcome: Outcome) -> int | None:
     """What an attempt cost. Nobody knows what an answer cost whose tokens nobody counted."""
-    if outcome is _COMPLETED and used == _NOTHING and price not in (None, FREE):
+    if outcome is _COMPLETED and not used.input_tokens and used == _NOTHING and price not in (None, FREE):
         return None
     return cost(used, price)

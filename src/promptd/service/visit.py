@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from msgspec.structs import replace
 
 from promptd.core import chunks
+from promptd.core.engine import Call
 from promptd.core.errors import (
     ExecutionFailed,
     HandlerUnavailable,
     PromptExecutionError,
     Refusal,
 )
-from promptd.core.model import Answer, Attempt, Blob, Capability, Chunk, Native, Outcome, Submission
+from promptd.core.model import Answer, Attempt, Blob, Capability, Chunk, Outcome, Submission
 from promptd.core.passing_streams import PassingStream, Sink
 from promptd.core.policy import Bill
 from promptd.core.whole_answers import WholeAnswer
@@ -43,22 +44,22 @@ class Visit:
     # no struct: those are made faster, but each attribute that is set later costs five times as much
     # fmt: off
     __slots__ = (
-        "_admitted", "_answer", "_asked", "_attempts", "_blobs", "_ended", "_entered", "_house", "_keep", "_native",
-        "_place", "_source", "_spoke", "_submission", "_task", "_typed", "charges", "left", "prompt", "run",
+        "_admitted", "_answer", "_asked", "_blobs", "_ended", "_entered", "_house", "_keep", "_place", "_source", "_spoke",
+        "_submission", "_task", "_typed", "attempts", "charges", "left", "prompt", "run",
     )
     # fmt: on
     charges: Bill  #: what limits count of it
     run: Run  #: of the attempt at work
+    attempts: tuple[Attempt, ...]  #: those that are over
     _answer: Answer | None
     _blobs: tuple[Blob, ...]
-    _native: Native | None
     _typed: bool  #: its answer must have a form
 
     def __init__(self, house: Attached, submission: Submission) -> None:
         self._house, self._submission = house, submission
         self._task: asyncio.Task[Any] | None = None
         self._place = 0  # of the leg that is asked now
-        self._attempts: list[Attempt] = []
+        self.attempts = ()
         self._source: AsyncGenerator[Chunk, None] | None = None
         self._entered = self._ended = self._spoke = False  # the first: a slot is taken
         self.left = False  #: the caller is gone
@@ -72,8 +73,6 @@ class Visit:
         self.prompt, self.charges, self._keep = admitted.prompt, admitted.charges, admitted.keep
         request = submission.request
         self._typed = request.output is not None or request.value is not None
-        spelled = admitted.plan.holds and submission.capability is not _EMBEDDING
-        self._native = None if spelled else admitted.native  # what a guard may hold back must be spelled out
         try:
             if not house.worker.take(admitted.legs[0].connection):
                 await self._slot()
@@ -94,13 +93,8 @@ class Visit:
                 # whoever leaves in the middle need not have closed `chunks`, and the upstream must not work for nobody
                 await self._source.aclose()
             await self._end(None, self._meaning(error or asyncio.CancelledError()))
-        if isinstance(error, asyncio.CancelledError) and (told := self.interrupted()) is not None:
+        if error is not None and isinstance(error, asyncio.CancelledError) and (told := self.interrupted()) is not None:
             raise told from None
-
-    @property
-    def attempts(self) -> Sequence[Attempt]:
-        """Those that are over."""
-        return self._attempts
 
     def interrupted(self) -> PromptExecutionError | Refusal | None:
         """What a caller is to be told whose task was cancelled: by its prompt's id, by its deadline or by the drain.
@@ -166,7 +160,7 @@ class Visit:
         """Wait for a slot of the leg that is asked next."""
         house, prompt, lane = self._house, self.prompt, self._admitted.legs[self._place].connection
         await house.worker.slot(lane, prompt.user, prompt.priority)
-        self.prompt = replace(prompt, lane=lane, runs=len(self._attempts) + 1, started=house.clock())
+        self.prompt = replace(prompt, lane=lane, runs=len(self.attempts) + 1, started=house.clock())
 
     def _begin(self) -> None:
         """Begin an attempt; its slot is taken."""
@@ -209,7 +203,7 @@ class Visit:
         """The caller has heard something, and more may come for long: no other attempt can follow, so what was asked need
         not be kept beside the prompt."""
         self._spoke = True
-        self._native, self._admitted = None, replace(self._admitted, native=None)
+        self._admitted = replace(self._admitted, native=None)
         del self._submission, self._asked
 
     async def _collect(self, source: AsyncGenerator[Chunk, None]) -> list[Chunk]:
@@ -258,17 +252,21 @@ class Visit:
 
     async def _call(self) -> AsyncGenerator[Chunk, None]:
         """The engine at work."""
-        run, native = self.run, self._native
-        if run.connection is None:
+        run, execution, native = self.run, self._house.execution, self._admitted.native
+        connection, plan = run.connection, run.plan
+        if connection is None:
             raise HandlerUnavailable
-        if native is not None and native.dialect not in run.connection.dialects:
+        if native is not None and (
+            native.dialect not in connection.dialects
+            # what a guard may hold back must be spelled out
+            or (plan.holds and run.prompt.capability is not _EMBEDDING)
+        ):
             native = None
-        self._asked = call = await self._house.execution.prepare(
-            run, native, self._keep or bool(run.plan.output), self._submission.credential
-        )
-        if run.plan.output:
-            run.watch = self._house.execution.guarding.watch(run)
-        self._source = source = run.connection.engine.run(call)
+        call = execution.prepare(run, native, True if plan.output else self._keep, self._submission.credential)
+        self._asked = call = call if isinstance(call, Call) else await call
+        if plan.output:
+            run.watch = execution.guarding.watch(run)
+        self._source = source = connection.engine.run(call)
         return source
 
     async def _fulfil(self) -> Sequence[Chunk]:
@@ -285,8 +283,9 @@ class Visit:
         if run.first_token is None and (raw is not None or chunks.speaks(chunk)):
             clock = self._house.clock
             run.first_token = clock()
-        run.said += len(raw) if raw is not None else chunks.size(chunk)
-        self._house.execution.check_size(run.said)
+        run.said = said = run.said + (chunks.size(chunk) if raw is None else len(raw))
+        if said > self._house.execution.rules.max_answer_bytes:
+            self._house.execution.check_size(said)
 
     async def _recover(self, raised: BaseException) -> None:
         """Begin another attempt; raises where there is none."""
@@ -323,7 +322,7 @@ class Visit:
         last = self._place + 1 >= len(self._admitted.legs)
         wait = again.pause(
             error,
-            done=len(self._attempts),
+            done=len(self.attempts),
             first=self._place == 0,
             last=last,
             age=house.clock() - run.prompt.created,
@@ -332,7 +331,7 @@ class Visit:
         )
         if wait is None and (last or not house.router.may_fall_back(self._admitted.route, error)):
             return False
-        self._close(Outcome.ERRORED, error)
+        self._close(Outcome.ERRORED, error, house.clock())
         house.worker.paused[run.prompt.id] = run
         try:
             if wait is not None:
@@ -347,12 +346,11 @@ class Visit:
 
     # ---------------------------------------------------------------- the end
 
-    def _close(self, outcome: Outcome, error: PromptExecutionError | None) -> None:
+    def _close(self, outcome: Outcome, error: PromptExecutionError | None, now: float) -> None:
         """One attempt is over: its row, its slot, and what it says of the connection."""
         house, run = self._house, self.run
-        clock = house.clock
-        attempt = house.execution.settling.ledger(run, outcome, clock(), error)
-        self._attempts.append(attempt)
+        attempt = house.execution.settling.ledger(run, outcome, now, error)
+        self.attempts += (attempt,)
         house.metrics.attempt(attempt)
         if run.stopped is None:
             leg = run.leg or self._admitted.legs[self._place]
@@ -362,18 +360,21 @@ class Visit:
             self.prompt = replace(self.prompt, judgements=told)
         self._entered = False
         house.worker.leave(run)
-        run.finish(None)  # whoever waits for this attempt looks where the prompt is now
+        if run.waiters:
+            run.finish(None)  # whoever waits for this attempt looks where the prompt is now
 
     async def _end(self, answer: Answer | None, error: PromptExecutionError | Refusal | None) -> Chunk:
         """The prompt is final. The chunk that tells, numbered behind all others."""
         house, run, keep = self._house, self.run, self._keep
         self._ended = run.settled = True
         status, outcome, failure = ending(answer, run.stopped, error)
-        if self._entered:
-            self._close(outcome, error if isinstance(error, PromptExecutionError) else None)
-        clock, request, attempts = house.clock, self.prompt.request, tuple(self._attempts)
+        clock = house.clock
         now = clock()
-        used, cost = (attempts[0].usage, attempts[0].cost) if len(attempts) == 1 else sums_of(attempts)
+        if self._entered:
+            self._close(outcome, None if error is None or isinstance(error, Refusal) else error, now)
+        request, attempts = self.prompt.request, self.attempts
+        once = len(attempts) == 1
+        used, cost = (attempts[0].usage, attempts[0].cost) if once else sums_of(attempts)
         prompt = replace(
             self.prompt,
             cost=cost,
@@ -383,7 +384,7 @@ class Visit:
             answer=answer if keep or answer is None or not self._typed else without_words(answer),
             request=request if keep else origin_of(request),
         )
-        if keep or failure is not None or len(attempts) != 1:
+        if keep or failure is not None or not once:
             trace = chunks.make_trace(run.chunks) if keep else b""
             prompt = replace(prompt, error=failure, failures=len(attempts) - 1, trace=trace)
         self.prompt = prompt

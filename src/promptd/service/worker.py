@@ -137,9 +137,8 @@ class Worker:
         lane.busy -= 1
         if lane.gate is not None:
             lane.gate.ended += 1
-        elif lane.waiting == 0 and not lane.attached.where:
-            return  # nobody is next
-        self._pump(lane)
+        if lane.attached.where or lane.waiting != 0 or lane.gate is not None:  # somebody may be next
+            self._pump(lane)
 
     def take(self, lane_name: str) -> bool:
         """Take a slot for an attached prompt, if one is free and nobody waits in front."""
@@ -312,7 +311,8 @@ class Worker:
         if not self._under_way:
             self._empty.clear()
         self._under_way += 1
-        self._deadlines += prompt.deadline is not None
+        if prompt.deadline is not None:
+            self._deadlines += 1
 
     def leave(self, run: Run) -> None:
         """The run is over; whoever is next gets its slot."""
@@ -320,7 +320,8 @@ class Worker:
         if self._runs.get(prompt.id) is run:  # a retry may have taken the place of a run that was slow to stop
             del self._runs[prompt.id]
         self._under_way -= 1
-        self._deadlines -= prompt.deadline is not None
+        if prompt.deadline is not None:
+            self._deadlines -= 1
         while self._departures:
             departure = self._departures.pop()
             if not departure.done():
