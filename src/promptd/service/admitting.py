@@ -10,7 +10,18 @@ from msgspec.structs import replace
 
 from promptd.core.errors import Conflict, Forbidden, InvalidRequest
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Judgement, Message, Mode, Native, Prompt, Submission, Thread
+from promptd.core.model import (
+    NO_REQUEST,
+    Caller,
+    Capability,
+    Judgement,
+    Message,
+    Mode,
+    Native,
+    Prompt,
+    Submission,
+    Thread,
+)
 from promptd.core.policy import Bill
 from promptd.core.ports import Idempotency
 from promptd.core.routing import Leg, Route
@@ -20,6 +31,7 @@ from promptd.service.guarding import Plan
 _DAY: Final = 86400.0
 # names of their own: in Python 3.11 to look for an enum's member costs as much as a call
 _ATTACHED: Final = Mode.ATTACHED
+_CHAT: Final = Capability.CHAT
 _RUNNING: Final = Status.RUNNING
 _SCHEDULED: Final = Status.SCHEDULED
 
@@ -33,6 +45,7 @@ class Way(Struct, frozen=True, eq=False):
     route: Route
     legs: Sequence[Leg]  #: to try, where that is the same for all; else empty
     chats: bool  #: one of its legs does
+    blank: Prompt | None = None  #: what `is_ordinary` becomes, without what is its own; None where there are choices
 
 
 class Admitted(Struct, frozen=True, eq=False):
@@ -45,6 +58,7 @@ class Admitted(Struct, frozen=True, eq=False):
     keep: bool  #: whether question and answer are stored
     plan: Plan  #: who looks at documents and answer
     native: Native | None  #: the request as it came, if it may go on like that
+    ordinary: bool = False  #: it says nothing but words, and nothing has to be read for it
     thread: Thread | None = None  #: as it begins with this prompt, where it is not there yet
 
 
@@ -93,6 +107,49 @@ def thread_of(submission: Submission, known: Thread | None, now: float) -> Threa
         raise Conflict(f"the id {identifier} is that of somebody else's thread")
     title = next((turn.content for turn in submission.request.messages if turn.role == "user"), "")[:100]
     return Thread(id=identifier, user=user, members=(user,), created=now, updated=now, title=title)
+
+
+def is_ordinary(submission: Submission) -> bool:
+    """Whether a plain submission asks for nothing but that somebody answers it, as most do."""
+    request = submission.request
+    if (
+        submission.mode is not _ATTACHED
+        or submission.capability is not _CHAT
+        or submission.id is not None
+        or submission.thread is not None
+        or submission.parent is not None
+        or submission.deadline is not None
+        or submission.not_before is not None
+        or submission.max_attempts is not None
+        or submission.priority
+        or submission.fallbacks
+        or request.template is not None
+        or request.connection is not None
+        or request.output is not None
+        or request.files
+        or request.inputs
+    ):
+        return False
+    turns = request.messages
+    return turns != () and turns[0].content != ""
+
+
+def blank_of(caller: Caller, route: Route, max_attempts: int) -> Prompt:
+    """The prompt of an ordinary submission on the only leg of `route`, but for its id, its time and what it asks."""
+    return Prompt(
+        id="",
+        model=route.model,
+        lane=route.legs[0].connection,
+        user=caller.user,
+        key=caller.key,
+        team=caller.team,
+        request=NO_REQUEST,
+        created=0.0,
+        mode=_ATTACHED,
+        status=_RUNNING,
+        runs=1,
+        max_attempts=max_attempts,
+    )
 
 
 def prompt_of(

@@ -17,18 +17,15 @@ class Ids:
 
     def __init__(self, clock: Clock, entropy: Entropy) -> None:
         self._clock, self._entropy = clock, entropy
-        self._letters = ""
-        self._offset = 0
+        self._late: list[str] = []  # ends of ids to come
         self._second = -1
         self._early: dict[str, str] = {}  # how ids of that second begin, by their prefix
 
     def make(self, prefix: str) -> str:
-        start, letters = self._offset, self._letters
-        end = start + 16
-        if end > len(letters):
-            letters = self._letters = ids.letters(self._entropy(_BLOCK))
-            start, end = 0, 16
-        self._offset = end
+        late = self._late
+        if not late:
+            letters = ids.letters(self._entropy(_BLOCK))
+            late = self._late = [letters[start : start + 16] for start in range(0, _BLOCK, 16)]
         clock = self._clock  # a method is looked for first where it is called at once
         moment = int(clock() * 1000)
         if moment >> ids.LATE != self._second:
@@ -36,7 +33,7 @@ class Ids:
         early = self._early.get(prefix)
         if early is None:
             early = self._early[prefix] = ids.early(prefix, self._second)
-        return early + ids.PAIRS[moment & 1023] + letters[start:end]
+        return early + ids.PAIRS[moment & 1023] + late.pop()
 
     def secret(self) -> bytes:
         """32 fresh bytes, never from the block."""

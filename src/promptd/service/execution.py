@@ -106,18 +106,20 @@ class Execution:
         self.rules = rules
         self.settling.configure(rules.base_seconds, rules.max_exponent)
 
-    def begin(
-        self, prompt: Prompt, leg: Leg | None = None, plan: Plan | None = None, task: asyncio.Task[Any] | None = None
-    ) -> Run:
-        """A run on the leg that is given, or on the one of the prompt's model that its lane is. Its checks stay those of
-        `plan`, or of now. With a task it has begun there."""
+    def begin(self, prompt: Prompt) -> Run:
+        """A run of a stored prompt, on the leg of its model that its lane is. Its checks stay those of now."""
+        plan, leg = self.guarding.plan_of(prompt, partial(self._names, prompt)), self._router.leg(prompt)
+        if leg is not None:
+            return self.begin_on(leg, prompt, plan, None)
+        run = Run(prompt, self._connections.get(prompt.lane), prompt.model, plan=plan)  # its model is gone
+        if self.settling.tracing is not None:
+            self.settling.tracing.join(run)
+        return run
+
+    def begin_on(self, leg: Leg, prompt: Prompt, plan: Plan, task: asyncio.Task[Any] | None) -> Run:
+        """A run on a leg, with the checks of `plan`. With a task it has begun there."""
         connection = self._connections.get(prompt.lane)
-        if plan is None:
-            plan = self.guarding.plan_of(prompt, partial(self._names, prompt))
-        if leg is None:
-            leg = self._router.leg(prompt)
-        upstream, price = (prompt.model, None) if leg is None else (leg.upstream, leg.price)
-        run = Run(prompt, connection, upstream, leg, price, plan, task, task is not None)
+        run = Run(prompt, connection, leg.upstream, leg, leg.price, plan, task, task is not None)
         if self.settling.tracing is not None:
             self.settling.tracing.join(run)
         return run
@@ -173,27 +175,23 @@ class Execution:
     # ---------------------------------------------------------------- steps
 
     def prepare(
-        self, run: Run, native: Native | None = None, spelled: bool = False, credential: Credential | None = None
+        self,
+        run: Run,
+        native: Native | None = None,
+        spelled: bool = False,
+        credential: Credential | None = None,
+        ordinary: bool = False,
     ) -> Call[Any, Any] | Awaitable[Call[Any, Any]]:
-        """The engine's call, at once where nothing has to be read for it. `native` goes along; the connection's service
-        speaks its dialect."""
+        """The engine's call, at once where a `native` request is `ordinary`: nothing has to be read for it. `native` goes
+        along; the connection's service speaks its dialect."""
         prompt, connection = run.prompt, run.connection
         if connection is None:
             raise HandlerUnavailable(f"the connection {prompt.lane!r} is not configured any more")
         if self.settling.tracing is not None:
             self.settling.tracing.enter(run)
-        request = prompt.request
-        if (
-            native is None
-            or prompt.thread is not None
-            or request.files
-            or request.inputs
-            or request.value is not None
-            or request.parameters.image is not None
-            or not (native.plain or not has_parts(request.messages))
-        ):
+        if native is None or not ordinary:
             return self._prepare(run, connection, native, spelled, credential)
-        return call_of(run, connection, request.messages, (), native, spelled, credential, self._clock)
+        return call_of(run, connection, prompt.request.messages, (), native, spelled, credential, self._clock)
 
     async def _prepare(
         self, run: Run, connection: Connection, native: Native | None, spelled: bool, credential: Credential | None

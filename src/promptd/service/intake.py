@@ -32,7 +32,17 @@ from promptd.core.policy import Bill, Metric, bill_of
 from promptd.core.ports import Added, Idempotency, Queue, Records
 from promptd.core.routing import Route
 from promptd.core.texts import is_plain
-from promptd.service.admitting import Admitted, Way, idempotency_of, messages_of, names_of, prompt_of, thread_of
+from promptd.service.admitting import (
+    Admitted,
+    Way,
+    blank_of,
+    idempotency_of,
+    is_ordinary,
+    messages_of,
+    names_of,
+    prompt_of,
+    thread_of,
+)
 from promptd.service.attachments import Attachments
 from promptd.service.charges import Charges
 from promptd.service.checks import check_parameters, check_submission
@@ -99,6 +109,7 @@ class Intake:
     def configure(self, rules: IntakeRules) -> None:
         """Other rules from now on; what was admitted stays admitted."""
         self._rules = rules
+        self._ways.clear()
 
     async def submit(self, submission: Submission) -> Added:
         """Store a prompt; when this returns, it is on disk. Raises a `Refusal`."""
@@ -129,7 +140,10 @@ class Intake:
                 reservation = self._at_once.reserve(charges, now) if self._at_once is not None else None
                 if reservation is None:
                     reservation = await self._limits.reserve(charges, now=now)
-                self._hold(prompt.id, reservation)
+                if admitted.ordinary:  # its id is new
+                    self._reservations[prompt.id] = (reservation,)
+                else:
+                    self._hold(prompt.id, reservation)
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
@@ -213,20 +227,22 @@ class Intake:
         if way is None or way.caller is not caller or way.version != self._connections.version:
             way = self._way(submission)
         self._refuse_work()
-        needed, native, route, legs, arm = submission.capability, submission.native, way.route, way.legs, ""
-        if needed is not _CHAT and needed in _CHATS:
-            submission, needed = replace(submission, capability=_CHAT), _CHAT
+        route, legs, arm, needed, native = way.route, way.legs, "", submission.capability, submission.native
         model = route.model
-        if submission.fallbacks:
-            route, legs = self._connections.chain(route, submission.fallbacks), ()
-        if route.arms:
-            route, arm = self._router.arm(route, caller.user, submission.affinity)
-        if not arm and request.template is not None:  # the versions that share the runs of a label are arms too
-            arm = f"{request.template.template}@{request.template.number}"
-        check_submission(submission, now)
         plain = (native is not None and native.plain) or is_plain(request)
-        if request.files or not (plain and way.chats and needed is _CHAT):
-            needed = await self._check_request(request, needed, route)
+        blank = way.blank if plain and is_ordinary(submission) else None
+        if blank is None:
+            if needed in _CHATS:
+                submission, needed = replace(submission, capability=_CHAT), _CHAT
+            if submission.fallbacks:
+                route, legs = self._connections.chain(route, submission.fallbacks), ()
+            if route.arms:
+                route, arm = self._router.arm(route, caller.user, submission.affinity)
+            if not arm and request.template is not None:  # the versions that share the runs of a label are arms too
+                arm = f"{request.template.template}@{request.template.number}"
+            check_submission(submission, now)
+            if request.files or not (plain and way.chats and needed is _CHAT):
+                needed = await self._check_request(request, needed, route)
         plan, told = self._guarding.common, _UNJUDGED
         if plan is None or submission.unguarded:
             plan = self._guarding.plan(submission, partial(names_of, model, pinned, route))
@@ -247,13 +263,17 @@ class Intake:
         # one that is stored before its caller hears of it is stored with everything
         everything = keep or not attached
         # what is plainly fine is all that most are told
-        judgements = kept(told, everything=everything) if told and (everything or told is not plan.fine) else ()
+        judgements = () if told is plan.fine and not everything else kept(told, everything=everything)
         identifier = submission.id or self._ids.make(submission.prefix)
-        attempts = submission.max_attempts or self._rules.max_attempts
-        if counted and attached and request.output is None:  # no repair will be counted for them
+        if counted and attached:
             counted = self._charges.recounted(counted)
-        prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements, counted)
-        return Admitted(prompt, route, legs, charges, keep, plan, submission.native, thread)
+        if blank is None or judgements or counted:
+            attempts = submission.max_attempts or self._rules.max_attempts
+            prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements, counted)
+        else:
+            request = submission.request
+            prompt = replace(blank, id=identifier, request=request, created=now, updated=now, started=now)
+        return Admitted(prompt, route, legs, charges, keep, plan, submission.native, blank is not None, thread)
 
     def _way(self, submission: Submission) -> Way:
         """Where a caller's prompts for a model go. Raises a `Refusal` where it may not ask for it."""
@@ -264,9 +284,11 @@ class Intake:
         if caller.models:
             # at a connection a model's name is the service's own word, and says nothing of the model that we call so
             identity.require_model(caller, pinned or submission.model or route.model)
-        legs = route.legs if len(route.legs) == 1 and not route.arms else ()
-        way = Way(caller, version, route, legs, self._connections.supports(route, _CHAT))
+        chats, alone = self._connections.supports(route, _CHAT), len(route.legs) == 1 and not route.arms
+        way = Way(caller, version, route, route.legs if alone else (), chats)
         if pinned is None:
+            if alone and chats:
+                way = replace(way, blank=blank_of(caller, route, self._rules.max_attempts))
             if len(self._ways) >= _MOST_WAYS:
                 self._ways.clear()
             self._ways[caller.key, submission.model] = way

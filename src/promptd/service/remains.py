@@ -19,16 +19,15 @@ WHY: Final[Mapping[str, str]] = {
     "revocation": "the session or key has ended",
 }
 # looked up once: in Python 3.11 an enum's member costs as much as a call
-_DONE: Final = (Status.COMPLETED, Outcome.COMPLETED)
+#: how a prompt ends that has its answer, as `ending` says of others
+DONE: Final = (Status.COMPLETED, Outcome.COMPLETED, None)
 _NOTHING: Final = Usage()
 
 
 def ending(
-    answer: Answer | None, stopped: Stop | None, error: PromptExecutionError | Refusal | None
+    stopped: Stop | None, error: PromptExecutionError | Refusal | None
 ) -> tuple[Status, Outcome, Failure | None]:
-    """How a prompt ends whose attempt does, and why."""
-    if answer is not None:
-        return *_DONE, None
+    """How a prompt ends whose attempt has no answer, and why."""
     if stopped is not None and stopped != "deadline":
         return Status.CANCELED, Outcome.CANCELED, Failure(Cancelled.code, WHY[stopped])
     return Status.ABANDONED, Outcome.ERRORED, Failure(error.code, error.message) if error is not None else None

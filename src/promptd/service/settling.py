@@ -16,7 +16,7 @@ from promptd.core.errors import Cancelled, EngineLost, ExecutionFailed, PromptEx
 from promptd.core.lifecycle import Move, after_failure
 from promptd.core.model import Answer, Attempt, Capability, Chunk, Failure, Message, Outcome, Prompt, Usage
 from promptd.core.ports import Bus, Queue, Settlement
-from promptd.core.routing import FREE, Price, cost
+from promptd.core.routing import FREE, cost
 from promptd.service.clock import Clock
 from promptd.service.events import Event, Events
 from promptd.service.guarding import kept
@@ -192,6 +192,9 @@ class Settling:
                 prompt.lane,
                 extra={"action": "usage_not_believed", "lane": prompt.lane},
             )
+        price = run.price
+        if not used.input_tokens and outcome is _COMPLETED and used == _NOTHING and price not in (None, FREE):
+            price = None  # nobody knows what an answer cost whose tokens nobody counted
         attempt = Attempt(
             prompt=prompt.no,
             run=prompt.runs,
@@ -205,7 +208,7 @@ class Settling:
             code=error.code if error else None,
             message=error.message if error else None,
             usage=used,
-            cost=_cost(used, run.price, outcome),
+            cost=cost(used, price),
             estimated=estimated,
         )
         if run.trace is not None and self.tracing is not None:
@@ -247,10 +250,3 @@ class Settling:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.leaving.wait(), _PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
-
-
-def _cost(used: Usage, price: Price | None, outcome: Outcome) -> int | None:
-    """What an attempt cost. Nobody knows what an answer cost whose tokens nobody counted."""
-    if outcome is _COMPLETED and not used.input_tokens and used == _NOTHING and price not in (None, FREE):
-        return None
-    return cost(used, price)

@@ -29,7 +29,7 @@ from promptd.core.whole_answers import WholeAnswer
 from promptd.service import again
 from promptd.service.guarding import kept
 from promptd.service.pouring import Tap
-from promptd.service.remains import WHY, ending, origin_of, stopped_for, sums_of, without_words
+from promptd.service.remains import DONE, WHY, ending, origin_of, stopped_for, sums_of, without_words
 from promptd.service.runs import Run, is_torn_down
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Visit:
         self._admitted = admitted = await house.intake.admit(submission)
         self.prompt, self.charges, self._keep = admitted.prompt, admitted.charges, admitted.keep
         request = submission.request
-        self._typed = request.output is not None or request.value is not None
+        self._typed = not admitted.ordinary and (request.output is not None or request.value is not None)
         try:
             if not house.worker.take(admitted.legs[0].connection):
                 await self._slot()
@@ -165,7 +165,7 @@ class Visit:
     def _begin(self) -> None:
         """Begin an attempt; its slot is taken."""
         house, prompt, admitted = self._house, self.prompt, self._admitted
-        self.run = run = house.execution.begin(prompt, admitted.legs[self._place], admitted.plan, self._task)
+        self.run = run = house.execution.begin_on(admitted.legs[self._place], prompt, admitted.plan, self._task)
         house.worker.enter(run)
         house.ledger.begin(prompt)
         self._entered = True
@@ -252,8 +252,8 @@ class Visit:
 
     async def _call(self) -> AsyncGenerator[Chunk, None]:
         """The engine at work."""
-        run, execution, native = self.run, self._house.execution, self._admitted.native
-        connection, plan = run.connection, run.plan
+        run, execution, admitted = self.run, self._house.execution, self._admitted
+        connection, plan, native = run.connection, run.plan, admitted.native
         if connection is None:
             raise HandlerUnavailable
         if native is not None and (
@@ -262,7 +262,8 @@ class Visit:
             or (plan.holds and run.prompt.capability is not _EMBEDDING)
         ):
             native = None
-        call = execution.prepare(run, native, True if plan.output else self._keep, self._submission.credential)
+        spelled = True if plan.output else self._keep
+        call = execution.prepare(run, native, spelled, self._submission.credential, admitted.ordinary)
         self._asked = call = call if isinstance(call, Call) else await call
         if plan.output:
             run.watch = execution.guarding.watch(run)
@@ -352,9 +353,8 @@ class Visit:
         attempt = house.execution.settling.ledger(run, outcome, now, error)
         self.attempts += (attempt,)
         house.metrics.attempt(attempt)
-        if run.stopped is None:
-            leg = run.leg or self._admitted.legs[self._place]
-            house.router.report(leg, error, attempt.started, run.first_token)
+        if run.stopped is None and run.leg is not None:
+            house.router.report(run.leg, error, attempt.started, run.first_token)
         if run.judgements:
             told = kept(run.judgements, self.prompt.judgements, everything=self._keep)
             self.prompt = replace(self.prompt, judgements=told)
@@ -367,7 +367,7 @@ class Visit:
         """The prompt is final. The chunk that tells, numbered behind all others."""
         house, run, keep = self._house, self.run, self._keep
         self._ended = run.settled = True
-        status, outcome, failure = ending(answer, run.stopped, error)
+        status, outcome, failure = ending(run.stopped, error) if answer is None else DONE
         clock = house.clock
         now = clock()
         if self._entered:
