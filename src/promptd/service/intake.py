@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final, cast
 
@@ -50,6 +50,7 @@ from promptd.service.clock import Clock, Ids
 from promptd.service.connections import Connections
 from promptd.service.events import Event, Events
 from promptd.service.guarding import Guarding, kept
+from promptd.service.holds import Holds
 from promptd.service.metrics import Metrics
 from promptd.service.router import Router
 from promptd.service.runs import Run
@@ -74,8 +75,8 @@ class IntakeRules(Struct, frozen=True, kw_only=True):
     keep_attached: bool = False  #: store question and answer of those who do not say what they want
 
 
-class Intake:
-    """The one way into the queue."""
+class Intake(Holds):
+    """The one way into the queue, and what limits hold for those who came in."""
 
     def __init__(
         self,
@@ -95,15 +96,12 @@ class Intake:
         rules: IntakeRules,
         metrics: Metrics,
     ) -> None:
+        super().__init__(limits=limits, charges=charges, router=router, clock=clock)
         self._metrics = metrics
         self._queue, self._records, self._worker = queue, records, worker
-        self._connections, self._router, self._attachments, self._events = connections, router, attachments, events
-        self._guarding, self._limits, self._charges = guarding, limits, charges
-        self._at_once = limits.at_once
-        self._clock, self._ids, self._rules = clock, ids, rules
+        self._connections, self._attachments, self._events = connections, attachments, events
+        self._guarding, self._ids, self._rules = guarding, ids, rules
         self.tracing: Tracing | None = None  #: where somebody wants to see what was done when
-        #: of every prompt that is not final: the admission's, and one for each readmission while it was open
-        self._reservations: dict[str, tuple[Reservation, ...]] = {}
         self._ways: dict[tuple[str, str | None], Way] = {}  #: of those who asked lately
 
     def configure(self, rules: IntakeRules) -> None:
@@ -194,31 +192,6 @@ class Intake:
         except Refusal as refusal:
             self._metrics.refused(refusal.code)
             raise
-
-    async def take_back(self, prompt_id: str) -> None:
-        """Give back what the latest `readmit` of the prompt took: it was not started afresh."""
-        held = self._reservations.get(prompt_id)
-        if held is None:
-            return
-        if held[:-1]:
-            self._reservations[prompt_id] = held[:-1]
-        else:
-            del self._reservations[prompt_id]
-        await self._limits.release(held[-1], now=self._clock())
-
-    async def remember(self, prompt: Prompt) -> None:
-        """Count a prompt of an earlier process that is not final against concurrency, however many there are.
-
-        Its other charges outlived that process.
-        """
-        if prompt.id in self._reservations:
-            return
-        caller = Caller(prompt.user, prompt.key, prompt.team)
-        route = self._router.route(prompt)
-        charges = self._charges.of_survivor(caller, route, prompt) if route is not None else ()
-        if charges:
-            with suppress(Overloaded):  # more callers than can be counted: this one runs uncounted
-                self._hold(prompt.id, await self._limits.reserve(charges, now=self._clock()))
 
     async def _decide(self, submission: Submission, now: float, keep: bool) -> Admitted:
         """`keep`: question and answer are stored."""
@@ -345,28 +318,6 @@ class Intake:
         if reservation is not None:
             self._hold(added.prompt.id, reservation)
         return added, self._worker.submitted(added.prompt, reserved=reserved)
-
-    async def settle(self, prompt: Prompt, usage: Usage | None = None, cost: int = 0) -> None:
-        """A prompt is final: replace what was reserved for it by what its attempts used, failed ones included.
-
-        `usage` and `cost` (nano-units) are the sums over the attempts since the prompt was (re)admitted. Where nothing is
-        known the answer's usage counts, and without an answer the input's estimate stays, if there was an attempt.
-        """
-        held = self._reservations.pop(prompt.id, None)
-        if held is None:
-            return
-        known = usage is not None and usage != _NOTHING
-        actual = self._charges.used(prompt, None if known else self._router.route(prompt), usage, cost)
-        clock = self._clock
-        for reservation in held:
-            if self._at_once is not None:
-                self._at_once.settle(reservation, actual, clock())
-            else:
-                await self._limits.settle(reservation, actual, now=clock())
-
-    def _hold(self, prompt_id: str, reservation: Reservation) -> None:
-        held = self._reservations.get(prompt_id)
-        self._reservations[prompt_id] = (reservation,) if held is None else (*held, reservation)
 
     async def _take_back(self, prompt: Prompt, reserved: bool, reservation: Reservation | None) -> None:
         if reserved:

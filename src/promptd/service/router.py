@@ -75,7 +75,7 @@ class Router:
     def __init__(self, *, connections: Connections, clock: Clock, entropy: Entropy) -> None:
         self._connections, self._clock = connections, clock
         self._random = random.Random(entropy(16)).random  # noqa: S311 - nobody gains by guessing it
-        self._healths: dict[_Key, Health] = {}  #: of legs that failed; a leg without one is healthy
+        self.healths: dict[_Key, Health] = {}  #: of legs that failed; a leg without one is healthy
         self._owners: dict[_Key, Connection | None] = {}  #: whose health it is: another connection of the name is new
         self._troubled: set[_Key] = set()  #: legs that rest, or have rested and not shown yet that they are well
         self._tiers: dict[tuple[int, Capability], _Tiers] = {}
@@ -133,10 +133,8 @@ class Router:
 
         A request that was refused for a fault of its own is a success of the leg: its service is there and answers.
         """
-        if error is None and not self._healths:
-            return
         key = leg.connection, leg.upstream
-        health = self._healths.get(key)
+        health = self.healths.get(key)
         if error is None or not isinstance(error, _COUNTED):
             if health is not None and health.succeeded(started, self._clock()):
                 self._troubled.discard(key)
@@ -183,7 +181,7 @@ class Router:
         self._follow()
         return tuple(
             LegHealth(*key, health.state(now), health.until)
-            for key, health in self._healths.items()
+            for key, health in self.healths.items()
             if key[0] == connection
         )
 
@@ -205,7 +203,7 @@ class Router:
         if not chosen:
             every = [leg for tier in tiers for leg in tier]
             return (min(every, key=lambda leg: self._rest_ends(leg, now)),)
-        if probe and self._troubled and (health := self._healths.get(_key(chosen[0]))) is not None:
+        if probe and self._troubled and (health := self.healths.get(_key(chosen[0]))) is not None:
             health.begin_probe(now)
         return tuple(chosen[:_MOST_LEGS])
 
@@ -213,10 +211,10 @@ class Router:
         return 1.0 - self._random()
 
     def _admits(self, leg: Leg, now: float) -> bool:
-        return not self._troubled or (health := self._healths.get(_key(leg))) is None or health.admits(now)
+        return not self._troubled or (health := self.healths.get(_key(leg))) is None or health.admits(now)
 
     def _rest_ends(self, leg: Leg, now: float) -> float:
-        health = self._healths.get(_key(leg))
+        health = self.healths.get(_key(leg))
         return now if health is None or health.until is None else health.until
 
     def _tiers_of(self, route: Route, capability: Capability) -> _Tiers:
@@ -239,11 +237,11 @@ class Router:
 
     def _known(self, key: _Key) -> Health:
         self._follow()
-        if len(self._healths) >= _MOST_KNOWN:
-            for old in self._healths.keys() - self._troubled or [*self._healths]:
+        if len(self.healths) >= _MOST_KNOWN:
+            for old in self.healths.keys() - self._troubled or [*self.healths]:
                 self._forget(old)
         owner = self._connections.get(key[0])
-        health = self._healths[key] = Health(Cooldown() if owner is None else owner.cooldown)
+        health = self.healths[key] = Health(Cooldown() if owner is None else owner.cooldown)
         self._owners[key] = owner
         return health
 
@@ -257,7 +255,7 @@ class Router:
             self._forget(key)
 
     def _forget(self, key: _Key) -> None:
-        del self._healths[key], self._owners[key]
+        del self.healths[key], self._owners[key]
         self._troubled.discard(key)
 
 

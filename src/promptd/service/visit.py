@@ -74,7 +74,7 @@ class Visit:
         request = submission.request
         self._typed = not admitted.ordinary and (request.output is not None or request.value is not None)
         try:
-            if not house.worker.take(admitted.legs[0].connection):
+            if not house.worker.take(self.prompt.lane):
                 await self._slot()
             self._begin()
         except BaseException:
@@ -353,7 +353,7 @@ class Visit:
         attempt = house.execution.settling.ledger(run, outcome, now, error)
         self.attempts += (attempt,)
         house.metrics.attempt(attempt)
-        if run.stopped is None and run.leg is not None:
+        if (error is not None or house.router.healths) and run.stopped is None and run.leg is not None:
             house.router.report(run.leg, error, attempt.started, run.first_token)
         if run.judgements:
             told = kept(run.judgements, self.prompt.judgements, everything=self._keep)
@@ -375,7 +375,7 @@ class Visit:
         request, attempts = self.prompt.request, self.attempts
         once = len(attempts) == 1
         used, cost = (attempts[0].usage, attempts[0].cost) if once else sums_of(attempts)
-        prompt = replace(
+        self.prompt = prompt = replace(
             self.prompt,
             cost=cost,
             status=status,
@@ -386,11 +386,11 @@ class Visit:
         )
         if keep or failure is not None or not once:
             trace = chunks.make_trace(run.chunks) if keep else b""
-            prompt = replace(prompt, error=failure, failures=len(attempts) - 1, trace=trace)
-        self.prompt = prompt
+            self.prompt = prompt = replace(prompt, error=failure, failures=len(attempts) - 1, trace=trace)
         house.ledger.add(prompt, attempts)
         cost = sum([attempt.cost or 0 for attempt in attempts]) if cost is None else cost
-        await house.intake.settle(prompt, used, cost)
+        if (waits := house.intake.settle_at_once(prompt, used, cost, now)) is not None:
+            await waits
         if answer is None:
             house.execution.settling.announce_failure(prompt)
             return Chunk("error")
