@@ -71,6 +71,10 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.serve(scope, receive, send)
 
+    def app_of(self, scope: Scope) -> ASGIApp:
+        """What serves all requests of that method and path: itself, where it has to look at each."""
+        return self._hot.get((scope["method"], scope["path"]), self.serve)
+
     def serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """`__call__` for a server that needs no coroutine of it."""
         if scope["type"] == "http":

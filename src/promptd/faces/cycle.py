@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from promptd.faces.asgi import ABORT, BODY, GONE, REPLY, WRITE
+
 if TYPE_CHECKING:
     from promptd.faces.protocol import Protocol
 
@@ -34,14 +36,24 @@ class Cycle(RequestResponseCycle):
     _event: asyncio.Event | None  #: made only where somebody waits
     task: asyncio.Task[None]  #: that it runs in
 
-    def __init__(self, protocol: Protocol, scope: Any, keep_alive: bool) -> None:
+    def __init__(self, protocol: Protocol, scope: Any, keep_alive: bool, body: bytes | None = None) -> None:
+        """`body` is the whole one, where it is there already."""
         # not uvicorn's, which sets twice as much
-        self.body, self._event, self.more_body = _EMPTY, None, True
-        self._has_news = self.disconnected = self.response_started = self.response_complete = False
+        self._event = None
+        if body is None:
+            self.body, self.more_body, self._has_news = _EMPTY, True, False
+        else:
+            self.body, self.more_body, self._has_news = body, False, True
+        self.disconnected = self.response_started = self.response_complete = False
         self.scope, self.keep_alive = scope, keep_alive
         self.transport, self.flow, self._server = protocol.transport, protocol.flow, protocol.server_state
         self.waiting_for_100_continue = protocol.expect_100_continue
         self._protocol: Protocol | None = protocol  #: until the answer is over
+        # a list for what shall be called when the client goes, and the short ways
+        told: dict[str, Any] = {ABORT: self.transport.abort, GONE: [], BODY: self.whole_body}
+        if scope["method"] != "HEAD":  # whose answer has a length and no body
+            told[REPLY], told[WRITE] = self.reply, self.write
+        scope["extensions"] = told
 
     # ---------------------------------------------------------------- what uvicorn asks for
 

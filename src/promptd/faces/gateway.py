@@ -6,12 +6,11 @@ Each face brings its *shape*: how it writes errors and what it calls things.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -39,12 +38,10 @@ from promptd.faces.asgi import (
 from promptd.faces.leaving import watch_for, while_connected
 from promptd.faces.limit_headers import Vendor, counted_by, limit_lines, refusal_headers
 from promptd.faces.live import Live, Stream
+from promptd.faces.senders import LONGEST_AFFINITY, Sender, sender_of
 from promptd.service.visit import Visit
 from promptd.service.walk import Walk
 
-_VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,128}")
-_BEARER: Final = b"bearer "
-_LONGEST_AFFINITY: Final = 256
 _QUEUED: Final = Mode.QUEUED  # a name of its own: in Python 3.11 looking for an enum's member costs as much as a call
 _JSON_LINE: Final = "content-type: application/json\r\n"
 _NOTHING: Final[dict[str, Any]] = {}
@@ -74,31 +71,28 @@ class Shape(Protocol):
         """Status and body."""
 
 
-class Ask:
+class Ask(Struct, eq=False):
     """One request, and who makes it."""
 
-    __slots__ = ("caller", "charges", "headers", "prompt_id", "receive", "request_id", "scope", "send", "visit")
+    scope: Scope
+    receive: Receive
+    send: Send
+    sender: Sender
+    headers: dict[bytes, bytes]
+    request_id: bytes = b""
+    caller: Caller = None  # type: ignore[assignment]  # nobody looks before it is known
+    charges: Sequence[Charge] = ()  #: what limits count of it
+    visit: Visit | None = None  #: its prompt, once that is tried
+    prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope, self.receive, self.send = scope, receive, send
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.request_id = b""
-        self.charges = NO_CHARGES  #: what limits count of it
-        self.visit: Visit | None = None  #: its prompt, once that is tried
-        self.prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
-        self.caller: Caller
+    @classmethod
+    def of(cls, scope: Scope, receive: Receive, send: Send) -> Self:
+        sender = sender_of(scope["headers"])
+        return cls(scope, receive, send, sender, sender.headers)
 
     @property
     def params(self) -> dict[str, str]:
         return self.scope.get("path_params", {})  # type: ignore[no-any-return]
-
-    def secret(self) -> str | None:
-        """A bearer token, or one of the headers that vendors use instead."""
-        given = self.headers.get(b"authorization")
-        if given is not None and given[:7].lower() == _BEARER:
-            return given[7:].decode("latin-1")
-        other = self.headers.get(b"x-api-key") or self.headers.get(b"api-key")
-        return other.decode("latin-1") if other is not None else None
 
 
 Handler = Callable[["Gateway", Ask], Awaitable[None]]
@@ -142,11 +136,9 @@ class Gateway:
         """An ASGI app that knows its caller and answers every error in the vendor's shape."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            ask = Ask(scope, receive, send)
+            ask = Ask.of(scope, receive, send)
             try:
-                given = ask.headers.get(b"x-request-id")
-                if given is not None and _VISIBLE.fullmatch(given):
-                    ask.request_id = given
+                ask.request_id = ask.sender.request_id
                 who = self.authenticate(ask)
                 ask.caller = who if type(who) is Caller else await who  # type: ignore[misc]  # the other of the two
                 await handle(self, ask)
@@ -164,8 +156,13 @@ class Gateway:
 
     def authenticate(self, ask: Ask) -> Caller | Awaitable[Caller]:
         """Who asks. Raises `Unauthenticated`."""
-        secret, callers = ask.secret(), self.walk.callers
-        return callers.recall(secret) or callers.authenticate(secret)
+        sender, callers = ask.sender, self.walk.callers
+        known = sender.recalled
+        caller = callers.still(known) if known is not None else None
+        if caller is None:
+            known = sender.recalled = callers.recall(sender.secret)
+            return known.caller if known is not None else callers.authenticate(sender.secret)
+        return caller
 
     async def ready(self, ask: Ask, submission: Submission) -> Submission:
         """One of several submissions of a request, as it goes to intake; tell `ended` in any case."""
@@ -219,12 +216,12 @@ class Gateway:
 
     def affinity(self, ask: Ask, request: Request) -> str:
         """What keeps the calls of one conversation on one connection, so that its cache is warm."""
-        given = ask.headers.get(b"x-session-affinity") or ask.headers.get(b"x-session-id")
+        given = ask.sender.affinity
         if given is not None:
-            return given.decode("latin-1")[:_LONGEST_AFFINITY]
-        extra = request.parameters.extra
-        key = extra.get("prompt_cache_key") if extra else None
-        return key[:_LONGEST_AFFINITY] if isinstance(key, str) else request.parameters.user or ""
+            return given
+        parameters = request.parameters
+        key = parameters.extra.get("prompt_cache_key") if parameters.extra else None
+        return key[:LONGEST_AFFINITY] if isinstance(key, str) else parameters.user or ""
 
     # ---------------------------------------------------------------- answers
 

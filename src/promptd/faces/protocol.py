@@ -14,30 +14,21 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import httptools
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as _Base
 
-from promptd.core.errors import Overloaded
 from promptd.dialects.headers import LOWER
 from promptd.faces import Front
 from promptd.faces.asgi import (
-    ABORT,
     AUTHORITY,
-    BODY,
     GONE,
-    REPLY,
     STUCK,
     STUCK_SECONDS,
-    WRITE,
     Problem,
-    encode,
-    problem_of,
-    send_problem,
 )
 from promptd.faces.cycle import Cycle, OldCycle
 from promptd.faces.flow import Flow
+from promptd.faces.heads import Head, head_of
 from promptd.faces.protocol_problems import (
     BODY_LATE,
     HEAD_LATE,
@@ -46,8 +37,10 @@ from promptd.faces.protocol_problems import (
     TARGET_TOO_LONG,
     TUNNEL,
     Refused,
+    last_answer,
+    overloaded,
 )
-from promptd.faces.request_targets import parts_of
+from promptd.faces.request_targets import agrees, authority_of, parts_of
 
 #: a name of its own: what was imported is taken for a module, and to call a method of it costs twice as much
 _lower: Final = LOWER.get
@@ -55,13 +48,10 @@ _lower: Final = LOWER.get
 _BETWEEN, _HEAD, _BODY, _REFUSED = range(4)
 
 
-def _without_port(host: bytes) -> bytes:
-    """In lower case, and without the port that `http` has."""
-    return host.strip().lower().removesuffix(b":80")
-
-
 #: Few connections ever have requests that wait for the answer of the one before, and an empty queue is 700 bytes.
 _NO_PIPELINE: Final[deque[Any]] = deque()
+#: So many heads in a row that never come again, and a connection's next ones are not remembered.
+_MOST_HEADS: Final = 8
 
 
 class Protocol(_Base):
@@ -75,6 +65,9 @@ class Protocol(_Base):
     __slots__ = (
         "_alarm",
         "_asgi",
+        "_front",
+        "_head",
+        "_heads_left",
         "_idle_bytes",
         "_idle_until",
         "_looks_at",
@@ -106,8 +99,12 @@ class Protocol(_Base):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._stuck_seconds: float = getattr(self.app, STUCK, self.stuck_seconds)
-        if isinstance(self.app, Front):
-            self.app = self.app.serve
+        self._front = self.app if isinstance(self.app, Front) else None
+        if self._front is not None:
+            self.app = self._front.serve
+        # that of the last packet, which was one whole request and nothing else; and how many that differ are remembered
+        self._head: Head | None = None
+        self._heads_left = _MOST_HEADS
         # the bounds once more: Python has no quick way to an attribute of the class
         self._most_bytes, self._most_fields, self._most_target = self.head_bytes, self.head_fields, self.target_bytes
         self.pipeline = _NO_PIPELINE
@@ -144,8 +141,14 @@ class Protocol(_Base):
                 leave()
 
     def data_received(self, data: bytes) -> None:
+        if self._head is not None:
+            head = self._head = self._head.again(data) if self.cycle.response_complete else None
+            if head is not None:
+                self._serve_again(head, data)
+                return
         if self._stage == _REFUSED:
             return
+        is_next = self._stage == _BETWEEN and not self._idle_bytes
         self._packet = len(data)
         self._idle_bytes += self._packet
         try:
@@ -161,8 +164,19 @@ class Protocol(_Base):
             self._refuse(HEAD_TOO_LARGE)
         elif self._stage != _BETWEEN or self._idle_bytes:
             self._watch()
-        elif self._alarm is not None:
-            self._unwatch()
+        else:
+            if self._alarm is not None:
+                self._unwatch()
+            if is_next and self._heads_left:
+                self._remember(data)
+
+    def _remember(self, data: bytes) -> None:
+        """What this request's head says, for the next one that has the same. Any more requests would wait behind it."""
+        cycle = self.cycle
+        if self._at_work is cycle and cycle.scope is self.scope and cycle.keep_alive and self.url[:1] == b"/":
+            self._heads_left -= 1
+            scope: Any = cycle.scope
+            self._head = head_of(data, scope, self.app if self._front is None else self._front.app_of(scope))
 
     def _upgrade(self) -> None:
         if self._should_upgrade():
@@ -196,7 +210,7 @@ class Protocol(_Base):
         self.headers.append((known, value))
 
     def on_headers_complete(self) -> None:
-        parser, before = self.parser, self.cycle
+        parser = self.parser
         if len(self.headers) > self._most_fields:
             raise Refused(HEAD_TOO_LARGE)
         # counting each head would cost more than all the rest: most can't be too large
@@ -208,21 +222,23 @@ class Protocol(_Base):
         self._stage, self._moved, self._idle_bytes = _BODY, True, 0
         if parser.should_upgrade() and self._should_upgrade():
             return
-        app, most = self.app, self.limit_concurrency
+        is_old = version == "1.0"
+        kind = OldCycle if is_old else Cycle
+        self._serve(kind(self, self.scope, not is_old and parser.should_keep_alive()), self.app)
+
+    def _serve_again(self, head: Head, data: bytes) -> None:
+        """A whole request of which everything but its body is known."""
+        self._heads_left = _MOST_HEADS
+        scope = head.scope.copy()
+        scope["client"], scope["state"] = self.client, self.app_state.copy()
+        self._serve(Cycle(self, scope, True, data[head.size :]), head.app)
+
+    def _serve(self, cycle: Cycle, app: Any) -> None:
+        most, before = self.limit_concurrency, self.cycle
         if most is not None and (len(self.connections) >= most or len(self.tasks) >= most):
             self.logger.warning("Exceeded concurrency limit.")
-            app = _overloaded
-        cycle: Cycle
-        if version == "1.0":
-            cycle = OldCycle(self, self.scope, False)
-        else:
-            cycle = Cycle(self, self.scope, parser.should_keep_alive())
+            app = overloaded
         self.cycle = cycle
-        # a list for what shall be called when the client goes, and the short ways
-        told: dict[str, Any] = {ABORT: self.transport.abort, GONE: [], BODY: cycle.whole_body}
-        if self.scope["method"] != "HEAD":  # whose answer has a length and no body
-            told[REPLY], told[WRITE] = cycle.reply, cycle.write
-        self.scope["extensions"] = told
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, app)
         else:
@@ -252,15 +268,13 @@ class Protocol(_Base):
             "raw_path": self.root_path.encode("ascii") + raw if self.root_path else raw,
             "query_string": query,
         }
-        return scope if url[:1] == b"/" else scope | self._absolute(url)
-
-    def _absolute(self, url: bytes) -> dict[str, bytes]:
-        """What a target in absolute form says beside its path; `Host` must say the same (RFC 9112, 3.2.2)."""
-        authority = url.partition(b"://")[2].split(b"/", 1)[0].split(b"?", 1)[0].rpartition(b"@")[2].lower()
-        hosts = {_without_port(value) for name, value in self.headers if name == b"host"}
-        if hosts - {_without_port(authority)}:
-            raise Refused(MALFORMED)
-        return {AUTHORITY: authority} if authority else {}
+        if url[:1] != b"/":
+            authority = authority_of(url)
+            if not agrees(authority, self.headers):
+                raise Refused(MALFORMED)
+            if authority:
+                scope[AUTHORITY] = authority
+        return scope
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # a name, because to make up one costs more; and the cycle tells its end itself: that needs no turn of the loop
@@ -379,17 +393,9 @@ class Protocol(_Base):
         if not free or self.pipeline:
             self.transport.close()
             return
-        body = encode(problem)
-        head = b"content-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[problem.status] + head + body)
+        self.transport.write(last_answer(problem))
         if self.transport.can_write_eof():
             self.transport.write_eof()
             self._alarm = self.loop.call_later(self.linger_seconds, self.transport.close)
         else:
             self.transport.close()
-
-
-async def _overloaded(scope: Scope, receive: Receive, send: Send) -> None:
-    """The answer above `limit_concurrency`."""
-    problem = problem_of(Overloaded("too many connections are open"))
-    await send_problem(send, problem, [(b"retry-after", b"1"), (b"connection", b"close")])

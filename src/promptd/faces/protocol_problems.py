@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from promptd.faces.asgi import Problem
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from promptd.core.errors import Overloaded
+from promptd.faces.asgi import Problem, encode, problem_of, send_problem
 
 
 def _problem(status: int, title: str, detail: str, code: str, *, retryable: bool = False) -> Problem:
@@ -35,3 +39,16 @@ class Refused(Exception):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+
+
+def last_answer(problem: Problem) -> bytes:
+    """The problem as a whole answer, behind which its connection ends."""
+    body = encode(problem)
+    head = b"content-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+    return STATUS_LINE[problem.status] + head + body
+
+
+async def overloaded(scope: Scope, receive: Receive, send: Send) -> None:
+    """The answer above `limit_concurrency`."""
+    problem = problem_of(Overloaded("too many connections are open"))
+    await send_problem(send, problem, [(b"retry-after", b"1"), (b"connection", b"close")])

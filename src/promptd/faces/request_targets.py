@@ -43,3 +43,19 @@ def parts_of(target: bytes) -> tuple[str, bytes, bytes]:
                 _known.clear()
             _known[target] = found
     return found
+
+
+def authority_of(target: bytes) -> bytes:
+    """Host and port of a target in absolute form, in lower case."""
+    return target.partition(b"://")[2].split(b"/", 1)[0].split(b"?", 1)[0].rpartition(b"@")[2].lower()
+
+
+def agrees(authority: bytes, headers: list[tuple[bytes, bytes]]) -> bool:
+    """Whether `Host` says the same as a target in absolute form, as it must (RFC 9112, 3.2.2)."""
+    hosts = {_without_port(value) for name, value in headers if name == b"host"}
+    return not hosts - {_without_port(authority)}
+
+
+def _without_port(host: bytes) -> bytes:
+    """In lower case, and without the port that `http` has."""
+    return host.strip().lower().removesuffix(b":80")

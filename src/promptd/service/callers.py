@@ -14,7 +14,7 @@ from promptd.core.people import Claims, Session, User
 from promptd.core.ports import Records, Signer
 from promptd.service.changes import Changes
 from promptd.service.clock import Clock
-from promptd.service.keys import Keys
+from promptd.service.keys import Keys, Recalled
 from promptd.service.permits import Permits
 from promptd.service.sessions import SESSION_PREFIX, Sessions
 
@@ -82,9 +82,13 @@ class Callers:
         self._records, self._keys, self._sessions, self._permits = records, keys, sessions, permits
         self._signer, self._known, self._clock, self._rules = signer, known, clock, rules
 
-    def recall(self, secret: str | None) -> Caller | None:
+    def recall(self, secret: str | None) -> Recalled | None:
         """Who asks with a native key, where that is known without a look into the store; else `authenticate` finds out."""
         return self._keys.recall(secret) if secret and secret.startswith(_KEY_START) else None
+
+    def still(self, known: Recalled) -> Caller | None:
+        """Who that is, where nothing can have changed it since; else `authenticate` knows."""
+        return known.caller if self._clock() < known.until else None
 
     async def authenticate(self, secret: str | None, *, to_refresh: bool = False) -> Caller:
         """Raises `Unauthenticated`; its message begins with `token refresh failed` where a token was one of ours.

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from promptd.core import identity, keys
@@ -28,14 +28,21 @@ def _digest(secret: str) -> bytes:
     return blake2b(secret.encode(errors="surrogatepass"), digest_size=32).digest()
 
 
+class Recalled(Struct, eq=False):
+    """Whose secret something is, as it was found out. Who keeps it asks `Callers.still` each time."""
+
+    key: str
+    caller: Caller
+    until: float  #: Unix time; 0 once a change may have ended it
+
+
 class Keys:
     """Who a secret belongs to. Checked keys are remembered by digest for a minute; a change forgets them at once."""
 
     def __init__(self, *, records: Records, clock: Clock, ids: Ids) -> None:
         self._records, self._clock, self._ids = records, clock, ids
-        self._known: OrderedDict[bytes, tuple[Key, Caller, float]] = OrderedDict()
-        # looked up once: an ordered dict's methods are found by name each time
-        self._find, self._touch = self._known.get, self._known.move_to_end
+        #: whatever leaves it is ended, because others may have it too
+        self._known: OrderedDict[bytes, Recalled] = OrderedDict()
         self.changes = Changes()
         self.limits: dict[str, tuple[Policy, ...]] = {}  #: of keys that have some of their own, by id
 
@@ -45,7 +52,7 @@ class Keys:
             raise Unauthenticated("send a key: `Authorization: Bearer pk-…`")
         known = self.recall(secret)
         if known is not None:
-            return known
+            return known.caller
         now = self._clock()
         identifier, seen = identity.key_id(secret), self.changes.count
         key = await self._records.get(Key, identifier) if identifier is not None else None
@@ -58,21 +65,27 @@ class Keys:
             return caller  # what was looked up may be old already
         self._note_limits(key)
         until = now + _CACHE_SECONDS
-        self._known[_digest(secret)] = (key, caller, until if key.expires is None else min(until, key.expires))
+        self._drop(_digest(secret))
+        self._known[_digest(secret)] = Recalled(
+            key.id, caller, until if key.expires is None else min(until, key.expires)
+        )
         if len(self._known) > _CACHE_SIZE:
-            self._known.popitem(last=False)
+            self._drop(next(iter(self._known)))
         return caller
 
-    def recall(self, secret: str) -> Caller | None:
+    def recall(self, secret: str) -> Recalled | None:
         """Who that is, where it was found out within the last minute; else `authenticate` knows."""
         digest = _digest(secret)
-        # names of their own: what is called at once is looked for as a method first
-        find, touch, clock = self._find, self._touch, self._clock
-        known = find(digest)
-        if known is None or clock() >= known[2]:
+        known = self._known.get(digest)
+        if known is None or self._clock() >= known.until:
             return None
-        touch(digest)
-        return known[1]
+        self._known.move_to_end(digest)
+        return known
+
+    def _drop(self, digest: bytes) -> None:
+        known = self._known.pop(digest, None)
+        if known is not None:
+            known.until = 0.0
 
     async def create(
         self,
@@ -280,8 +293,8 @@ class Keys:
         return key
 
     def _forget(self, key: Key) -> None:
-        for digest in [digest for digest, (known, _, _) in self._known.items() if known.id == key.id]:
-            del self._known[digest]
+        for digest in [digest for digest, known in self._known.items() if known.key == key.id]:
+            self._drop(digest)
         self.changes.note(key.user)
 
     def _note_limits(self, key: Key) -> None:

@@ -233,7 +233,7 @@ class Desk(Gateway):
 
     def _credential(self, ask: Ask) -> Credential | None:
         """The client's own, where the file has a provider that it may go to."""
-        secret = ask.secret() if self.shared.providers.any_passthrough else None
+        secret = ask.sender.secret if self.shared.providers.any_passthrough else None
         return Credential(secret) if secret else None
 
 
