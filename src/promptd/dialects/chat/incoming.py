@@ -147,7 +147,6 @@ _BACKSLASH: Final = 92
 #: how an escaped colon begins
 _COLON: Final = b"\\u003"
 _ROLES: Final[dict[str, Role]] = {"function": "tool"}
-_PLAIN_ROLES: Final = ("user", "system")
 
 #: what `Request.echo` holds where the client knows functions, and no tools yet
 FUNCTIONS: Final = "functions"
@@ -167,20 +166,16 @@ def decode_request(body: bytes, *, unchecked: bool = False) -> Asked:
         raise wrong.not_json(error) from None
     if not asked.messages:
         raise InvalidRequest(field="messages", expected="at least one message")
-    messages = [
-        Turn(one.role, one.content, one.name)  # as `_turn` does
-        if one.role in _PLAIN_ROLES and type(one.content) is str
-        else _turn(one, place)
-        for place, one in enumerate(asked.messages)
-    ]
-    if unknown is not None:
-        messages = [_with_rest(turn, message) for turn, message in zip(messages, unknown["messages"], strict=True)]
-    values, once = astuple(asked), False
+    values = astuple(asked)
     usual = values[:_USUAL]
     given = _USUAL - usual.count(None)
-    if unknown is None and values.count(None) == len(values) - given:
+    is_usual = unknown is None and values.count(None) == len(values) - given
+    said = _only_said(asked, given, body) if is_usual and usual[_FLAT:] == _NOTHING_NESTED else None
+    messages = said or [_turn(message, place) for place, message in enumerate(asked.messages)]
+    if unknown is not None:
+        messages = [_with_rest(turn, message) for turn, message in zip(messages, unknown["messages"], strict=True)]
+    if is_usual:
         parameters, echo = _plain(asked), {}
-        once = usual[_FLAT:] == _NOTHING_NESTED and _names_once(asked, given, body)
     else:
         parameters = _parameters(asked, unknown)
         echo = {FUNCTIONS: True} if asked.functions is not None and asked.tools is None else {}
@@ -191,28 +186,29 @@ def decode_request(body: bytes, *, unchecked: bool = False) -> Asked:
         stream=asked.stream is True,
         usage=options is not None and options.include_usage is True,
         keep=asked.store,
-        once=once,
+        once=said is not None,
     )
 
 
-def _names_once(asked: _Body, given: int, body: bytes) -> bool:
-    """Whether no name stands twice in `body`, of which so many members were read: quickly told of a plain request, False
-    for any that would take longer.
+def _only_said(asked: _Body, given: int, body: bytes) -> list[Turn] | None:
+    """The turns of a request whose messages have a role and one text each, and in which no name stands twice: quickly
+    told of a plain one, None for any that would take longer. So many of its members were read.
 
     A name has a colon behind it. Where there are no more of them than behind names that were read and in texts, none is
     left over for another name. An escaped colon could make up for one.
     """
     if _BACKSLASH in body and body.find(_COLON) >= 0:  # a byte is searched by its number at a tenth of the price
-        return False
-    model = asked.model
+        return None
+    turns, model = [], asked.model
     colons = given + (model.count(":") if model and ":" in model else 0)
     for message in asked.messages:
-        content = message.content
-        if type(content) is not str:
-            return False
+        content, role = message.content, message.role
+        if type(content) is not str or role == "tool" or role == "function":
+            return None
         # its role and this; whatever else it has is left over
         colons += 2 + content.count(":") if ":" in content else 2
-    return len(body) - len(body.replace(b":", b"")) == colons  # `count` costs more
+        turns.append(Turn(role, content))
+    return turns if len(body) - len(body.replace(b":", b"")) == colons else None  # `count` costs more
 
 
 # ------------------------------------------------------------------ parameters
