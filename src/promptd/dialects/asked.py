@@ -17,3 +17,4 @@ class Asked(Struct, frozen=True, kw_only=True):
     keep: bool | None = None  #: the client's wish to have it stored (`store`)
     capability: Capability = Capability.CHAT
     once: bool = False  #: no name stands in one of its objects twice; where that is not sure, it is not said
+    plain: bool = False  #: it is as `core.texts.is_plain` says; where that is not sure, it is not said

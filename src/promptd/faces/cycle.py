@@ -164,10 +164,13 @@ class Cycle(RequestResponseCycle):
         last = "" if self.keep_alive else "connection: close\r\n"
         lines = f"{head}content-length: {len(body)}\r\n{last}\r\n"
         self.transport.write(b"".join((STATUS_LINE[status], lines.encode("latin-1"), body)))
-        self.set()
+        self._has_news = True
+        if self._event is not None:
+            self._event.set()
         if not self.keep_alive:
             self.transport.close()
-        self.on_response()
+        if self._protocol is not None:
+            self._protocol.on_response_complete()
         return True
 
 

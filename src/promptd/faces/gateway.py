@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from hashlib import sha256
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -38,7 +38,7 @@ from promptd.faces.asgi import (
 from promptd.faces.leaving import watch_for, while_connected
 from promptd.faces.limit_headers import Vendor, counted_by, limit_lines, refusal_headers
 from promptd.faces.live import Live, Stream
-from promptd.faces.senders import LONGEST_AFFINITY, Sender, sender_of
+from promptd.faces.senders import LONGEST_AFFINITY, sender_of
 from promptd.service.visit import Visit
 from promptd.service.walk import Walk
 
@@ -71,24 +71,31 @@ class Shape(Protocol):
         """Status and body."""
 
 
-class Ask(Struct, eq=False):
+class Ask:
     """One request, and who makes it."""
 
-    scope: Scope
-    receive: Receive
-    send: Send
-    sender: Sender
-    headers: dict[bytes, bytes]
-    request_id: bytes = b""
-    caller: Caller = None  # type: ignore[assignment]  # nobody looks before it is known
-    charges: Sequence[Charge] = ()  #: what limits count of it
-    visit: Visit | None = None  #: its prompt, once that is tried
-    prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
+    __slots__ = (
+        "caller",
+        "charges",
+        "headers",
+        "prompt_id",
+        "receive",
+        "request_id",
+        "scope",
+        "send",
+        "sender",
+        "visit",
+    )
 
-    @classmethod
-    def of(cls, scope: Scope, receive: Receive, send: Send) -> Self:
-        sender = sender_of(scope["headers"])
-        return cls(scope, receive, send, sender, sender.headers)
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
+        sender = self.sender = sender_of(scope["headers"])
+        self.headers = sender.headers
+        self.request_id = b""
+        self.charges: Sequence[Charge] = ()  #: what limits count of it
+        self.visit: Visit | None = None  #: its prompt, once that is tried
+        self.prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
+        self.caller: Caller
 
     @property
     def params(self) -> dict[str, str]:
@@ -126,6 +133,7 @@ class Gateway:
     def __init__(self, walk: Walk, options: FaceOptions, shape: Shape) -> None:
         self.walk, self.options, self.shape = walk, options, shape
         self._vendor, self._request_id = shape.vendor, shape.request_id
+        self._most_bytes = options.max_body_bytes
         self._live = Live(
             heartbeat_seconds=options.heartbeat_seconds,
             stuck_seconds=options.stuck_reader_seconds,
@@ -136,7 +144,7 @@ class Gateway:
         """An ASGI app that knows its caller and answers every error in the vendor's shape."""
 
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-            ask = Ask.of(scope, receive, send)
+            ask = Ask(scope, receive, send)
             try:
                 ask.request_id = ask.sender.request_id
                 who = self.authenticate(ask)
@@ -182,12 +190,16 @@ class Gateway:
 
     async def body(self, ask: Ask, *, most_values: int = MOST_VALUES) -> bytes:
         """JSON, not looked at but for its size. Raises `PayloadTooLarge`, `Disconnected`."""
-        most = self.options.max_body_bytes
-        body = body_at_hand(ask.scope, most)
-        if body is None:
-            body = await read_body(ask.scope, ask.receive, most)
+        body = await read_body(ask.scope, ask.receive, self._most_bytes)
         if len(body) > NARROW:
             check_width(body, most_values)
+        return body
+
+    def at_hand(self, ask: Ask) -> bytes | None:
+        """`body`, where it is there already and not empty; else that is to be asked."""
+        body = body_at_hand(ask.scope, self._most_bytes)
+        if body is not None and len(body) > NARROW:
+            check_width(body)
         return body
 
     def idempotent(self, ask: Ask, submission: Submission, body: bytes) -> Submission:

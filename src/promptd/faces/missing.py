@@ -34,7 +34,7 @@ class Missing:
         path = scope["path"]
         allowed = sorted({method for method, pattern in self._served if pattern.fullmatch(path)})
         asked = f"{scope['method']} {path[:_LONGEST]}"
-        ask = Ask.of(scope, receive, send)
+        ask = Ask(scope, receive, send)
         if allowed:
             allow = ", ".join(allowed)
             error = MethodNotAllowed(f"there is no {asked}; this path takes {allow}")

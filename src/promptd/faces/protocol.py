@@ -230,7 +230,7 @@ class Protocol(_Base):
         """A whole request of which everything but its body is known."""
         self._heads_left = _MOST_HEADS
         scope = head.scope.copy()
-        scope["client"], scope["state"] = self.client, self.app_state.copy()
+        scope["client"] = self.client
         self._serve(Cycle(self, scope, True, data[head.size :]), head.app)
 
     def _serve(self, cycle: Cycle, app: Any) -> None:
@@ -238,6 +238,8 @@ class Protocol(_Base):
         if most is not None and (len(self.connections) >= most or len(self.tasks) >= most):
             self.logger.warning("Exceeded concurrency limit.")
             app = overloaded
+        if self.app_state:
+            cycle.scope["state"] = self.app_state.copy()
         self.cycle = cycle
         if before is None or before.response_complete:
             self._start_asgi_task(cycle, app)
@@ -262,7 +264,6 @@ class Protocol(_Base):
             "scheme": self.scheme,
             "root_path": self.root_path,
             "headers": self.headers,
-            "state": self.app_state.copy(),
             "method": self.parser.get_method().decode("ascii"),
             "path": self.root_path + path,
             "raw_path": self.root_path.encode("ascii") + raw if self.root_path else raw,

@@ -88,7 +88,8 @@ class Callers:
 
     def still(self, known: Recalled) -> Caller | None:
         """Who that is, where nothing can have changed it since; else `authenticate` knows."""
-        return known.caller if self._clock() < known.until else None
+        clock = self._clock  # a name of its own: what is called at once is looked for as a method first
+        return known.caller if clock() < known.until else None
 
     async def authenticate(self, secret: str | None, *, to_refresh: bool = False) -> Caller:
         """Raises `Unauthenticated`; its message begins with `token refresh failed` where a token was one of ours.

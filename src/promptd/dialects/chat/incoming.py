@@ -187,6 +187,7 @@ def decode_request(body: bytes, *, unchecked: bool = False) -> Asked:
         usage=options is not None and options.include_usage is True,
         keep=asked.store,
         once=said is not None,
+        plain=said is not None,
     )
 
 
@@ -195,20 +196,21 @@ def _only_said(asked: _Body, given: int, body: bytes) -> list[Turn] | None:
     told of a plain one, None for any that would take longer. So many of its members were read.
 
     A name has a colon behind it. Where there are no more of them than behind names that were read and in texts, none is
-    left over for another name. An escaped colon could make up for one.
+    left for another name. An escaped colon could make up for one.
     """
     if _BACKSLASH in body and body.find(_COLON) >= 0:  # a byte is searched by its number at a tenth of the price
         return None
-    turns, model = [], asked.model
-    colons = given + (model.count(":") if model and ":" in model else 0)
+    turns = []
     for message in asked.messages:
         content, role = message.content, message.role
         if type(content) is not str or role == "tool" or role == "function":
             return None
-        # its role and this; whatever else it has is left over
-        colons += 2 + content.count(":") if ":" in content else 2
         turns.append(Turn(role, content))
-    return turns if len(body) - len(body.replace(b":", b"")) == colons else None  # `count` costs more
+    # each message has its role and its text; `count` costs more
+    left = len(body) - len(body.replace(b":", b"")) - given - 2 * len(turns)
+    if left:
+        left -= sum([turn.content.count(":") for turn in turns]) + (asked.model or "").count(":")
+    return turns if not left else None
 
 
 # ------------------------------------------------------------------ parameters

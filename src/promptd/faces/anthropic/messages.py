@@ -17,7 +17,7 @@ _MOST_BETAS: Final = 20
 
 
 async def create_message(gateway: Gateway, ask: Ask) -> None:
-    body = await gateway.body(ask)
+    body = gateway.at_hand(ask) or await gateway.body(ask)
     asked = messages.decode_request(body)
     submission = gateway.idempotent(ask, submission_of(gateway, ask, asked, body), body)
     if asked.stream:

@@ -63,6 +63,6 @@ def derived(ask: Ask, body: bytes, send: Send, *, prompt_id: str, drop: Sequence
     extensions: dict[str, Any] = {**ask.scope.get("extensions", {}), BODY: lambda: body}
     extensions.pop(REPLY, None)
     headers = [(name, value) for name, value in ask.scope["headers"] if name not in (*drop, b"content-length")]
-    made = Ask.of({**ask.scope, "headers": headers, "extensions": extensions}, ask.receive, send)
+    made = Ask({**ask.scope, "headers": headers, "extensions": extensions}, ask.receive, send)
     made.caller, made.request_id, made.prompt_id = ask.caller, ask.request_id, prompt_id
     return made

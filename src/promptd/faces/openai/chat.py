@@ -15,7 +15,7 @@ _ATTACHED: Final = Mode.ATTACHED
 
 
 async def chat_completions(gateway: Gateway, ask: Ask) -> None:
-    body = await gateway.body(ask)
+    body = gateway.at_hand(ask) or await gateway.body(ask)
     asked = chat.decode_request(body, unchecked=True)
     submission = gateway.idempotent(ask, submission_of(gateway, ask, asked, body), body)
     if asked.stream:
@@ -48,9 +48,8 @@ def submission_of(gateway: Gateway, ask: Ask, asked: Asked, body: bytes) -> Subm
         request=asked.request,
         model=asked.model,
         mode=_ATTACHED,
-        capability=asked.capability,
         prefix="chatcmpl",
-        native=Native(DIALECT, body, asked.stream, asked.usage, asked.model, asked.once),
+        native=Native(DIALECT, body, asked.stream, asked.usage, asked.model, asked.once, asked.plain),
         keep=asked.keep,
         affinity=gateway.affinity(ask, asked.request),
     )

@@ -95,7 +95,7 @@ def open_endpoints(gateway: Gateway, filed: Filed) -> Mapping[tuple[str, str], A
                 raise NotFound(f"there is no image {upload.id[:200]!r}")
             upload, file = await filed.open(upload.id)
         except PromptdError as error:
-            await gateway.refuse(Ask.of(scope, receive, send), error)
+            await gateway.refuse(Ask(scope, receive, send), error)
             return
         sending = Sending(file, upload.name, upload.digest, gateway.options.stuck_reader_seconds, upload.media_type)
         await sending(scope, receive, send)

@@ -37,7 +37,7 @@ class _Departure:
         heard: list[Callable[[], None]] = []
         self._lists.append(heard)
         extensions: dict[str, Any] = {**ask.scope.get("extensions", {}), GONE: heard}
-        copy = Ask.of({**ask.scope, "extensions": extensions}, ask.receive, ask.send)
+        copy = Ask({**ask.scope, "extensions": extensions}, ask.receive, ask.send)
         copy.caller, copy.request_id = ask.caller, ask.request_id
         return copy
 
