@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from promptd.core import chunks
 from promptd.core.errors import EXECUTION_CODES, ExecutionFailed, NetworkError, PromptdError, ShuttingDown
 from promptd.core.model import Answer, Blob, Caller, Capability, Chunk, Mode, Prompt, Request, Submission, Usage
-from promptd.core.policy import NO_CHARGES, Level
+from promptd.core.policy import Level
 from promptd.faces import FaceOptions
 from promptd.faces.asgi import (
     JSON,
@@ -38,7 +38,8 @@ from promptd.faces.asgi import (
 from promptd.faces.leaving import watch_for, while_connected
 from promptd.faces.limit_headers import Vendor, counted_by, limit_lines, refusal_headers
 from promptd.faces.live import Live, Stream
-from promptd.faces.senders import LONGEST_AFFINITY, sender_of
+from promptd.faces.senders import LONGEST_AFFINITY
+from promptd.faces.senders import Ask as Ask
 from promptd.service.visit import Visit
 from promptd.service.walk import Walk
 
@@ -69,37 +70,6 @@ class Shape(Protocol):
 
     def error(self, error: PromptdError, request_id: str) -> tuple[int, bytes]:
         """Status and body."""
-
-
-class Ask:
-    """One request, and who makes it."""
-
-    __slots__ = (
-        "caller",
-        "charges",
-        "headers",
-        "prompt_id",
-        "receive",
-        "request_id",
-        "scope",
-        "send",
-        "sender",
-        "visit",
-    )
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope, self.receive, self.send = scope, receive, send
-        sender = self.sender = sender_of(scope["headers"])
-        self.headers = sender.headers
-        self.request_id = b""
-        self.charges: Sequence[Charge] = ()  #: what limits count of it
-        self.visit: Visit | None = None  #: its prompt, once that is tried
-        self.prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
-        self.caller: Caller
-
-    @property
-    def params(self) -> dict[str, str]:
-        return self.scope.get("path_params", {})  # type: ignore[no-any-return]
 
 
 Handler = Callable[["Gateway", Ask], Awaitable[None]]

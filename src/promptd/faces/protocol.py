@@ -64,7 +64,6 @@ class Protocol(_Base):
     # Beside uvicorn's attributes these would make a dict that no two connections can share the keys of.
     __slots__ = (
         "_alarm",
-        "_asgi",
         "_front",
         "_head",
         "_heads_left",
@@ -117,7 +116,6 @@ class Protocol(_Base):
         self._alarm: asyncio.TimerHandle | None = None
         self._idle_until = 0.0  # loop time at which a connection that waits for a request is closed
         self._looks_at = 0.0  # … and at which uvicorn's timer looks whether it is
-        self._asgi = {"version": self.asgi_version, "spec_version": "2.3"}
 
     # ------------------------------------------------------------ the connection
 
@@ -222,9 +220,8 @@ class Protocol(_Base):
         self._stage, self._moved, self._idle_bytes = _BODY, True, 0
         if parser.should_upgrade() and self._should_upgrade():
             return
-        is_old = version == "1.0"
-        kind = OldCycle if is_old else Cycle
-        self._serve(kind(self, self.scope, not is_old and parser.should_keep_alive()), self.app)
+        kind, keep_alive = (OldCycle, False) if version == "1.0" else (Cycle, parser.should_keep_alive())
+        self._serve(kind(self, self.scope, keep_alive), self.app)
 
     def _serve_again(self, head: Head, data: bytes) -> None:
         """A whole request of which everything but its body is known."""
@@ -257,7 +254,7 @@ class Protocol(_Base):
             raise Refused(TUNNEL if self.parser.get_method() == b"CONNECT" else MALFORMED) from None
         scope = {
             "type": "http",
-            "asgi": self._asgi,
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": version,
             "server": self.server,
             "client": self.client,

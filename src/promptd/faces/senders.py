@@ -1,4 +1,4 @@
-"""Who sends a request, as far as its head tells: read once for all requests that have the same."""
+"""A request and who sends it, as far as its head tells: read once for all requests that have the same."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
+from starlette.types import Receive, Scope, Send
 
+from promptd.core.model import Caller
+from promptd.core.policy import NO_CHARGES, Bill
 from promptd.service.keys import Recalled
+from promptd.service.visit import Visit
 
 _VISIBLE: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _BEARER: Final = b"bearer "
@@ -63,3 +67,34 @@ class Fields(list[tuple[bytes, bytes]]):
             before.headers | {name: value}, before.request_id, before.secret, before.affinity, before.recalled
         )
         return Fields([(known, value if known == name else said) for known, said in self], sender)
+
+
+class Ask:
+    """One request, and who makes it."""
+
+    __slots__ = (
+        "caller",
+        "charges",
+        "headers",
+        "prompt_id",
+        "receive",
+        "request_id",
+        "scope",
+        "send",
+        "sender",
+        "visit",
+    )
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope, self.receive, self.send = scope, receive, send
+        sender = self.sender = sender_of(scope["headers"])
+        self.headers = sender.headers
+        self.request_id = b""
+        self.charges: Bill = NO_CHARGES  #: what limits count of it
+        self.visit: Visit | None = None  #: its prompt, once that is tried
+        self.prompt_id: str | None = None  #: that its prompt shall have, where others are made for it before
+        self.caller: Caller
+
+    @property
+    def params(self) -> dict[str, str]:
+        return self.scope.get("path_params", {})  # type: ignore[no-any-return]
