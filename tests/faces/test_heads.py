@@ -18,6 +18,7 @@ from promptd.faces.asgi import REPLY, read_body
 from promptd.faces.heads import head_of
 from promptd.faces.protocol import Protocol
 from promptd.faces.senders import Fields, sender_of
+from tests.faces.conftest import Server
 
 HEAD = b"POST /echo?a=b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer pk-1\r\nContent-Length: %d\r\nX-More: y\r\n\r\n"
 PLAIN = HEAD % 5 + b"abcde"
@@ -209,3 +210,18 @@ def test_a_sender_is_read_once_and_knows_the_length_of_its_own_request() -> None
     assert (sender.secret, sender.affinity, sender.request_id) == ("k", "s", b"")
     other = sender_of(fields.changed(b"content-length", b"6"))
     assert (other.secret, other.headers[b"content-length"], sender.headers[b"content-length"]) == ("k", b"6", b"5")
+
+
+async def test_a_revoked_key_behind_a_known_head(server: Server) -> None:
+    http = server.http
+    body = encode({"model": "demo", "messages": [{"role": "user", "content": encode({"text": "hi"}).decode()}]})
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {http.key}\r\ncontent-length: {len(body)}"
+    peer = Peer(*await asyncio.open_connection("127.0.0.1", server.port))
+    for _ in range(3):
+        peer.writer.write(f"{head}\r\n\r\n".encode() + body)
+        assert (await peer.answer())[0] == 200
+    await server.house.walk.keys.revoke_all("ada")
+    peer.writer.write(f"{head}\r\n\r\n".encode() + body)
+    status, told = await peer.answer()
+    assert (status, told["error"]["code"]) == (401, "invalid_api_key")
+    peer.writer.close()

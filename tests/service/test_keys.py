@@ -271,3 +271,23 @@ async def test_the_number_of_open_tickets_is_bounded(house: House, clock: Clock)
         house.tickets.issue(ANN, "/events")
     clock.now += 60
     assert house.tickets.issue(ANN, "/events").path == "/events"
+
+
+async def test_what_was_recalled_holds_no_longer_than_the_key(
+    house: House, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Revoked, changed, expired, or crowded out of what is remembered: who kept it has to ask again."""
+    monkeypatch.setattr("promptd.service.keys._CACHE_SIZE", 4)
+    made = [await house.keys.create(ADMIN, name=str(n), user="ann", expires=clock() + 40) for n in range(4)]
+    for _, secret in made:
+        await house.keys.authenticate(secret)
+    kept = [house.keys.recall(secret) for _, secret in made]
+    ends = [one.until for one in kept if one is not None]
+    assert ends == [clock() + 40] * 4
+    await house.keys.revoke(ADMIN, made[0][0].id)
+    await house.keys.edit(ADMIN, made[1][0].id, KeyChange(name="changed"))
+    for number in range(3):
+        await house.keys.authenticate((await house.keys.create(ADMIN, name=f"more {number}"))[1])
+    assert [one.until for one in kept if one is not None] == [0, 0, 0, clock() + 40]
+    clock.now += 40
+    assert house.keys.recall(made[3][1]) is None
