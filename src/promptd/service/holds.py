@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Final
 
 from promptd.core.errors import Overloaded
+from promptd.core.limits import Limits, Reservation
 from promptd.core.model import Caller, Prompt, Usage
-from promptd.core.ports import Limits, Reservation
 from promptd.service.charges import Charges
 from promptd.service.clock import Clock
 from promptd.service.router import Router
