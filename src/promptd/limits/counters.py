@@ -33,7 +33,7 @@ class Counters:
     forgotten that still counts; where none is found, it is refused with `Overloaded`.
 
     An account keeps its counters, until one is forgotten or begins to follow another policy: then `_version` changes, and
-    whoever comes next finds them anew.
+    whoever comes next finds them anew. It is noted as changed once a round, which lasts until somebody takes the changes.
     """
 
     def __init__(self, max_subjects: int) -> None:

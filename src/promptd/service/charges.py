@@ -93,7 +93,7 @@ class Charges:
         """
         plan = self._plans.get((caller.user, caller.key, caller.team, route.model))
         if plan is None or plan.route is not route or plan.own is not self._own.get(caller.key, ()):
-            plan = self._plan(caller, route)
+            plan = self._learn(caller, route)
         if metrics is None:
             if plan.bill is not None:
                 return plan.bill
@@ -121,7 +121,7 @@ class Charges:
         """
         if not self._rules.policies and not self._own:
             return ()
-        plan = self._plan(caller, route)
+        plan = self._learn(caller, route)
         need = _Need(plan, prompt.request, prompt.capability, prompt.thread is not None, self._rules)
         return [
             need.charge(replace(policy, limit=_NO_LIMIT), subject)
@@ -148,15 +148,11 @@ class Charges:
             "cost": nano,
         }
 
-    def _plan(self, caller: Caller, route: Route) -> _Plan:
-        key = caller.user, caller.key, caller.team, route.model
-        own = self._own.get(caller.key, ())
-        plan = self._plans.get(key)
-        if plan is not None and plan.route is route and plan.own is own:
-            return plan
+    def _learn(self, caller: Caller, route: Route) -> _Plan:
         if len(self._plans) >= _CACHE_SIZE:
             self._plans.clear()
-        plan = self._plans[key] = self._make(caller, route, own)
+        plan = self._make(caller, route, self._own.get(caller.key, ()))
+        self._plans[caller.user, caller.key, caller.team, route.model] = plan
         return plan
 
     def _make(self, caller: Caller, route: Route, own: tuple[Policy, ...]) -> _Plan:
