@@ -200,3 +200,16 @@ def test_a_changed_route_is_seen() -> None:
     (first,) = [one.amount for one in given.of_admission(ANN, ROUTE, ASK)]
     dearer = Route(model="gpt-4o", connection="main", upstream="gpt-4o", price=Price(2000, 4000))
     assert [one.amount for one in given.of_admission(ANN, dearer, ASK)] == [2 * first]
+
+
+def test_prompts_that_count_for_the_same_subjects_share_an_account() -> None:
+    given = charges(policy(), policy(name="tenant", scope="header:x-tenant"))
+    first, again, other, none = [
+        given.of_admission(ANN, ROUTE, ASK, counted=counted)
+        for counted in ((("x-tenant", "a"),), (("x-tenant", "a"),), (("x-tenant", "b"),), ())
+    ]
+    assert first.account is again.account
+    assert [[one.subject for one in bill] for bill in (first, other, none)] == [["ann", "a"], ["ann", "b"], ["ann"]]
+    given.configure(ChargeRules(policies=(policy(),)))
+    (one,) = given.of_admission(ANN, ROUTE, ASK)
+    assert (one.policy.name, one.subject) == (policy().name, "ann")

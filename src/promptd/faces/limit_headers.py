@@ -103,7 +103,10 @@ def limit_lines(levels: Sequence[Level], vendor: Vendor, now: float) -> str:
     lines = _IDLE.get(key)
     if lines is None:
         lines = _lines(levels, vendor, now)
-        if not any(one.reset for one in levels):  # most are whole again when an answer is there, in a few ways only
+        for one in levels:
+            if one.reset:
+                break
+        else:  # most are whole again when an answer is there, in a few ways only
             if len(_IDLE) >= _MOST_FORMS:
                 _IDLE.clear()
             _IDLE[key] = lines

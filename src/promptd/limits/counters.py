@@ -7,8 +7,7 @@ around a millionth of what UTC seconds would make it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from promptd.core import budgets
@@ -16,7 +15,7 @@ from promptd.core.budgets import Balance
 from promptd.core.errors import BudgetSpent, InvalidRequest, Overloaded, TooManyRequests
 from promptd.core.limits import Reservation
 from promptd.core.policy import Account, Bill, Charge, Level, Policy, Rate, Shortfall, Stand
-from promptd.limits.kinds import ASK_AGAIN, Budget, Counter, Key, Seats
+from promptd.limits.kinds import ASK_AGAIN, Budget, Counted, Counter, Key, Seats
 
 #: How many of the subjects in turn a newcomer may look at to find room
 _LOOK_AT: Final = 16
@@ -184,8 +183,9 @@ class Counters:
             for policy, subject in account.counted:
                 if policy.period is not None and not self.knows((policy.name, subject)):
                     return False
-        companions = {(policy.name, subject) for policy, subject in account.counted}
-        counters = [self._counter(policy, subject, companions, now - origin) for policy, subject in account.counted]
+        counters = [
+            self._counter(policy, subject, account.counted, now - origin) for policy, subject in account.counted
+        ]
         _attach(account, counters, self._version)
         return True
 
@@ -197,10 +197,10 @@ class Counters:
         except Overloaded:
             _attach(account, [self._look(policy, subject) for policy, subject in account.counted], None)
 
-    def _counter(self, policy: Policy, subject: str, companions: Collection[Key], since: float) -> Counter:
+    def _counter(self, policy: Policy, subject: str, companions: Counted, since: float) -> Counter:
         key = policy.name, subject
         if policy.metric == "concurrency":
-            return Seats(policy, key, self._running, partial(self._make_room, companions=companions))
+            return Seats(policy, key, self._running, self._make_room, companions)
         if policy.period is not None:
             balance = self._balances.get(key)
             if balance is None:
@@ -222,7 +222,7 @@ class Counters:
         """At a subject that gets no place where it has none."""
         key = policy.name, subject
         if policy.metric == "concurrency":
-            return Seats(policy, key, self._running, self._make_room)
+            return Seats(policy, key, self._running, self._make_room, ())
         if policy.period is not None:
             return Budget(policy, self._balances.get(key), self._origin)
         rate = self._rates.get(key)
@@ -273,16 +273,17 @@ class Counters:
             self._begun, self._origin = True, now
         return self._origin
 
-    def _make_room(self, since: float, companions: Collection[Key] = ()) -> None:
+    def _make_room(self, since: float, companions: Counted = ()) -> None:
         """For a subject that is new, but not in place of a companion. Each call goes on where the last one stopped looking.
 
         Raises `Overloaded`.
         """
-        if len(self) < self._max_subjects:
+        if len(self._rates) + len(self._balances) + len(self._running) < self._max_subjects:
             return
+        kept = {(policy.name, subject) for policy, subject in companions}
         for _ in range(min(_LOOK_AT, len(self._rates))):
             key, rate = next(iter(self._rates.items()))
-            if rate.tat <= since and key not in companions:
+            if rate.tat <= since and key not in kept:
                 del self._rates[key]
                 self._forgotten(key)
                 return
@@ -290,7 +291,7 @@ class Counters:
         now = self._origin + since
         for _ in range(min(_LOOK_AT, len(self._balances))):
             key, balance = next(iter(self._balances.items()))
-            if not balance.held and (balance.until <= now or not balance.used) and key not in companions:
+            if not balance.held and (balance.until <= now or not balance.used) and key not in kept:
                 del self._balances[key]
                 self._forgotten(key)
                 return

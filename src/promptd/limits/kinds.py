@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from promptd.core import budgets
@@ -15,10 +15,14 @@ from promptd.core.policy import Held, Level, Mark, Policy, Shortfall
 #: A subject of a policy: the policy's name and whom it counts
 Key = tuple[str, str]
 
+#: The policies of an account, each with its subject
+Counted = Sequence[tuple[Policy, str]]
+
 #: Nobody knows when what runs will end; this is a polite time to ask again
 ASK_AGAIN: Final = 1.0
 
 _MOST_LEVELS: Final = 256
+_NO_LEVELS: Final[dict[int, Level]] = {}  # never written to: most accounts are asked for none
 
 
 class Counter(Protocol):
@@ -79,18 +83,25 @@ class Budget:
 class Seats:
     """Concurrency: how many run at once. Who has none is not remembered."""
 
-    __slots__ = ("_key", "_levels", "_limit", "_make_room", "_policy", "_running")
+    __slots__ = ("_companions", "_key", "_levels", "_limit", "_make_room", "_policy", "_running")
 
-    def __init__(self, policy: Policy, key: Key, running: dict[Key, int], make_room: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        key: Key,
+        running: dict[Key, int],
+        make_room: Callable[[float, Counted], None],
+        companions: Counted,
+    ) -> None:
         """`running` counts all subjects; `make_room` is asked before one is added and raises `Overloaded`."""
         self._policy, self._limit, self._key = policy, policy.limit, key
-        self._running, self._make_room = running, make_room
-        self._levels: dict[int, Level] = {}  # told lately
+        self._running, self._make_room, self._companions = running, make_room, companions
+        self._levels = _NO_LEVELS  # told lately
 
     def take(self, amount: int, known: int, now: float) -> Mark | None:
         key, running = self._key, self._running
         if key not in running:
-            self._make_room(now)
+            self._make_room(now, self._companions)
             more = amount
         else:
             more = running[key] + amount
@@ -115,7 +126,7 @@ class Seats:
         return self._levels.get(left) or self._level(left)
 
     def _level(self, left: int) -> Level:
-        if len(self._levels) >= _MOST_LEVELS:
-            self._levels.clear()
+        if self._levels is _NO_LEVELS or len(self._levels) >= _MOST_LEVELS:
+            self._levels = {}
         level = self._levels[left] = Level(self._key[0], self._limit, max(0, left), 0.0, "concurrency", 0.0)
         return level

@@ -30,7 +30,7 @@ class ChargeRules(Struct, frozen=True, kw_only=True):
     history_tokens: int = 3000  #: of a thread's earlier turns, where the context of the model is not known
 
 
-class _Plan(Struct):
+class _Plan(Struct, eq=False):
     """What is the same for all prompts of a caller on a model."""
 
     route: Route
@@ -55,12 +55,14 @@ class Charges:
     def __init__(self, rules: ChargeRules, own: Mapping[str, tuple[Policy, ...]]) -> None:
         self._own = own
         self._plans: dict[tuple[str, str, str, str], _Plan] = {}
+        self._accounts: dict[tuple[_Plan, Counted], Account] = {}  #: of plans with policies that count by a header
         self.configure(rules)
 
     def configure(self, rules: ChargeRules) -> None:
         """Other policies from now on."""
         self._rules = rules
         self._plans.clear()
+        self._accounts.clear()
         #: names, in lower case, of the headers that policies look at
         self.headers = frozenset(policy.header for policy in rules.policies if policy.header is not None)
         self._budgeted = frozenset(policy.header for policy in rules.policies if policy.period is not None)
@@ -110,9 +112,7 @@ class Charges:
         for policy, subject in _by_header(plan, counted):
             if metrics is None or policy.metric in metrics:
                 charges.append(need.charge(policy, subject))
-        if len(charges) == len(plan.same) and metrics is None:
-            return bill_of(charges, plan.account)
-        return bill_of(charges)
+        return bill_of(charges, self._account(plan, counted, charges) if metrics is None else None)
 
     def of_survivor(self, caller: Caller, route: Route, prompt: Prompt) -> Sequence[Charge]:
         """What a prompt of an earlier process holds that is not final, whatever the limits are.
@@ -147,6 +147,16 @@ class Charges:
             "tokens": usage.input_tokens + usage.output_tokens,
             "cost": nano,
         }
+
+    def _account(self, plan: _Plan, counted: Counted, charges: Sequence[Charge]) -> Account:
+        if len(charges) == len(plan.same):
+            return plan.account
+        account = self._accounts.get((plan, counted))
+        if account is None:
+            if len(self._accounts) >= _CACHE_SIZE:
+                self._accounts.clear()
+            account = self._accounts[plan, counted] = Account([(one.policy, one.subject) for one in charges])
+        return account
 
     def _learn(self, caller: Caller, route: Route) -> _Plan:
         if len(self._plans) >= _CACHE_SIZE:
