@@ -32,7 +32,8 @@ class Counters:
     forgotten that still counts; where none is found, it is refused with `Overloaded`.
 
     An account keeps its counters, until one is forgotten or begins to follow another policy: then `_version` changes, and
-    whoever comes next finds them anew. It is noted as changed once a round, which lasts until somebody takes the changes.
+    whoever comes next finds them anew. It is noted as changed once a round, which lasts until somebody takes the changes or
+    counters have to be found anew.
     """
 
     def __init__(self, max_subjects: int) -> None:
@@ -58,10 +59,8 @@ class Counters:
         budget, both with the levels of all charges; `Overloaded` where too many subjects are busy.
         """
         account = bill.account
-        if account.version is not self._version and not self._bind(account, now, recounted):
+        if account.noted is not self._round and not self._ready(account, now, recounted):
             return None
-        if account.noted is not self._round:
-            self._note(account)
         since = now - self._origin
         marks: list[Any] = []  # what each charge led to; None where it does not fit
         try:
@@ -88,10 +87,8 @@ class Counters:
         if not marks:
             return
         account, amounts = bill.account, bill.amounts
-        if account.version is not self._version:
-            self._bind_again(account, now)
         if account.noted is not self._round:
-            self._note(account)
+            self._ready_again(account, now)
         since = now - self._origin
         for at, counter in account.settled:
             counter.end(amounts[at], marks[at], actual, since)
@@ -102,9 +99,8 @@ class Counters:
         bill, marks = reservation.bill, reservation.marks
         if not marks:
             return
-        if bill.account.version is not self._version:
-            self._bind_again(bill.account, now)
-        self._note(bill.account)
+        if bill.account.noted is not self._round:
+            self._ready_again(bill.account, now)
         self._give_back(bill, marks, now - self._origin)
         marks.clear()
 
@@ -173,29 +169,40 @@ class Counters:
 
     # ---------------------------------------------------------------- accounts
 
-    def _bind(self, account: Account, now: float, recounted: bool) -> bool:
-        """Find an account's counters, with a place for those that are new. Raises `Overloaded`.
+    def _ready(self, account: Account, now: float, recounted: bool) -> bool:
+        """Find an account's counters, with a place for those that are new, and note that they move. Raises `Overloaded`.
 
         False where a budget is to be recounted first.
         """
-        origin = self._begin(now)
-        if self.recounts and not recounted:
-            for policy, subject in account.counted:
-                if policy.period is not None and not self.knows((policy.name, subject)):
-                    return False
-        counters = [
-            self._counter(policy, subject, account.counted, now - origin) for policy, subject in account.counted
-        ]
-        _attach(account, counters, self._version)
+        if account.version is not self._version:
+            since = now - self._begin(now)
+            if self.recounts and not recounted:
+                for policy, subject in account.counted:
+                    if policy.period is not None and not self.knows((policy.name, subject)):
+                        return False
+            _attach(
+                account, [self._counter(policy, subject, account.counted, since) for policy, subject in account.counted]
+            )
+            account.version = self._version
+        self._note(account)
+        account.noted = self._round
         return True
 
-    def _bind_again(self, account: Account, now: float) -> None:
+    def _ready_again(self, account: Account, now: float) -> None:
         """For the end of what was counted. Who was idle may be forgotten since, and where there is no place any more what is
         settled of it is not remembered."""
         try:
-            self._bind(account, now, True)
+            self._ready(account, now, True)
         except Overloaded:
-            _attach(account, [self._look(policy, subject) for policy, subject in account.counted], None)
+            _attach(account, [self._look(policy, subject) for policy, subject in account.counted])
+            account.version = None
+            self._note(account)
+
+    def _note(self, account: Account) -> None:
+        """Concurrency is not stored: it ends with the process."""
+        for policy, subject in account.counted:
+            if policy.metric != "concurrency":
+                self.changed[policy.name, subject] = None
 
     def _counter(self, policy: Policy, subject: str, companions: Counted, since: float) -> Counter:
         key = policy.name, subject
@@ -215,7 +222,7 @@ class Counters:
             rate.follow(policy)
         elif rate.policy is not policy and rate.policy != policy:
             rate.follow(policy)
-            self._version = object()
+            self._version = self._round = object()
         return rate
 
     def _look(self, policy: Policy, subject: str) -> Counter:
@@ -229,13 +236,6 @@ class Counters:
         if rate is None:
             return Rate(policy)
         return rate if rate.policy == policy else Rate(policy, rate.tat)
-
-    def _note(self, account: Account) -> None:
-        """It moves; once for each time that changes are taken. Concurrency ends with the process."""
-        for policy, subject in account.counted:
-            if policy.metric != "concurrency":
-                self.changed[policy.name, subject] = None
-        account.noted = self._round
 
     def _refusal(self, bill: Bill, marks: list[Any], since: float, now: float) -> TooManyRequests:
         """Of charges of which the one behind those in `marks` does not fit; nothing stays taken. Raises `Overloaded`."""
@@ -300,11 +300,11 @@ class Counters:
 
     def _forgotten(self, key: Key) -> None:
         self.changed[key] = None
-        self._version = object()
+        self._version = self._round = object()
 
 
-def _attach(account: Account, counters: Sequence[Counter], version: object) -> None:
-    account.counters, account.version = counters, version
+def _attach(account: Account, counters: Sequence[Counter]) -> None:
+    account.counters = counters
     account.settled = [
         (at, counter)
         for at, counter in enumerate(counters)
