@@ -270,6 +270,14 @@ class Timeouts(Struct, frozen=True):
     between_bytes: float = 60.0
 
 
+class FixedHeaders(dict[str, str]):
+    """Headers that are made once and never changed, so that who gets them again need not look what they say."""
+
+    __slots__ = ()
+    #: of equal ones each has its own, which only means that they are looked at twice
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 class HttpResponse(Protocol):
     status: int
 
