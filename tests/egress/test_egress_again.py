@@ -13,6 +13,7 @@ from promptd.core.ports import Timeouts
 from promptd.egress import Egress
 from promptd.egress.alarm import Alarm
 from promptd.egress.connection import Connection
+from promptd.egress.heads import Heads
 from promptd.testing.sockets import Hanging, Reader, Writer, head_of, serve
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -126,7 +127,7 @@ async def test_both_connections_share_the_time_to_the_first_byte() -> None:
     async with serve(Hanging(b"")) as url:
         loop = asyncio.get_running_loop()
         host, _, port = url.removeprefix("http://").partition(":")
-        _, connection = await loop.create_connection(lambda: Connection(Alarm(loop)), host, int(port))
+        _, connection = await loop.create_connection(lambda: Connection(Alarm(loop), Heads()), host, int(port))
         connection.send(b"GET / HTTP/1.1\r\n\r\n", Timeouts(first_byte=60.0), since=loop.time() - 60.0)
         async with asyncio.timeout(PATIENCE):
             await connection.more()

@@ -8,6 +8,17 @@ from promptd.core.model import Chunk
 from promptd.core.short_ways import ShortWay
 
 
+class WholeExchange:
+    """What a client's `request` may return where an answer may be had without a look at its parts."""
+
+    __slots__ = ()
+
+    async def whole(self) -> bytes | None:
+        """The body of a success, once, and nothing is left to be closed. None for whatever else comes, or may come: enter
+        the context for that then. Raises as that does."""
+        return None
+
+
 class WholeAnswer(ShortWay):
     """What an engine's `run` may return where its chunks come all at once, the `done` last.
 

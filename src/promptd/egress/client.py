@@ -12,23 +12,26 @@ import asyncio
 import re
 import socket
 import ssl
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from types import TracebackType
+from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
 from promptd import __version__
 from promptd.core.errors import ConfigUnusable, InvalidInput, NetworkError, Timeout
-from promptd.core.ports import ALONE, AUTHORITY, Timeouts
+from promptd.core.ports import ALONE, AUTHORITY, FixedHeaders, Timeouts
 from promptd.core.tracing import current
+from promptd.core.whole_answers import WholeExchange
 from promptd.egress.alarm import Alarm
 from promptd.egress.body import Body
 from promptd.egress.connection import Connection
 from promptd.egress.policy import Origin, Policy, check_public, parse
+from promptd.egress.pool import Pool
 
-_Head = tuple[str, str, tuple[tuple[str, str], ...]]  # method, URL and headers
+_Key = tuple[str, str, FixedHeaders | tuple[tuple[str, str], ...]]  # method, URL and headers
+_Prepared = tuple[Pool, bool, bytes]  # as `_head_of`, for the calls of one key
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -70,8 +73,9 @@ class Egress:
         self._idle_seconds = idle_seconds
         self._given_tls = tls
         self._resolve = resolve
-        self._prepared: dict[_Head, tuple[Origin, bool, bytes]] = {}
-        self._idle: dict[Origin, deque[Connection]] = {}
+        self._prepared: dict[_Key, _Prepared] = {}
+        self._pools: WeakValueDictionary[Origin, Pool] = WeakValueDictionary()
+        self._resting: set[Pool] = set()  # those that hold connections, or did since the last sweep
         self._idle_count = 0
         self._sweeper: asyncio.TimerHandle | None = None
         self._alarm: Alarm | None = None  # of all connections, made with the first
@@ -83,6 +87,8 @@ class Egress:
 
     def disallow(self, url: str) -> None:
         self._policy.disallow(url)
+        for pool in self._pools.values():
+            pool.allowed = False
 
     def request(
         self,
@@ -95,15 +101,13 @@ class Egress:
         max_bytes: int = 64 * 1024 * 1024,
     ) -> Exchange:
         """See `HttpClient.request`. Raises `InvalidInput` for a malformed URL or header."""
-        key = method, url, tuple(headers.items())
+        key = method, url, headers if type(headers) is FixedHeaders else tuple(headers.items())
         prepared = self._prepared.get(key)  # `lru_cache` costs ten times as much as a dict
         if prepared is None:
-            if len(self._prepared) >= _MOST_PREPARED:
-                self._prepared.clear()
-            prepared = self._prepared[key] = _prepared(*key)
-        origin, alone, head = prepared
+            prepared = self._prepare(key, tuple(headers.items()))
+        pool, alone, head = prepared
         request = _encode(method, head, headers, body)
-        return Exchange(self, origin, alone, method == "HEAD", request, timeouts, max_bytes)
+        return Exchange(self, pool, alone, method == "HEAD", request, timeouts, max_bytes)
 
     async def close(self) -> None:
         """Close the idle connections; connections in use close when their exchange ends."""
@@ -111,16 +115,19 @@ class Egress:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        for connections in list(self._idle.values()):
-            for connection in list(connections):
+        for pool in self._resting:
+            for connection in pool.idle:
                 connection.abort()
-        self._idle.clear()
+            pool.idle.clear()
+        self._resting.clear()
         self._idle_count = 0
 
-    def rested(self, origin: Origin) -> Connection | None:
+    def rested(self, pool: Pool) -> Connection | None:
         """A pooled connection, where there is one. Raises `PermissionDenied`."""
-        self._policy.named(origin)
-        idle = self._idle.get(origin)
+        if not pool.allowed:
+            self._policy.named(pool.origin)
+            pool.allowed = True
+        idle = pool.idle
         while idle:
             connection = idle.pop()
             self._idle_count -= 1
@@ -129,12 +136,13 @@ class Egress:
             connection.abort()
         return None
 
-    async def connect(self, origin: Origin, timeout: float) -> Connection:
+    async def connect(self, pool: Pool, timeout: float) -> Connection:
         """A new connection. Raises `PermissionDenied`, `NetworkError`, `Timeout`."""
+        origin = pool.origin
         named = self._policy.named(origin)
         try:
             async with asyncio.timeout(timeout):
-                return await self._connect(origin, named=named)
+                return await self._connect(pool, named=named)
         except TimeoutError as error:
             raise Timeout(f"no connection to {origin.authority} within {timeout:g} s") from error
         except ssl.SSLError as error:
@@ -142,16 +150,16 @@ class Egress:
         except OSError as error:
             raise NetworkError(f"no connection to {origin.authority}", detail=repr(error)) from error
 
-    def release(self, origin: Origin, connection: Connection) -> None:
+    def release(self, pool: Pool, connection: Connection) -> None:
         """Take a connection back after its exchange; what can't serve another one is closed at once."""
         if self._closed or not connection.is_reusable() or self._idle_count >= self._max_idle:
             connection.abort()
             return
         connection.rest()
-        connections = self._idle.get(origin)
-        if connections is None:
-            connections = self._idle[origin] = deque()
-        connections.append(connection)
+        idle = pool.idle
+        if not idle:
+            self._resting.add(pool)
+        idle.append(connection)
         self._idle_count += 1
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(self._idle_seconds, self._sweep)
@@ -160,19 +168,33 @@ class Egress:
         """Close what has rested for long enough, and forget what its service closed. One timer for all connections."""
         loop = asyncio.get_running_loop()
         oldest = loop.time() - self._idle_seconds
-        for origin, connections in list(self._idle.items()):
+        for pool in list(self._resting):
+            idle = pool.idle
             # the last one in is the first one out, so those that rested longest stand in front
-            while connections and (connections[0].resting_since <= oldest or connections[0].lost):
-                connections.popleft().abort()
+            while idle and (idle[0].resting_since <= oldest or idle[0].lost):
+                idle.popleft().abort()
                 self._idle_count -= 1
-            if not connections:
-                del self._idle[origin]
-        next_sweep = min((connections[0].resting_since for connections in self._idle.values()), default=None)
+            if not idle:
+                self._resting.discard(pool)
+        next_sweep = min((pool.idle[0].resting_since for pool in self._resting), default=None)
         self._sweeper = None
         if next_sweep is not None:
             self._sweeper = loop.call_at(next_sweep + self._idle_seconds, self._sweep)
 
-    async def _connect(self, origin: Origin, *, named: bool) -> Connection:
+    def _prepare(self, key: _Key, headers: tuple[tuple[str, str], ...]) -> _Prepared:
+        """Remembered: the calls of a connection differ in nothing but their bodies."""
+        method, url, _ = key
+        origin, alone, head = _head_of(method, url, headers)
+        if len(self._prepared) >= _MOST_PREPARED:
+            self._prepared.clear()
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = Pool(origin)
+        prepared = self._prepared[key] = pool, alone, head
+        return prepared
+
+    async def _connect(self, pool: Pool, *, named: bool) -> Connection:
+        origin, heads = pool.origin, pool.heads
         addresses = await self._resolve(origin.host, origin.port)
         if not named:
             check_public(origin.host, addresses)
@@ -185,7 +207,7 @@ class Egress:
         for address in addresses:
             try:
                 _, connection = await loop.create_connection(
-                    lambda: Connection(alarm), address, origin.port, ssl=tls, server_hostname=name
+                    lambda: Connection(alarm, heads), address, origin.port, ssl=tls, server_hostname=name
                 )
             except ssl.SSLError:
                 raise
@@ -228,32 +250,51 @@ class Response(Struct, eq=False):
         return await self.chunks().whole() if body is None else body
 
 
-class Exchange(Struct, eq=False):
+class Exchange(Struct, WholeExchange, eq=False):
     """One request and its answer. Leaving it closes the connection, or pools it where the body was read to its end."""
 
     _egress: Egress
-    _origin: Origin
+    _pool: Pool
     _alone: bool  #: wants a connection of its own
     _head: bool
     _request: bytes
     _timeouts: Timeouts
     _max_bytes: int
-    _connection: Connection | None = None
+    _connection: Connection | None = None  #: which was asked
+
+    async def whole(self) -> bytes | None:
+        connection = None if self._alone or self._head else self._egress.rested(self._pool)
+        if connection is None:
+            return None
+        try:
+            body = await connection.ask(self._request, self._timeouts, self._max_bytes)
+        except BaseException:
+            # a cancelled caller: the upstream must not go on working for nobody
+            connection.abort()
+            raise
+        if body is None:
+            self._connection = connection
+        else:
+            self._egress.release(self._pool, connection)
+        return body
 
     async def __aenter__(self) -> Response:
-        connection = None if self._alone else self._egress.rested(self._origin)
+        connection, egress = self._connection, self._egress
+        asked = connection is not None
+        if connection is None and not self._alone:
+            connection = egress.rested(self._pool)
         if connection is None:
-            connection = await self._egress.connect(self._origin, self._timeouts.connect)
-        since = asyncio.get_running_loop().time()
+            connection = await egress.connect(self._pool, self._timeouts.connect)
         try:
-            connection.send(self._request, self._timeouts, since, self._head)
+            if not asked:
+                connection.send(self._request, self._timeouts, asyncio.get_running_loop().time(), self._head)
             while not connection.answered():
                 await connection.more()
         except NetworkError:
             connection.abort()
             if not connection.reused or connection.heard:
                 raise
-            connection = await self._again(since)
+            connection = await self._again(connection.since)
         except BaseException:
             # also a cancelled caller: the upstream must not go on working for nobody
             connection.abort()
@@ -265,7 +306,7 @@ class Exchange(Struct, eq=False):
     async def _again(self, since: float) -> Connection:
         """The service closed a connection that had rested, while the request was on its way. Once more, and on a new
         one: where that ends without an answer too, the request itself may be the reason."""
-        connection = await self._egress.connect(self._origin, self._timeouts.connect)
+        connection = await self._egress.connect(self._pool, self._timeouts.connect)
         try:
             connection.send(self._request, self._timeouts, since, self._head)
             while not connection.answered():
@@ -279,7 +320,7 @@ class Exchange(Struct, eq=False):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._connection is not None:
-            self._egress.release(self._origin, self._connection)
+            self._egress.release(self._pool, self._connection)
 
 
 def _encode(method: str, head: bytes, headers: Mapping[str, str], body: bytes | None) -> bytes:
@@ -290,12 +331,11 @@ def _encode(method: str, head: bytes, headers: Mapping[str, str], body: bytes | 
         head += "".join(told).encode("latin-1", "replace")
     if body is None:
         return head + (b"content-length: 0\r\n\r\n" if method in ("POST", "PUT", "PATCH") else b"\r\n")
-    return b"".join((head, b"content-length: %d\r\n\r\n" % len(body), body))
+    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
 
 
-def _prepared(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bool, bytes]:
-    """Where a request goes, whether it wants a connection of its own, and its head. To be remembered: a connection's calls
-    differ in nothing but their bodies."""
+def _head_of(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bool, bytes]:
+    """Where a request goes, whether it wants a connection of its own, and its head without the end."""
     origin, path = parse(url)
     alone = ALONE in headers
     if not _TOKEN.fullmatch(method):

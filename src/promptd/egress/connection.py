@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import select
-from typing import cast
+from typing import Any, cast
 
 import httptools
 
@@ -12,6 +13,7 @@ from promptd.core.errors import InvalidOutput, NetworkError, PromptExecutionErro
 from promptd.core.passing_streams import Take
 from promptd.core.ports import Timeouts
 from promptd.egress.alarm import Alarm
+from promptd.egress.heads import Heads
 
 #: bytes of headers, chunk heads and trailers that may come without a byte of body between them
 _OVERHEAD = 64 * 1024
@@ -19,14 +21,16 @@ _HIGH_WATER = 256 * 1024
 _FRAMES = (b"content-length", b"transfer-encoding")
 _ENCODING = b"content-encoding"
 _LENGTH = len(_ENCODING)
+_OK = 200
 
 
 class Connection(asyncio.Protocol):
     """Serves one exchange at a time: `send`, `more` until it has `answered`, then `take` to the end; then it may be used
-    again if it `is_reusable`."""
+    again if it `is_reusable`. Or `ask`, for an answer that is expected to come all at once."""
 
     __slots__ = (
         "_alarm",
+        "_asked",
         "_bodiless",
         "_buffered",
         "_complete",
@@ -34,6 +38,7 @@ class Connection(asyncio.Protocol):
         "_fields",
         "_framed",
         "_headed",
+        "_heads",
         "_idle",
         "_keep_alive",
         "_limit",
@@ -45,7 +50,6 @@ class Connection(asyncio.Protocol):
         "_parser",
         "_paused",
         "_poll",
-        "_since",
         "_speaking",
         "_surplus",
         "_take",
@@ -57,34 +61,36 @@ class Connection(asyncio.Protocol):
         "left",
         "resting_since",
         "reused",
+        "since",
         "status",
     )
 
-    def __init__(self, alarm: Alarm) -> None:
-        """`alarm` ends waits that last too long."""
-        self._alarm = alarm
+    def __init__(self, alarm: Alarm, heads: Heads) -> None:
+        """`alarm` ends waits that last too long, `heads` knows what the service's answers look like."""
+        self._alarm, self._heads = alarm, heads
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[bool] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
         self._take: Take | None = None  # gets what comes, while somebody pours
-        self._since = 0.0  # when the request was sent, or when the present wait for more began
-        self._limit = 0.0  # how long that may last
+        self._limit = 0.0  # how long the present wait may last
         self._paused = False
         self._idle = True
+        self._asked = False  # somebody waits for all of an answer of which nothing has come yet
         self._lost = False
         self._packets: list[bytes] = []
         self._parser: httptools.HttpResponseParser | None = None
-        self._begin(Timeouts(), False)
-        self.left = 0  #: bytes that `pour` may give; less than 0 where more came
+        self._timeouts, self._bodiless = Timeouts(), False
+        self._begin()
+        self.left = 0  #: bytes that may still come; less than 0 where more came
+        self.since = 0.0  #: when the request was sent, or when the present wait for more began, in the loop's time
         self.reused = False  #: has served an exchange before
         self.resting_since = 0.0  #: in the loop's time
         self._poll: select.poll | None = None
 
-    def _begin(self, timeouts: Timeouts, head: bool) -> None:
+    def _begin(self) -> None:
+        """As if nothing had come before."""
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
-        self._timeouts = timeouts
-        self._bodiless = head
         self._buffered = self._overhead = 0
         self._headed = self._complete = self._keep_alive = self._surplus = False
         self._speaking = False  # a byte of the body has come
@@ -101,12 +107,21 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, timeouts: Timeouts, since: float, head: bool = False) -> None:
         """Send a request. `head`: the answer has no body whatever its headers say. `since` is when the caller's wait began,
         in the loop's time."""
-        self._begin(timeouts, head)
+        if self.heard:
+            self._begin()
+        self._timeouts, self._bodiless = timeouts, head
         self._idle = False
+        self.since, self._limit = since, timeouts.first_byte
         if self._transport is None or self._lost:
             raise NetworkError("the service closed the connection")
-        self._since, self._limit = since, timeouts.first_byte
         self._transport.write(request)
+
+    def ask(self, request: bytes, timeouts: Timeouts, most: int) -> asyncio.Future[bytes | None]:
+        """As `send`. To be awaited: the body of a usual answer of at most `most` bytes that came all at once, and the
+        connection has served its exchange. None: ask whether it has `answered`, as after `more`."""
+        self.send(request, timeouts, self._loop.time())
+        self._asked, self.left = True, most
+        return self.more()
 
     def answered(self) -> bool:
         """Whether status and headers are there. Raises what has happened instead."""
@@ -114,9 +129,9 @@ class Connection(asyncio.Protocol):
             raise self._error
         return self._headed
 
-    def more(self) -> asyncio.Future[bool]:
+    def more(self) -> asyncio.Future[Any]:
         """To be awaited: something has come, or nothing will."""
-        due = self._since + self._limit
+        due = self.since + self._limit
         if due < self._alarm.rings:
             self._alarm.set(due)
         waiter = self._waiter = self._loop.create_future()
@@ -138,7 +153,7 @@ class Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             if self._speaking:
-                self._since = self._loop.time()
+                self.since = self._loop.time()
             return None
         data = packets[0] if len(packets) == 1 else b"".join(packets)
         packets.clear()
@@ -185,7 +200,8 @@ class Connection(asyncio.Protocol):
 
     def is_reusable(self) -> bool:
         """Whether the answer is complete, was read, and nothing speaks against another exchange."""
-        return self._complete and self._keep_alive and not self._surplus and not self._lost and not self._packets
+        served = self._idle or (self._complete and self._keep_alive and not self._packets)
+        return served and not self._surplus and not self._lost
 
     def is_fresh(self) -> bool:
         """Whether an idle connection is still open and silent; asks the kernel, as the loop may not have seen it yet."""
@@ -217,7 +233,16 @@ class Connection(asyncio.Protocol):
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(False)
+            self._waiter.set_result(None)
+
+    def _answer(self, packet: bytes, head: re.Match[bytes]) -> bool:
+        """Hand over the body behind a usual head, where it is whole. The parser need not know of it."""
+        waiter, begin, size = self._waiter, head.end(), int(head[1])
+        if size != len(packet) - begin or size > self.left or waiter is None or waiter.done():
+            return False
+        self._idle = True
+        waiter.set_result(packet[begin:])
+        return True
 
     def _hand_on(self, take: Take) -> None:
         """Something has come while somebody pours. What is called here must not end the connection for its errors."""
@@ -228,7 +253,7 @@ class Connection(asyncio.Protocol):
             data = packets[0] if len(packets) == 1 else b"".join(packets)
             packets.clear()
             self._buffered = 0
-            self._since = self._loop.time()
+            self.since = self._loop.time()
             self.left -= len(data)
             try:
                 if self.left < 0 or not take(data):
@@ -238,12 +263,12 @@ class Connection(asyncio.Protocol):
                 waiter.set_exception(error)
                 return
         if self._complete:
-            waiter.set_result(False)
+            waiter.set_result(None)
 
     def due(self) -> float | None:
         if self._idle or self._waiter is None or self._waiter.done():
             return None
-        return self._since + self._limit
+        return self.since + self._limit
 
     def give_up(self) -> None:
         what = "went silent" if self._speaking else "did not begin to answer"
@@ -267,6 +292,11 @@ class Connection(asyncio.Protocol):
             self._surplus = True
             self.abort()
             return
+        first = self._asked
+        if first:
+            self._asked = False
+            if (head := self._heads.match(data)) is not None and self._answer(data, head):
+                return
         self.heard = True
         self._overhead += len(data)
         try:
@@ -275,6 +305,8 @@ class Connection(asyncio.Protocol):
             self._surplus = True
             self._fail(InvalidOutput("the service does not speak proper HTTP", detail=repr(error)))
             return
+        if first and self._keep_alive and self.status == _OK:  # so it is complete
+            self._heads.learn(data)
         if self._news:
             self._news = False
             if self._take is not None:

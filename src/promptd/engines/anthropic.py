@@ -22,7 +22,7 @@ from promptd.dialects.exchange import MAX_BYTES
 from promptd.dialects.hosted import HostedTools
 from promptd.dialects.messages import DIALECT, Manners, Reader, decode_answer
 from promptd.dialects.messages.thinking import Effort
-from promptd.dialects.passing.run import run_native
+from promptd.dialects.passing import Way, run_native
 
 _BETA: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _MOST_BETAS: Final = 20
@@ -184,17 +184,15 @@ class Anthropic(ChatQueries[AnthropicConfig]):
                 manners=config.manners(),
             )
         imitated = native.dialect == _CHAT
-        return run_native(
-            call.http,
+        way = Way(
             config.address("/v1/chat/completions") if imitated else url,
             {**headers, "content-type": "application/json"},
-            call,
-            native,
-            timeouts=timeouts,
-            max_bytes=config.max_response_bytes,
-            reader=chat.Reader if imitated else Reader,
-            decode=chat.decode_answer if imitated else decode_answer,
+            chat.Reader if imitated else Reader,
+            chat.decode_answer if imitated else decode_answer,
+            timeouts,
+            config.max_response_bytes,
         )
+        return run_native(call, native, way)
 
     async def count(self, call: Call[AnthropicConfig, ChatQuery]) -> int | None:
         config = call.connection

@@ -33,7 +33,7 @@ class Sent(Struct, frozen=True):
     hidden: bool = False  #: token counts were asked for that the client did not ask for
 
 
-def prepare(native: Native, model: str, *, ask_for_usage: bool = True, rename_always: bool = False) -> Sent:
+def prepare(native: Native, model: str, ask_for_usage: bool = True, rename_always: bool = False) -> Sent:
     """The client's body with the name that the service knows, and with the wish for token counts on a stream.
 
     `ask_for_usage` is False for services that refuse it. The client shall see its own name for the model where the

@@ -23,8 +23,8 @@ from promptd.core.errors import (
 )
 from promptd.core.model import Chunk, Native, Usage
 from promptd.core.passing_streams import PassingStream, Sink
-from promptd.core.ports import HttpClient, HttpResponse, Timeouts
-from promptd.core.whole_answers import WholeAnswer
+from promptd.core.ports import HttpResponse, Timeouts
+from promptd.core.whole_answers import WholeAnswer, WholeExchange
 from promptd.dialects.bodies import error_body
 from promptd.dialects.errors import error_from_response, redact
 from promptd.dialects.exchange import MAX_BYTES, drain, media_type, secrets_of
@@ -34,6 +34,7 @@ from promptd.dialects.passing.passage import Passage
 from promptd.dialects.passing.streams import Stream
 
 _DEFAULT_TIMEOUTS: Final = Timeouts()
+_NO_USAGE: Final = Usage()
 #: the request itself is at fault, so its author reads best what the service says
 _FAULTS: Final = (InvalidInput, InputTooLarge, UnsupportedInput, ContentFiltered)
 
@@ -60,62 +61,60 @@ class _Secrets(Struct, frozen=True):
         return iter(secrets_of(secret))
 
 
-def run_native(
-    http: HttpClient,
-    url: str,
-    headers: Mapping[str, str],
-    call: Call[Any, Any],
-    native: Native,
-    *,
-    reader: Callable[[], Reader],
-    decode: Decode,
-    timeouts: Timeouts = _DEFAULT_TIMEOUTS,
-    max_bytes: int = MAX_BYTES,
-    ask_for_usage: bool = True,
-    rename_always: bool = False,
-) -> AsyncGenerator[Chunk, None]:
-    """Send `native` to `url` and yield what comes back as `progress` chunks with `raw` bytes, and one `done`.
+class Way(Struct, frozen=True, eq=False):
+    """How requests of one dialect get to a service, and what its answers are read with. To be made once for many calls."""
 
-    `headers` are complete, content type included; their values are taken for secrets and blotted out of messages.
-    `ask_for_usage` is False for services that refuse the wish for token counts on a stream. The client sees the name that
-    it called the model by where that is not the service's; with `rename_always` also where the service then answers by
-    yet another one. `reader` and `decode` are the dialect's own: with `Call.spelled` the chunks say what the bytes say as
-    well, and a service that answers whole where a stream was asked for is understood, without `raw`. Closing the generator
-    closes the connection at once.
+    url: str
+    headers: Mapping[str, str]
+    """Complete, content type included. Their values are taken for secrets and blotted out of messages."""
+    reader: Callable[[], Reader]
+    decode: Decode
+    timeouts: Timeouts = _DEFAULT_TIMEOUTS
+    max_bytes: int = MAX_BYTES
+    ask_for_usage: bool = True  #: False for services that refuse the wish for token counts on a stream
+    rename_always: bool = False  #: the client sees its own name for the model even where the service has a third one
+
+
+def run_native(call: Call[Any, Any], native: Native, way: Way) -> AsyncGenerator[Chunk, None]:
+    """Send `native` and yield what comes back as `progress` chunks with `raw` bytes, and one `done`.
+
+    The client sees the name that it called the model by where that is not the service's. With `Call.spelled` the chunks say
+    what the bytes say as well, and a service that answers whole where a stream was asked for is understood, without `raw`.
+    Closing the generator closes the connection at once.
 
     What is not streamed comes as a `WholeAnswer`, a stream as a `PassingStream`. Raises `PromptExecutionError`, with
     `native` where the request itself is at fault.
     """
-    sent = prepare(native, call.model, ask_for_usage=ask_for_usage, rename_always=rename_always)
-    exchange = http.request("POST", url, headers=headers, body=sent.body, timeouts=timeouts, max_bytes=max_bytes)
-    secrets = _Secrets(headers)
+    sent = prepare(native, call.model, way.ask_for_usage, way.rename_always)
+    exchange = call.http.request(
+        "POST", way.url, headers=way.headers, body=sent.body, timeouts=way.timeouts, max_bytes=way.max_bytes
+    )
     if native.stream:
         # a stream may be long, and there may be many: none of them keeps what was asked
-        spell = reader if call.spelled else None
+        secrets = _Secrets(way.headers)
+        spell = way.reader if call.spelled else None
         stream = Stream(native.dialect, model=sent.model, hidden=sent.hidden, secrets=secrets)
-        return PassingStream(partial(_streamed, exchange, native.dialect, stream, secrets, spell, decode))
-    return WholeAnswer(partial(_whole, exchange, native.dialect, sent.model, secrets, decode if call.spelled else None))
+        return PassingStream(partial(_streamed, exchange, native.dialect, stream, secrets, spell, way.decode))
+    return WholeAnswer(partial(_whole, exchange, native.dialect, sent.model, way, call.spelled))
 
 
 async def _whole(
-    exchange: AbstractAsyncContextManager[HttpResponse],
-    dialect: str,
-    model: str | None,
-    secrets: Iterable[str],
-    decode: Decode | None,
+    exchange: AbstractAsyncContextManager[HttpResponse], dialect: str, model: str | None, way: Way, spelled: bool
 ) -> Sequence[Chunk]:
-    """An answer in one piece; what it says as well, where there is something to decode it."""
-    async with exchange as response:
-        if not 200 <= response.status < 300:
-            raise await _refusal(response, secrets)
-        body = await response.read()
+    """An answer in one piece; what it says as well, where that is `spelled`."""
+    body = await exchange.whole() if isinstance(exchange, WholeExchange) else None
+    if body is None:
+        async with exchange as response:
+            if not 200 <= response.status < 300:
+                raise await _refusal(response, _Secrets(way.headers))
+            body = await response.read()
     # only now, so that the connection is free for the next call before anybody acts on the answer
-    seen = look_for(dialect).whole(body, secrets)
+    seen = look_for(dialect).whole(body, _Secrets(way.headers))
     raw = body if model is None else rename(body, model)
-    done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or Usage())
-    if decode is None:
+    done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or _NO_USAGE)
+    if not spelled:
         return Chunk("progress", raw=raw, dialect=dialect), done
-    *chunks, done = _spelled(body, decode, done)
+    *chunks, done = _spelled(body, way.decode, done)
     return *_with_raw(raw, dialect, chunks), done
 
 

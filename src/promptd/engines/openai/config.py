@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
-from msgspec import Struct
 from pydantic import SecretStr, field_validator
 
 from promptd.core.configs import remote, setting
 from promptd.core.credentials import Credential
 from promptd.core.engine import Config
 from promptd.core.errors import ConfigIncomplete
-from promptd.core.ports import Timeouts
+from promptd.core.ports import FixedHeaders, Timeouts
+from promptd.dialects import chat, messages, responses
 from promptd.dialects.addresses import base_url
 from promptd.dialects.chat import Manners
 from promptd.dialects.exchange import MAX_BYTES
-from promptd.dialects.hosted import HostedTools
+from promptd.dialects.passing import Decode, Way
 from promptd.engines.openai import profiles
 from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, PROFILES, RESPONSES, Profile
 
@@ -26,14 +26,13 @@ _ALWAYS: Final = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
 _MESSAGES_VERSION: Final = "2023-06-01"
 
 
-class Way(Struct, frozen=True):
-    """How requests of one dialect get to the server."""
-
-    url: str
-    headers: dict[str, str]
-    timeouts: Timeouts
-    max_bytes: int
-    ask_for_usage: bool
+_READERS: Final[dict[str, tuple[Any, Decode]]] = {
+    CHAT: (chat.Reader, chat.decode_answer),
+    COMPLETIONS: (chat.Reader, chat.decode_answer),
+    EMBEDDINGS: (chat.Reader, lambda body: (chat.decode_embeddings(body),)),
+    RESPONSES: (responses.Reader, responses.decode_answer),
+    MESSAGES: (messages.Reader, messages.decode_answer),
+}
 
 
 class OpenAIConfig(Config):
@@ -158,13 +157,13 @@ class OpenAIConfig(Config):
     @cached_property
     def json_headers(self) -> dict[str, str]:
         """Of a call with a JSON body."""
-        return {**self.request_headers, "content-type": "application/json"}
+        return FixedHeaders({**self.request_headers, "content-type": "application/json"})
 
     @cached_property
     def messages_headers(self) -> dict[str, str]:
         """Of a call in Anthropic's API, whose servers look for the key in one place or the other."""
         named = {"x-api-key": self._key} if self._key else {}
-        return {"anthropic-version": _MESSAGES_VERSION, **named, **self.json_headers}
+        return FixedHeaders({"anthropic-version": _MESSAGES_VERSION, **named, **self.json_headers})
 
     def headers_for(self, credential: Credential | None, dialect: str = "") -> dict[str, str]:
         """Of a call: those of the connection, with its caller's own key where it passes such keys on.
@@ -199,7 +198,8 @@ class OpenAIConfig(Config):
     def way(self, dialect: str, model: str, credential: Credential | None) -> Way:
         """Of a request in `dialect` that passes through. Raises `ConfigIncomplete`."""
         url, headers = self.url(dialect, model), self.headers_for(credential, dialect)
-        return Way(url, headers, self.timeouts, self.max_response_bytes, self.manners.stream_usage)
+        reader, decode = _READERS[dialect]
+        return Way(url, headers, reader, decode, self.timeouts, self.max_response_bytes, self.manners.stream_usage)
 
     @cached_property
     def ways(self) -> dict[str, Way]:

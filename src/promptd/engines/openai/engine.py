@@ -11,33 +11,17 @@ from promptd.core.connection_forms import models_found
 from promptd.core.engine import Call, ConnectionTestParams, ConnectionTestResult
 from promptd.core.forms import Form, FormContext, FormLogic, make_form
 from promptd.core.media_queries import MediaQueries, MediaQuery, as_outputs, media_call, output_of
-from promptd.core.model import Capability, Chunk, Native
+from promptd.core.model import Capability, Chunk
 from promptd.core.ports import HttpClient
-from promptd.dialects import chat, messages, responses
+from promptd.dialects import chat, responses
 from promptd.dialects.chat.calls import DIALECTS
 from promptd.dialects.openai_media import MEDIA, run_media
-from promptd.dialects.passing import Decode, run_native
+from promptd.dialects.passing import run_native
 from promptd.engines.openai.anonymous import anonymous
-from promptd.engines.openai.config import OpenAIConfig, Way
+from promptd.engines.openai.config import OpenAIConfig
 from promptd.engines.openai.forms import OpenAILogic, layout
-from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, RESPONSES
+from promptd.engines.openai.profiles import CHAT, RESPONSES
 from promptd.engines.openai.streamed import streamed_native, unbounded
-
-_READERS: Final[dict[str, Any]] = {
-    CHAT: chat.Reader,
-    COMPLETIONS: chat.Reader,
-    EMBEDDINGS: chat.Reader,
-    RESPONSES: responses.Reader,
-    MESSAGES: messages.Reader,
-}
-_DECODERS: Final[dict[str, Decode]] = {
-    CHAT: chat.decode_answer,
-    COMPLETIONS: chat.decode_answer,
-    EMBEDDINGS: lambda body: (chat.decode_embeddings(body),),
-    RESPONSES: responses.decode_answer,
-    MESSAGES: messages.decode_answer,
-}
-
 
 _FILES: Final = MEDIA | {Capability.QUERY}
 
@@ -57,7 +41,7 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
         if native is not None and call.credential is None:
             way = config.ways.get(native.dialect)
             if way is not None:
-                return _passed(call, native, way)
+                return run_native(call, native, way)
         open_door(config, call.http)
         if not config.safety_identifier:
             call = anonymous(call)
@@ -66,7 +50,7 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
         streams_only = config.row.streams_only
         if call.native is not None:
             native = streamed_native(call.native) if streams_only else call.native
-            return _passed(call, native, config.way(native.dialect, call.model, call.credential))
+            return run_native(call, native, config.way(native.dialect, call.model, call.credential))
         if streams_only:
             call = unbounded(call)
         dialect = DIALECTS[chat.capability_of(call)]
@@ -118,22 +102,6 @@ def open_door(config: OpenAIConfig, http: HttpClient) -> None:
     """An address that the profile knows need not stand in the settings a second time."""
     if not config.base_url:
         http.allow(config.address)
-
-
-def _passed(call: Call[Any, Any], native: Native, way: Way) -> AsyncGenerator[Chunk, None]:
-    dialect = native.dialect
-    return run_native(
-        call.http,
-        way.url,
-        way.headers,
-        call,
-        native,
-        reader=_READERS[dialect],
-        decode=_DECODERS[dialect],
-        timeouts=way.timeouts,
-        max_bytes=way.max_bytes,
-        ask_for_usage=way.ask_for_usage,
-    )
 
 
 async def _media(call: Call[Any, Any]) -> AsyncGenerator[Chunk, None]:
