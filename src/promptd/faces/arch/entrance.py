@@ -130,9 +130,11 @@ class _Shared:
             await send_body(send, 204, [*self._headers, *_PREFLIGHT], b"")
             return
         extensions = scope.get("extensions", _NOTHING)
-        reply, head = extensions.get(REPLY), lines(self._headers)
+        reply, write, head = extensions.get(REPLY), extensions.get(WRITE), lines(self._headers)
         if reply is not None:
             extensions[REPLY] = lambda status, said, body: reply(status, head + said, body)
+        if write is not None:
+            extensions[WRITE] = lambda data, said=None: write(data) if said is None else write(data, head + said)
 
         async def shared(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
@@ -156,9 +158,11 @@ def _count_short_ways(extensions: dict[str, Any], entry: Entry) -> None:
         extensions[REPLY] = replied
     if write is not None:
 
-        def written(data: bytes) -> bool:
-            if not write(data):
+        def written(data: bytes, head: str | None = None) -> bool:
+            if not write(data, head):
                 return False
+            if head is not None:
+                entry.status = 200
             entry.sent += len(data)
             return True
 

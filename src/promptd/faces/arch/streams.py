@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.types import Message, Send
 
-from promptd.faces.asgi import BODY, REPLY, Headers
+from promptd.faces.asgi import BODY, REPLY, WRITE, Headers
 from promptd.faces.gateway import Ask
 
 _STREAM: Final = b"text/event-stream"
@@ -62,6 +62,8 @@ def derived(ask: Ask, body: bytes, send: Send, *, prompt_id: str, drop: Sequence
     """The same request with another body and another way for its answer."""
     extensions: dict[str, Any] = {**ask.scope.get("extensions", {}), BODY: lambda: body}
     extensions.pop(REPLY, None)
+    if (write := extensions.get(WRITE)) is not None:
+        extensions[WRITE] = lambda data, head=None: head is None and write(data)  # what begins may be changed by `send`
     headers = [(name, value) for name, value in ask.scope["headers"] if name not in (*drop, b"content-length")]
     made = Ask({**ask.scope, "headers": headers, "extensions": extensions}, ask.receive, send)
     made.caller, made.request_id, made.prompt_id = ask.caller, ask.request_id, prompt_id
