@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from promptd.core.model import Chunk
@@ -29,17 +29,19 @@ class Pouring(AsyncIterator[bytes]):
     __slots__ = ()
 
     @abstractmethod
-    async def pour(self, take: Take) -> bool:
-        """Give every packet to `take` until that returns False: True then, and False where nothing more comes.
+    def pour(self, take: Take) -> Awaitable[bool]:
+        """To be awaited: give every packet to `take` until that returns False: True then, and False where nothing more comes.
 
         Raises what iterating raises, and what `take` raises.
         """
 
 
-async def pour(packets: AsyncIterator[bytes], take: Take) -> bool:
+def pour(packets: AsyncIterator[bytes], take: Take) -> Awaitable[bool]:
     """As `Pouring.pour`, whatever kind of iterator it is."""
-    if isinstance(packets, Pouring):
-        return await packets.pour(take)
+    return packets.pour(take) if isinstance(packets, Pouring) else _poured(packets, take)
+
+
+async def _poured(packets: AsyncIterator[bytes], take: Take) -> bool:
     async for packet in packets:
         if not take(packet):
             return True

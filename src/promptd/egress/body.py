@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 
 from promptd.core.errors import InvalidOutput
 from promptd.core.passing_streams import Pouring, Take
@@ -41,12 +41,11 @@ class Gunzip:
 class Body(Pouring):
     """Iterates over the decoded bytes. Raises `InvalidOutput` beyond `max_bytes` and for an unknown encoding."""
 
-    __slots__ = ("_connection", "_gunzip", "_left", "_max_bytes", "_pieces")
+    __slots__ = ("_connection", "_gunzip", "_pieces")
 
     def __init__(self, connection: Connection, max_bytes: int) -> None:
         self._connection = connection
-        self._max_bytes = max_bytes
-        self._left = max_bytes
+        connection.most = connection.left = max_bytes
         self._pieces = _NO_PIECES
         self._gunzip: Gunzip | None = None
         if connection.encoded:
@@ -61,29 +60,24 @@ class Body(Pouring):
         while True:
             piece = next(self._pieces, b"") if self._gunzip is not None else b""
             if piece:
-                return self._counted(piece)
+                connection.count(piece)
+                return piece
             while (packet := connection.take()) is None:
                 await connection.more()
             if self._gunzip is None:
                 if not packet:
                     raise StopAsyncIteration
-                return self._counted(packet)
+                connection.count(packet)
+                return packet
             if not packet:
                 self._gunzip.finish()
                 raise StopAsyncIteration
             self._pieces = self._gunzip.feed(packet)
 
-    async def pour(self, take: Take) -> bool:
-        if self._gunzip is None:
-            connection = self._connection
-            connection.left = self._left
-            try:
-                more = await connection.pour(take)
-            finally:
-                self._left = connection.left
-            if self._left < 0:
-                raise self._too_large()
-            return more
+    def pour(self, take: Take) -> Awaitable[bool]:
+        return self._connection.pour(take) if self._gunzip is None else self._poured(take)
+
+    async def _poured(self, take: Take) -> bool:
         async for piece in self:
             if not take(piece):
                 return True
@@ -92,13 +86,3 @@ class Body(Pouring):
     async def whole(self) -> bytes:
         """All that comes."""
         return b"".join([packet async for packet in self])
-
-    def _counted(self, piece: bytes) -> bytes:
-        self._left -= len(piece)
-        if self._left < 0:
-            raise self._too_large()
-        return piece
-
-    def _too_large(self) -> InvalidOutput:
-        self._connection.abort()
-        return InvalidOutput(f"the service's answer is larger than {self._max_bytes} bytes")

@@ -22,48 +22,24 @@ _FRAMES = (b"content-length", b"transfer-encoding")
 _ENCODING = b"content-encoding"
 _LENGTH = len(_ENCODING)
 _OK = 200
+_BREAK = b"\r\n"
+_USUAL = 1024  # bytes of a chunk; most of a stream's have less
+#: of chunks, as they are written in front of them
+_SIZES = {form % size: size for size in range(1, _USUAL) for form in (b"%x", b"%X")}
 
 
 class Connection(asyncio.Protocol):
     """Serves one exchange at a time: `send`, `more` until it has `answered`, then `take` to the end; then it may be used
     again if it `is_reusable`. Or `ask`, for an answer that is expected to come all at once."""
 
+    # fmt: off
     __slots__ = (
-        "_alarm",
-        "_asked",
-        "_bodiless",
-        "_buffered",
-        "_complete",
-        "_error",
-        "_fields",
-        "_framed",
-        "_headed",
-        "_heads",
-        "_idle",
-        "_keep_alive",
-        "_limit",
-        "_loop",
-        "_lost",
-        "_news",
-        "_overhead",
-        "_packets",
-        "_parser",
-        "_paused",
-        "_poll",
-        "_speaking",
-        "_surplus",
-        "_take",
-        "_timeouts",
-        "_transport",
-        "_waiter",
-        "encoded",
-        "heard",
-        "left",
-        "resting_since",
-        "reused",
-        "since",
-        "status",
+        "_alarm", "_asked", "_between", "_bodiless", "_buffered", "_complete", "_error", "_fields", "_framed",
+        "_headed", "_heads", "_idle", "_keep_alive", "_limit", "_loop", "_lost", "_news", "_overhead", "_packets",
+        "_parser", "_paused", "_poll", "_speaking", "_surplus", "_take", "_timeouts", "_transport", "_waiter",
+        "encoded", "heard", "left", "most", "resting_since", "reused", "since", "status",
     )
+    # fmt: on
 
     def __init__(self, alarm: Alarm, heads: Heads) -> None:
         """`alarm` ends waits that last too long, `heads` knows what the service's answers look like."""
@@ -81,7 +57,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._timeouts, self._bodiless = Timeouts(), False
         self._begin()
-        self.left = 0  #: bytes that may still come; less than 0 where more came
+        self.most = self.left = 0  #: bytes that may come, in all and still
         self.since = 0.0  #: when the request was sent, or when the present wait for more began, in the loop's time
         self.reused = False  #: has served an exchange before
         self.resting_since = 0.0  #: in the loop's time
@@ -97,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._news = False  # something has come that may be waited for
         self.heard = False  #: something has come since the request was sent
         self.encoded = False  #: the body is not written plainly
+        self._between = False  # the next byte is the first of a chunk
         self._framed = False  # what was forgotten of the head says where the body ends
         self._error: PromptExecutionError | None = None
         self.status = 0
@@ -164,12 +141,12 @@ class Connection(asyncio.Protocol):
         return data
 
     async def pour(self, take: Take) -> bool:
-        """Give what comes to `take`, in the turn of the loop in which it comes, until that returns False or `left` bytes
-        were given: True then, and False at the body's end. Raises what `take` raises as well."""
+        """Give what comes to `take`, in the turn of the loop in which it comes, until that returns False: True then, and
+        False at the body's end. Raises `InvalidOutput` beyond `left` bytes, and what `take` raises."""
         while (data := self.take()) != b"":
             if data is not None:
-                self.left -= len(data)
-                if self.left < 0 or not take(data):
+                self.count(data)
+                if not take(data):
                     return True
                 continue
             self._take = take
@@ -179,6 +156,13 @@ class Connection(asyncio.Protocol):
             finally:
                 self._take = None
         return False
+
+    def count(self, data: bytes) -> None:
+        """Bytes of the body that somebody gets. Raises `InvalidOutput` where they are more than `left`."""
+        self.left -= len(data)
+        if self.left < 0:
+            self.abort()
+            raise InvalidOutput(f"the service's answer is larger than {self.most} bytes")
 
     def forget_head(self) -> None:
         """Nobody asks for `headers` any more: a body may take long, and there may be many."""
@@ -244,26 +228,33 @@ class Connection(asyncio.Protocol):
         waiter.set_result(packet[begin:])
         return True
 
-    def _hand_on(self, take: Take) -> None:
+    def _hand_on(self, take: Take, data: bytes) -> None:
         """Something has come while somebody pours. What is called here must not end the connection for its errors."""
-        waiter, packets = self._waiter, self._packets
-        if waiter is None or waiter.done():
-            return  # whoever poured is leaving
-        if packets:
-            data = packets[0] if len(packets) == 1 else b"".join(packets)
-            packets.clear()
-            self._buffered = 0
-            self.since = self._loop.time()
-            self.left -= len(data)
-            try:
-                if self.left < 0 or not take(data):
-                    waiter.set_result(True)
-                    return
-            except BaseException as error:  # whatever it is, it is for the one who pours
-                waiter.set_exception(error)
+        self.since = self._loop.time()
+        self.left -= len(data)
+        try:
+            if self.left < 0:
+                self.count(b"")
+            elif take(data):
                 return
-        if self._complete:
-            waiter.set_result(None)
+        except BaseException as error:  # whatever it is, it is for the one who pours
+            self._waiter.set_exception(error)  # type: ignore[union-attr]  # who pours waits
+        else:
+            self._waiter.set_result(True)  # type: ignore[union-attr]
+
+    def _pour_on(self, take: Take) -> None:
+        """As `_hand_on`, for what the parser has found."""
+        data = b"".join(self._packets)
+        self._packets.clear()
+        self._buffered = 0
+        if data:
+            self._hand_on(take, data)
+        if self._complete and self._pours():
+            self._wake()
+
+    def _pours(self) -> bool:
+        """Whether somebody waits for pieces; who was told of the end, or cancelled, does so no more."""
+        return self._take is not None and not self._waiter.done()  # type: ignore[union-attr]  # who pours waits
 
     def due(self) -> float | None:
         if self._idle or self._waiter is None or self._waiter.done():
@@ -292,6 +283,14 @@ class Connection(asyncio.Protocol):
             self._surplus = True
             self.abort()
             return
+        take = self._take
+        if take is not None and self._between:
+            # most packets of a stream are one whole chunk, of which the parser need not know
+            size, _, rest = data.partition(_BREAK)
+            end = _SIZES.get(size)
+            if end is not None and rest[end:] == _BREAK and not self._waiter.done():  # type: ignore[union-attr]
+                self._hand_on(take, rest[:end])
+                return
         first = self._asked
         if first:
             self._asked = False
@@ -305,14 +304,16 @@ class Connection(asyncio.Protocol):
             self._surplus = True
             self._fail(InvalidOutput("the service does not speak proper HTTP", detail=repr(error)))
             return
+        if self._between and data[-1:] != b"\n":
+            self._between = False  # some bytes of the next chunk's head are here
         if first and self._keep_alive and self.status == _OK:  # so it is complete
             self._heads.learn(data)
         if self._news:
             self._news = False
-            if self._take is not None:
-                self._hand_on(self._take)
-            else:
+            if take is None:
                 self._wake()
+            elif self._pours():
+                self._pour_on(take)
         if self._overhead > _OVERHEAD and not self._complete:
             self._fail(InvalidOutput(f"the service sent more than {_OVERHEAD} bytes of headers"))
         elif self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:
@@ -369,6 +370,12 @@ class Connection(asyncio.Protocol):
         self._packets.append(body)
         self._buffered += len(body)
         self._news = True
+
+    def on_chunk_header(self) -> None:
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        self._between = True
 
     def on_message_complete(self) -> None:
         if self._complete or not self._headed:

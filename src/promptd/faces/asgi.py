@@ -33,7 +33,8 @@ GONE: Final = "promptd.gone"
 BODY: Final = "promptd.body"
 #: … and a way to send a whole answer at once: status, header lines and body; False where it has to go the usual way.
 REPLY: Final = "promptd.reply"
-#: … and a way to send a piece of one that has begun: bytes; False where it has to go the usual way.
+#: … and a way to send a piece of one whose length nobody knows: bytes, and with the first one the header lines of a success;
+#: False where it has to go the usual way.
 WRITE: Final = "promptd.write"
 #: Attribute of an app, kept by those around it: how long a peer may take nothing of its answer, and where none says so
 STUCK: Final = "stuck_seconds"

@@ -136,19 +136,24 @@ class Cycle(RequestResponseCycle):
             self.flow.resume_reading()
         return body
 
-    def write(self, data: bytes) -> bool:
-        """`send` for a piece of an answer under way whose length nobody knows. False where it has to go the usual way."""
-        if (
-            not self.chunked_encoding
-            or self.response_complete
-            or self.disconnected
-            or self.flow.write_paused
-            or not data
-        ):
+    def write(self, data: bytes, head: str | None = None) -> bool:
+        """`send` for a piece of an answer whose length nobody knows: of one under way, or with the lines of its `head`, as in
+        `reply`, for the beginning of a success. False where it has to go the usual way."""
+        if self.disconnected or self.response_complete or self.flow.write_paused or not data:
             return False
         size = len(data)
-        head = _CHUNK_HEADS[size] if size < _USUAL else b"%x\r\n" % size
-        self.transport.write(b"".join((head, data, b"\r\n")))
+        chunk = _CHUNK_HEADS[size] if size < _USUAL else b"%x\r\n" % size
+        if head is not None:
+            if self.response_started:
+                return False
+            self.response_started = self.chunked_encoding = True
+            self.waiting_for_100_continue = False
+            last = "" if self.keep_alive else "connection: close\r\n"
+            lines = f"{head}{last}transfer-encoding: chunked\r\n\r\n"
+            chunk = b"".join((STATUS_LINE[200], lines.encode("latin-1"), chunk))
+        elif not self.chunked_encoding:
+            return False
+        self.transport.write(b"".join((chunk, data, b"\r\n")))
         return True
 
     def reply(self, status: int, head: str, body: bytes) -> bool:
@@ -179,6 +184,9 @@ class OldCycle(Cycle):
     knows ends with its connection."""
 
     _endless = False
+
+    def write(self, data: bytes, head: str | None = None) -> bool:
+        return head is None and super().write(data)
 
     async def send(self, message: Any) -> None:
         if message["type"] == "http.response.start":

@@ -10,16 +10,11 @@ from typing import Final
 
 from starlette.types import Scope, Send
 
-from promptd.faces.asgi import ABORT, WRITE, Headers
+from promptd.faces.asgi import ABORT, WRITE, fields
 
-HEADERS: Final[Headers] = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
-    (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),
-]
+_HEAD: Final = "content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 _LOOKS: Final = 4  # per heartbeat or stuck time
 _SLOWEST_LOOK: Final = 1.0
-_SENT: Final[Headers] = []
 _ENDS: Final = (b"\n\n", b"\r\n\r\n")
 
 
@@ -35,9 +30,10 @@ class Live:
     def __len__(self) -> int:
         return len(self._open)
 
-    def open(self, scope: Scope, send: Send, headers: Headers) -> Stream:
-        """A stream whose head is sent with its first event, or with the first sign of life. `close` it in any case."""
-        stream = Stream(scope, send, headers, self._open)
+    def open(self, scope: Scope, send: Send, head: str) -> Stream:
+        """A stream whose head is sent with its first event, or with the first sign of life; `head` are lines of its fields
+        that end with a line break each. `close` it in any case."""
+        stream = Stream(scope, send, head, self._open)
         self._open.add(stream)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._look_every, self._look)
@@ -64,7 +60,7 @@ class Stream:
         "_abort",
         "_at_once",
         "_beating",
-        "_headers",
+        "_head",
         "_others",
         "_send",
         "_time",
@@ -76,10 +72,10 @@ class Stream:
         "writing",
     )
 
-    def __init__(self, scope: Scope, send: Send, headers: Headers, others: set[Stream]) -> None:
+    def __init__(self, scope: Scope, send: Send, head: str, others: set[Stream]) -> None:
         short = scope.get("extensions", {})
         self._abort, self._at_once = short.get(ABORT), short.get(WRITE)
-        self._send, self._headers, self._others = send, headers, others
+        self._send, self._head, self._others = send, head, others
         self._time = asyncio.get_running_loop().time
         self._beating: asyncio.Task[None] | None = None
         self.since = self._time()  #: when the last write ended, or the one under way began
@@ -92,8 +88,14 @@ class Stream:
     def at_once(self, data: bytes) -> bool:
         """`write` for a piece that passes, made of whole events, where nothing has to be waited for; False where `write` has
         to be asked."""
-        self.passes = True
-        if not self.started or self._beating is not None or self._at_once is None or not self._at_once(data):
+        at_once, self.passes = self._at_once, True
+        if at_once is None or self._beating is not None:
+            return False
+        if not self.started:
+            if not at_once(data, _HEAD + self._head):
+                return False
+            self.started, self._head = True, ""
+        elif not at_once(data):
             return False
         self.moved = self.whole = True
         return True
@@ -130,8 +132,8 @@ class Stream:
 
     async def _start(self) -> None:
         self.started = True
-        headers, self._headers = [*HEADERS, *self._headers], _SENT
-        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+        head, self._head = _HEAD + self._head, ""
+        await self._send({"type": "http.response.start", "status": 200, "headers": fields(head)})
 
     async def _write(self, data: bytes) -> None:
         self.writing, self.since = True, self._time()

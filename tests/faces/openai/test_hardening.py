@@ -329,7 +329,7 @@ async def test_a_client_that_takes_no_end() -> None:
         sent.append(event)
 
     live = Live(heartbeat_seconds=0.02, stuck_seconds=0.2, beat=b": \n\n")
-    stream = live.open({"type": "http", "extensions": {ABORT: dropped.set}}, send, [])
+    stream = live.open({"type": "http", "extensions": {ABORT: dropped.set}}, send, "")
     await stream.write(b"data: 1\n\n")
     async with asyncio.timeout(5):
         await stream.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 from promptd.core.passing_streams import Sink, pour
 from promptd.dialects.passing.streams import Stream
@@ -11,29 +11,29 @@ from promptd.dialects.passing.streams import Stream
 class Passage:
     """Pieces go to the sink as they come, where there is one; else they are asked for one by one."""
 
-    __slots__ = ("_at_once", "_feed", "_packets", "_raw", "_sink", "_stream", "open")
+    __slots__ = ("_at_once", "_feed", "_packets", "_raw", "_stream", "open")
 
     def __init__(self, stream: Stream, packets: AsyncIterator[bytes], sink: Sink | None) -> None:
-        self._stream, self._packets, self._sink = stream, packets, sink
+        self._stream, self._packets = stream, packets
         self._feed = stream.feed
         self._at_once = sink.at_once if sink is not None else _refuse
         self._raw = b""
         self.open = True  #: the body may not be at its end
 
-    async def next(self) -> bytes:
-        """The next piece, empty where the sink has it; all of them go there until one has to wait, or the stream ends.
+    def go_on(self) -> Awaitable[bool]:
+        """To be awaited: pieces go to the sink until one has to wait, or the stream ends. Tell `rest` what it returns."""
+        return pour(self._packets, self._take)
 
-        Look at `error` and `ended` of the stream then. Raises what its `feed` and `finish` do, and the sink.
+    def rest(self, more: bool) -> bytes:
+        """The piece that has to wait; may be empty. Look at `error` and `ended` of the stream then.
+
+        Raises what its `finish` does, and the sink.
         """
-        stream = self._stream
-        self.open = await pour(self._packets, self._take)
-        if not self.open and (raw := stream.finish()) and not self._at_once(raw):
+        self.open = more
+        if not more and (raw := self._stream.finish()) and not self._at_once(raw):
             self._raw = raw
         raw, self._raw = self._raw, b""
-        if not raw or self._sink is None:
-            return raw
-        await self._sink.write(raw)
-        return b""
+        return raw
 
     def _take(self, packet: bytes) -> bool:
         raw = self._feed(packet)

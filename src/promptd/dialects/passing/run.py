@@ -139,8 +139,10 @@ async def _streamed(
             del response  # and its headers
             passage = Passage(stream, packets, sink)
             while not stream.ended:
-                raw = await passage.next()
-                if raw and spell is None:
+                raw = passage.rest(await passage.go_on())
+                if raw and sink is not None:
+                    await sink.write(raw)
+                elif raw and spell is None:
                     yield Chunk("progress", raw=raw, dialect=dialect)
                 elif raw and spell is not None:
                     said = list(spell.feed(raw))

@@ -27,7 +27,7 @@ _SAYS: Final = re.compile(
     rb'"(?:content|text|arguments|partial_json|reasoning_content|reasoning|thinking)"\s*:\s*"(?P<said>[^"\\]+)"'
 )
 _QUOTE: Final = ord('"')
-_TRIES: Final = 8  # to learn what most events of a stream look like
+_TRIES: Final = 9  # to learn what most events of a stream look like
 
 
 class _Inner(Struct, frozen=True):
@@ -128,8 +128,9 @@ class Stream:
         if self._look.hint(told):
             return self._looked(told)
         if self._tries and (found := _SAYS.search(block)) is not None:
+            if self._tries < _TRIES:  # not from the first one: many say one thing and are silent then for long
+                self._learn_usual(block, *found.span("said"))
             self._tries -= 1
-            self._learn_usual(block, *found.span("said"))
         return self._unmarked(told) if self._hidden else told
 
     def _learn_usual(self, block: bytes, start: int, end: int) -> None:
