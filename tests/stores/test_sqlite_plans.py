@@ -126,6 +126,15 @@ def test_no_query_is_left_out() -> None:
     assert set(QUERIES) - inserts == set(INDEXES)
 
 
+@pytest.mark.parametrize("name", ["insert_prompt", "insert_ended", "insert_ended_well"])
+def test_no_table_is_made_for_a_row_that_is_written(plans: sqlite3.Connection, name: str) -> None:
+    """SQLite makes one for a list of three in the condition of an index, for each row anew."""
+    sql = QUERIES[name]
+    steps = plans.execute(f"explain {sql}", [None] * sql.count("?")).fetchall()
+    assert "Insert" in [step[1] for step in steps]
+    assert "OpenEphemeral" not in [step[1] for step in steps]
+
+
 async def test_the_newest_prompts_of_a_caller_are_read_without_sorting(tmp_path: Path) -> None:
     database = Database(tmp_path / "promptd.db")
     seen: list[str] = []

@@ -98,7 +98,7 @@ select {columns} from prompt where no = ?;
 -- name: thread_is_busy
 -- Whether an unfinished prompt of the thread is in front.
 select 1 from prompt indexed by prompt_thread_live
-where thread_id = ? and status in ('scheduled', 'running', 'errored') limit 1;
+where thread_id = ? and {live} limit 1;
 
 -- name: line_has_head
 -- Whether the caller's line (same lane and priority) already has its claimable prompt.
@@ -143,7 +143,7 @@ where lane = ? and user_id = ? and priority = ? and head = 0 and shared = 1 and 
 -- name: first_of_thread
 -- The first unfinished prompt of a thread.
 select no, lane, user_id, due, head, shared, priority, status from prompt indexed by prompt_thread_live
-where thread_id = ? and status in ('scheduled', 'running', 'errored') order by no limit 1;
+where thread_id = ? and {live} order by no limit 1;
 
 -- name: thread_is_running
 select 1 from prompt indexed by prompt_thread_running
@@ -159,10 +159,9 @@ update prompt set head = case when rescues >= :quarantine then 2 else 1 end, tag
 
 -- name: step_back
 -- No prompt of the thread is claimable, alone or not, until the first one is found again; the one that began the thread
--- is not its first any more, so it leaves its caller's line. The first status term is there for the index: it has to be
--- the index's own.
+-- is not its first any more, so it leaves its caller's line.
 update prompt indexed by prompt_thread_live set head = 0, shared = 0
-where thread_id = ? and status in ('scheduled', 'running', 'errored') and status <> 'running'
+where thread_id = ? and {live} and status <> 'running'
     and (head > 0 or shared = 1)
 returning lane, user_id, priority;
 
@@ -313,10 +312,10 @@ delete from idempotency where (user_id, key) in (
 -- name: live_lanes
 -- The lanes of unfinished prompts: one step in the index per lane, however many prompts there are.
 with recursive live (lane) as (
-    select min(lane) from prompt indexed by prompt_live_lane where status in ('scheduled', 'running', 'errored')
+    select min(lane) from prompt indexed by prompt_live_lane where {live}
     union all
     select (select min(lane) from prompt indexed by prompt_live_lane
-            where status in ('scheduled', 'running', 'errored') and lane > live.lane)
+            where {live} and lane > live.lane)
     from live where live.lane is not null
 )
 select lane from live where lane is not null;

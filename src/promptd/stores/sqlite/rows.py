@@ -84,6 +84,8 @@ _judgements = msgspec.json.Decoder(tuple[Judgement, ...]).decode
 _scores = msgspec.json.Decoder(tuple[Score, ...]).decode
 _counted = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
+#: said of a prompt that is not final, as the indexes on such prompts say it (migration 6)
+_LIVE = "status <> 'completed' and status <> 'abandoned' and status <> 'canceled'"
 #: what `to_prompt` raises for a row that this version can't read
 UNREADABLE = (msgspec.MsgspecError, KeyError, ValueError, TypeError)
 NO_REQUEST = b"{}"  #: how `Request()` is written
@@ -96,13 +98,14 @@ _CAPABILITY = {capability.value: capability for capability in Capability}
 
 
 def load_queries(name: str) -> dict[str, str]:
-    """The named queries of a `.sql` file of this package, `{columns}` filled in."""
+    """The named queries of a `.sql` file of this package, `{columns}` and `{live}` filled in."""
     text = files(__package__).joinpath(name).read_text(encoding="utf-8")
     queries = {}
     for part in re.split(r"^-- name: ", text, flags=re.M)[1:]:
         title, _, body = part.partition("\n")
         statement = "\n".join(line for line in body.splitlines() if not line.startswith("--"))
-        queries[title.strip()] = statement.strip().rstrip(";").replace("{columns}", PROMPT_COLUMNS)
+        statement = statement.strip().rstrip(";").replace("{columns}", PROMPT_COLUMNS).replace("{live}", _LIVE)
+        queries[title.strip()] = statement
     return queries
 
 
