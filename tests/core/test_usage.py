@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from promptd.core.errors import InvalidRequest
 from promptd.core.lifecycle import Status
 from promptd.core.model import Attempt, Failure, Outcome, Prompt, Request, Usage
-from promptd.core.usage import Sums, Tally, count, place_of, read_day, show_day
+from promptd.core.usage import Sums, Tally, count, count_alike, count_all, place_of, read_day, show_day
 
 PROMPT = Prompt(
     id="p",
@@ -95,3 +95,29 @@ def test_a_clock_that_went_back_makes_no_negative_time() -> None:
     count(tally, PROMPT, [replace(backwards, first_token=99.0, finished=98.0)])
     (sums,) = tally.values()
     assert (sums.latency, sums.first_token) == (0, 0)
+
+
+@pytest.mark.parametrize("far", [0.0, 86_400.0])
+@pytest.mark.parametrize("connection", ["first", "second"])
+def test_many_at_once_add_up_to_what_each_is(far: float, connection: str) -> None:
+    """Whether they belong to one place or, by day and connection, to several."""
+    many = [
+        replace(attempt(1, outcome, 100.0 + at * far, connection if at % 2 else "first"), cost=cost, usage=usage)
+        for at, (outcome, cost, usage) in enumerate(
+            [
+                (Outcome.COMPLETED, 3, Usage(1, 2, 3, 4, 5)),
+                (Outcome.ERRORED, None, Usage()),
+                (Outcome.LOST, 0, Usage(7)),
+                (Outcome.CANCELED, 2, Usage(output_tokens=8)),
+            ]
+        )
+    ]
+    singly: Tally = {}
+    for one in many:
+        count(singly, PROMPT, (one,))
+    alike: Tally = {}
+    count_alike(alike, PROMPT, many)
+    together: Tally = {}
+    count_all(together, [(PROMPT, (one,)) for one in many])
+    assert alike == together == singly
+    assert len(singly) == {(0.0, "first"): 1, (0.0, "second"): 2}.get((far, connection), 4)

@@ -17,6 +17,7 @@ from promptd.core.errors import InvalidRequest
 from promptd.core.model import Attempt, Outcome, Prompt
 
 _DAY: Final = 86_400
+_MICROSECONDS: Final = 1_000_000  # in a second
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -122,6 +123,17 @@ def count_all(tally: Tally, prompts: Iterable[tuple[Prompt, Sequence[Attempt]]])
         _add(tally, place, attempts)
 
 
+def count_alike(tally: Tally, prompt: Prompt, attempts: Sequence[Attempt]) -> None:
+    """Add attempts of many prompts that differ from `prompt` in nothing that they are counted by."""
+    first = attempts[0]
+    started = [attempt.started for attempt in attempts]
+    one_day = min(started) // _DAY == max(started) // _DAY
+    if one_day and [attempt.connection for attempt in attempts].count(first.connection) == len(attempts):
+        _add(tally, _place(prompt, first), attempts)
+    else:
+        count(tally, prompt, attempts)
+
+
 def _place(prompt: Prompt, attempt: Attempt) -> Place:
     """Where an attempt is counted."""
     day = int(attempt.started // _DAY)
@@ -133,10 +145,11 @@ def _add(tally: Tally, place: Place, attempts: Sequence[Attempt]) -> None:
     sums = tally.get(place)
     if sums is None:
         sums = tally[place] = Sums()
-    requests = completed = errors = cost = unpriced = latency = firsts = first_token = 0
+    requests = completed = errors = cost = unpriced = firsts = 0
     taken = given = cached = written = thought = 0
-    for one in attempts:  # one loop over plain numbers: a list for each sum costs several times as much
-        outcome, used, first = one.outcome, one.usage, one.first_token
+    latency = first_token = 0.0
+    for one in attempts:  # one loop over plain numbers: a list for each sum costs twice as much
+        outcome, used, begun, first = one.outcome, one.usage, one.started, one.first_token
         if one.run == 1:
             requests += 1
         if one.cost is None:
@@ -145,28 +158,32 @@ def _add(tally: Tally, place: Place, attempts: Sequence[Attempt]) -> None:
             cost += one.cost
         if outcome is _COMPLETED:
             completed += 1
-            if one.finished is not None and one.finished > one.started:
-                latency += int((one.finished - one.started) * 1_000_000)
+            end = one.finished
+            if end is not None and end > begun:
+                latency += end - begun
         elif outcome is _ERRORED or outcome is _LOST:
             errors += 1
         if first is not None:
             firsts += 1
-            if first > one.started:
-                first_token += int((first - one.started) * 1_000_000)
+            if first > begun:
+                first_token += first - begun
         taken += used.input_tokens
         given += used.output_tokens
-        cached += used.cached_tokens
-        written += used.cache_write_tokens
-        thought += used.reasoning_tokens
+        if used.cached_tokens:
+            cached += used.cached_tokens
+        if used.cache_write_tokens:
+            written += used.cache_write_tokens
+        if used.reasoning_tokens:
+            thought += used.reasoning_tokens
     sums.requests += requests
     sums.attempts += len(attempts)
     sums.completed += completed
     sums.errors += errors
     sums.cost += cost
     sums.unpriced += unpriced
-    sums.latency += latency
+    sums.latency += int(latency * _MICROSECONDS)
     sums.first_tokens += firsts
-    sums.first_token += first_token
+    sums.first_token += int(first_token * _MICROSECONDS)
     sums.input_tokens += taken
     sums.output_tokens += given
     sums.cached_tokens += cached

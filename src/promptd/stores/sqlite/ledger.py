@@ -15,7 +15,7 @@ from promptd.core.errors import Conflict, NotFound, StoreUnavailable
 from promptd.core.lifecycle import Status
 from promptd.core.model import Mode, Prompt, Score
 from promptd.core.ports import Ended
-from promptd.core.usage import Report, Sums, Tally, UsageQuery, count, count_all, place_of
+from promptd.core.usage import Report, Sums, Tally, UsageQuery, count, count_alike, count_all, place_of
 from promptd.stores.sqlite.attempts import cost_of, write_rows
 from promptd.stores.sqlite.forgetting import forget
 from promptd.stores.sqlite.readers import Readers
@@ -41,7 +41,7 @@ def _numbered(row: int) -> str:
 
 #: the same for rows that are alike: each value that is handed over costs as much as one of Python's calls
 _INSERT_ALIKE = {many: f"{_HEAD}values {', '.join(map(_numbered, range(many)))}" for many in _AT_ONCE}
-_ATTACHED = Mode.ATTACHED
+_PLAIN = (Mode.ATTACHED, None, None, 0, None, None, 0, b"", (), ())
 _MOST_SCORES = 32  # of one prompt
 #: what a value raises that no column can hold
 _UNSTORABLE = (
@@ -89,7 +89,7 @@ def _record(db: sqlite3.Connection, ended: Sequence[Ended]) -> None:
     tally: Tally = {}
     alike: dict[Row, list[Ended]] = {}
     for one in ended:
-        if one.prompt.error is None and _is_plain(one):
+        if one.attempts and one.prompt.error is None and _is_plain(one):
             alike.setdefault(common_of(one.prompt), []).append(one)
         else:
             _record_one(db, one, tally)
@@ -115,19 +115,19 @@ def _record_in_parts(
 
 def _is_plain(ended: Ended) -> bool:
     prompt = ended.prompt
-    return not (
-        len(ended.attempts) > 1
-        or prompt.trace
-        or prompt.parent
-        or prompt.thread
-        or prompt.priority
-        or prompt.deadline
-        or prompt.not_before
-        or prompt.rescues
-        or prompt.judgements
-        or prompt.counted
-        or prompt.mode is not _ATTACHED
+    special = (
+        prompt.mode,
+        prompt.parent,
+        prompt.thread,
+        prompt.priority,
+        prompt.deadline,
+        prompt.not_before,
+        prompt.rescues,
+        prompt.trace,
+        prompt.judgements,
+        prompt.counted,
     )
+    return special == _PLAIN and len(ended.attempts) <= 1
 
 
 def _record_many(db: sqlite3.Connection, ended: Sequence[Ended], tally: Tally, common: Row | None) -> None:
@@ -137,14 +137,17 @@ def _record_many(db: sqlite3.Connection, ended: Sequence[Ended], tally: Tally, c
         for one in ended:
             if common is None:
                 values += common_of(one.prompt)
-            values += from_ended(one.prompt, one.attempts[0] if one.attempts else None)
+            values += from_ended(one.prompt, one.attempts[0])
         db.execute((_INSERT_MANY if common is None else _INSERT_ALIKE)[len(ended)], values)
     except (sqlite3.IntegrityError, *_UNSTORABLE):
         # none of them is in; one by one shows which is in the way
         for one in ended:
             _record_one(db, one, tally)
     else:
-        count_all(tally, [(one.prompt, one.attempts) for one in ended])
+        if common is None:
+            count_all(tally, [(one.prompt, one.attempts) for one in ended])
+        else:
+            count_alike(tally, ended[0].prompt, [one.attempts[0] for one in ended])
 
 
 def _record_one(db: sqlite3.Connection, ended: Ended, tally: Tally) -> None:
