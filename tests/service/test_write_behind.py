@@ -105,3 +105,44 @@ async def test_who_leaves_while_it_waits_for_room_is_not_let_in(
             with pytest.raises(asyncio.CancelledError):
                 await newcomer
         assert len(upstream.calls) == 2
+
+
+async def test_rows_go_to_the_store_while_more_come_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    """So that no large batch ever holds the loop."""
+    monkeypatch.setattr(write_behind, "_AT_ONCE", 2)
+    monkeypatch.setattr(write_behind, "_LAG", 1e6)
+    async with living(tmp_path, upstream) as house:
+        said: list[str] = []
+        db = house.database.writer._db
+        db.set_trace_callback(said.append)
+        prompts = [(await run(house, ask()))[0] for _ in range(5)]
+        async with asyncio.timeout(PATIENCE):
+            while sum("insert into prompt" in one for one in said) < 4:
+                await asyncio.sleep(0)
+            await house.walk.attached.ledger.flush()
+        db.set_trace_callback(None)
+        assert sum("insert into prompt" in one for one in said) == 5
+        for prompt in prompts:
+            assert (await in_store(house, prompt)).status is Status.COMPLETED
+        assert not house.walk.attached.ledger._unwritten
+
+
+async def test_rows_that_came_during_a_commit_follow_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, upstream: Upstream
+) -> None:
+    monkeypatch.setattr(write_behind, "_AT_ONCE", 2)
+    monkeypatch.setattr(settling, "_PAUSES", (0.02,))
+    async with living(tmp_path, upstream) as house:
+        ledger = house.walk.attached.ledger
+        with halted(house):
+            await run(house, ask())
+            first = asyncio.ensure_future(ledger.flush())
+            await asyncio.sleep(0)
+            later = [(await run(house, ask()))[0] for _ in range(5)]
+        async with asyncio.timeout(PATIENCE):
+            await first
+            await ledger.flush()
+        for prompt in later:
+            assert (await in_store(house, prompt)).status is Status.COMPLETED

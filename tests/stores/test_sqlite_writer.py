@@ -16,7 +16,7 @@ from promptd.core.errors import Conflict, StoreUnavailable
 from promptd.core.lifecycle import Move, Status
 from promptd.core.model import Prompt
 from promptd.core.ports import Added
-from promptd.stores.sqlite import Database
+from promptd.stores.sqlite import Database, writer
 from promptd.stores.sqlite.database import connect, migrate
 from promptd.stores.sqlite.writer import Writer
 from promptd.testing.store.samples import NOW, make_message, make_prompt, make_thread, settlement
@@ -303,3 +303,96 @@ async def test_close_commits_what_waits_and_then_refuses(tmp_path: Path) -> None
     again = Database(tmp_path / "promptd.db")
     assert await again.records.get(Prompt, "p49") is not None
     await again.close()
+
+
+def put(name: str) -> Callable[[sqlite3.Connection], None]:
+    def work(db: sqlite3.Connection) -> None:
+        db.execute("insert into record (kind, id, version, data) values ('k', ?, 0, x'00')", (name,))
+
+    return work
+
+
+async def names(database: Database) -> list[str]:
+    return await database.writer.submit(lambda db: [row[0] for row in db.execute("select id from record order by id")])
+
+
+async def written(database: Database) -> None:
+    """Wait until what was submitted has run, and its transaction is open still."""
+    while not database.writer._batch:
+        await asyncio.sleep(0)
+    assert database.writer._db.in_transaction
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only other work ends the patience."""
+    monkeypatch.setattr(writer, "_PATIENCE", 1e6)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_patient_work_is_committed_with_what_somebody_waits_for(database: Database) -> None:
+    said: list[str] = []
+    database.writer._db.set_trace_callback(said.append)
+    first = database.writer.submit(put("a"), patient=True)
+    await written(database)
+    second = database.writer.submit(put("b"), patient=True)
+    while len(database.writer._batch) < 2:
+        await asyncio.sleep(0)
+    assert not first.done()
+    assert not second.done()
+    assert await database.records.get(Prompt, "a") is None  # nobody has to wait for a transaction that is open
+    await database.writer.submit(put("c"))
+    database.writer._db.set_trace_callback(None)
+    await asyncio.gather(first, second)
+    assert [one.lower() for one in said if one.lower() in ("begin immediate", "commit")] == [
+        "begin immediate",
+        "commit",
+    ]
+    assert await names(database) == ["a", "b", "c"]
+
+
+async def test_patient_work_alone_is_committed_all_the_same(database: Database, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        await database.writer.submit(put(name), patient=True)
+    copy = copy_as_a_crash_leaves_it(database.path, tmp_path / "copy")
+    assert copy.execute("select count(*) from record").fetchone() == (2,)
+    copy.close()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_close_commits_patient_work(tmp_path: Path) -> None:
+    database = Database(tmp_path / "promptd.db")
+    open_still = database.writer.submit(put("a"), patient=True)
+    await written(database)
+    await database.close()
+    assert open_still.done()
+    await open_still
+    again = Database(tmp_path / "promptd.db")
+    assert await names(again) == ["a"]
+    await again.close()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_store_that_fails_later_acknowledges_no_patient_work(database: Database) -> None:
+    def full(db: sqlite3.Connection) -> None:
+        pages = db.execute("pragma page_count").fetchone()[0]
+        db.execute(f"pragma max_page_count = {pages}")
+        db.execute("insert into record (kind, id, version, data) values ('k', 'large', 0, zeroblob(1000000))")
+
+    first = database.writer.submit(put("a"), patient=True)
+    await written(database)
+    results = await asyncio.gather(first, database.writer.submit(full, patient=True), return_exceptions=True)
+    assert all(isinstance(result, StoreUnavailable) for result in results)
+    database.writer._db.execute("pragma max_page_count = 1000000")
+    await database.writer.submit(put("b"))
+    assert await names(database) == ["b"]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_bad_job_beside_patient_work_costs_only_itself(database: Database) -> None:
+    first = database.writer.submit(put("a"), patient=True)
+    await written(database)
+    with pytest.raises(RuntimeError):
+        await database.writer.submit(_bug)
+    await first
+    assert await names(database) == ["a"]

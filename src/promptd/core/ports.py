@@ -159,8 +159,10 @@ class Ended(Struct, frozen=True):
 class Ledger(Protocol):
     """Rows that follow their answers, and what all rows of the store add up to."""
 
-    async def record(self, ended: Sequence[Ended]) -> None:
+    async def record(self, ended: Sequence[Ended], *, patient: bool = False) -> None:
         """Store them all, in one transaction. Raises `StoreUnavailable`; then none of them is stored.
+
+        Where `patient`, the transaction may wait some hundredths of a second for more to come.
 
         What is stored already is not stored or counted again. Where another prompt has the id, that one keeps it and
         the new row gets an id of its own.

@@ -63,8 +63,8 @@ class SqliteLedger:
     def close(self) -> None:
         self._reports.close()
 
-    async def record(self, ended: Sequence[Ended]) -> None:
-        await self._writer.submit(lambda db: _record(db, ended))
+    async def record(self, ended: Sequence[Ended], *, patient: bool = False) -> None:
+        await self._writer.submit(lambda db: _record(db, ended), patient=patient)
 
     async def report(self, query: UsageQuery) -> Report:
         try:

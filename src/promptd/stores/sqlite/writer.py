@@ -22,13 +22,14 @@ Work = Callable[[sqlite3.Connection], Any]
 _log = logging.getLogger(__name__)
 #: errors of SQLite that say something about the statement and its values, nothing about the store
 _OWN_FAULT = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+_PATIENCE = 0.05  # seconds that a transaction stays open where nobody waits for what is in it
 
 
 class _Job:
-    __slots__ = ("error", "future", "result", "work")
+    __slots__ = ("error", "future", "patient", "result", "work")
 
-    def __init__(self, work: Work, future: asyncio.Future[Any]) -> None:
-        self.work, self.future = work, future
+    def __init__(self, work: Work, future: asyncio.Future[Any], patient: bool) -> None:
+        self.work, self.future, self.patient = work, future, patient
         self.result: Any = None
         self.error: BaseException | None = None
 
@@ -67,7 +68,10 @@ class Writer:
         self._batch_seconds = batch_seconds
         self._most_waiting = most_waiting
         self._waiting: deque[_Job] = deque()
-        self._busy = False
+        self._batch: list[_Job] = []  # what ran in the transaction that is open
+        self._timer: asyncio.TimerHandle | None = None  # ends the patience with it
+        self._overdue = False
+        self._busy = False  # a turn or a commit is under way
         self._closed = False
         self.failure: str | None = None  #: why the last batch was not stored; None when the store works
         self._idle = asyncio.Event()
@@ -75,8 +79,10 @@ class Writer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._loop = asyncio.get_running_loop()
 
-    def submit(self, work: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def submit(self, work: Callable[[sqlite3.Connection], T], *, patient: bool = False) -> asyncio.Future[T]:
         """Run `work` in the next batch; its result comes when it is on disk.
+
+        `patient` work runs as soon, but waits up to 50 ms for other work to share its commit.
 
         `work` may raise a `PromptdError`; whatever it wrote until then is undone. It may run twice (see `_isolate`), so
         it must not keep state outside the database that a second run would spoil.
@@ -88,45 +94,73 @@ class Writer:
         if len(self._waiting) >= self._most_waiting:
             future.set_exception(StoreUnavailable("the store is behind: too many writes wait", retry_after=1))
             return future
-        self._waiting.append(_Job(work, future))
-        if not self._busy:
-            self._busy = True
-            self._idle.clear()
-            self._loop.call_soon(self._turn)
+        self._waiting.append(_Job(work, future, patient))
+        self._wake()
         return future
 
     async def close(self) -> None:
         """Commit what is waiting, then refuse."""
         self._closed = True
+        if not self._idle.is_set():
+            self._hurry()
         await self._idle.wait()
         self._thread.shutdown()
         self._db.close()
 
+    def _wake(self) -> None:
+        if not self._busy:
+            self._busy = True
+            self._idle.clear()
+            self._loop.call_soon(self._turn)
+
+    def _hurry(self) -> None:
+        self._overdue = True
+        self._wake()
+
     def _turn(self) -> None:
-        batch: list[_Job] = []
+        batch = self._batch
         try:
-            if not self._present():
-                raise sqlite3.OperationalError("the database file is gone or was replaced")
-            self._begin()
-            until = time.perf_counter() + self._batch_seconds
-            while self._waiting:
-                job = self._waiting.popleft()
-                batch.append(job)
-                if not self._run(job):
-                    self._isolate(batch)
-                    break
-                if time.perf_counter() >= until:
-                    break
+            if not batch:
+                if not self._present():
+                    raise sqlite3.OperationalError("the database file is gone or was replaced")
+                self._begin()
+            self._run_waiting(batch)
         except sqlite3.Error as error:
             if not batch and self._waiting:
                 batch.append(self._waiting.popleft())
             self._abort(batch, error)
-            batch = []
+        if self._db.in_transaction and not self._overdue and all(job.patient for job in batch):
+            self._leave_open()
+            return
+        self._batch, self._overdue = [], False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._db.in_transaction:
             commit = self._loop.run_in_executor(self._thread, self._db.commit)
             commit.add_done_callback(lambda done: self._committed(batch, done))
         else:
             self._next()
+
+    def _run_waiting(self, batch: list[_Job]) -> None:
+        """As many as fit into this turn."""
+        until = time.perf_counter() + self._batch_seconds
+        while self._waiting:
+            job = self._waiting.popleft()
+            batch.append(job)
+            if not self._run(job):
+                self._isolate(batch)
+                break
+            if time.perf_counter() >= until:
+                break
+
+    def _leave_open(self) -> None:
+        """Others have their turn of the loop before more is written."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(_PATIENCE, self._hurry)
+        self._busy = False
+        if self._waiting:
+            self._wake()
 
     def _begin(self) -> None:
         self._db.execute("begin immediate")
