@@ -45,6 +45,7 @@ class Way(Struct, frozen=True, eq=False):
     route: Route
     legs: Sequence[Leg]  #: to try, where that is the same for all; else empty
     chats: bool  #: one of its legs does
+    keep: bool  #: question and answer are stored where the prompt does not wish anything else
     blank: Prompt | None = None  #: what `is_ordinary` becomes, without what is its own; None where there are choices
 
 

@@ -156,8 +156,7 @@ class Execution:
             raise asyncio.CancelledError
         self._events.tell(Event("prompt_started", prompt=run.prompt.id))
         await self.guarding.renew(run)
-        call = self.prepare(run)
-        call = call if isinstance(call, Call) else await call
+        call = await self.prepare(run)
         watch = run.watch = self.guarding.watch(run)
         answer = await self._stream(run, call, watch)
         try:
@@ -174,30 +173,17 @@ class Execution:
 
     # ---------------------------------------------------------------- steps
 
-    def prepare(
-        self,
-        run: Run,
-        native: Native | None = None,
-        spelled: bool = False,
-        credential: Credential | None = None,
-        ordinary: bool = False,
-    ) -> Call[Any, Any] | Awaitable[Call[Any, Any]]:
-        """The engine's call, at once where a `native` request is `ordinary`: nothing has to be read for it. `native` goes
-        along; the connection's service speaks its dialect."""
+    async def prepare(
+        self, run: Run, native: Native | None = None, spelled: bool = False, credential: Credential | None = None
+    ) -> Call[Any, Any]:
+        """The engine's call, with all that has to be read for it. `native` goes along; the connection's service speaks its
+        dialect."""
         prompt, connection = run.prompt, run.connection
         if connection is None:
             raise HandlerUnavailable(f"the connection {prompt.lane!r} is not configured any more")
         if self.settling.tracing is not None:
             self.settling.tracing.enter(run)
-        if native is None or not ordinary:
-            return self._prepare(run, connection, native, spelled, credential)
-        return call_of(run, connection, prompt.request.messages, (), native, spelled, credential, self._clock)
-
-    async def _prepare(
-        self, run: Run, connection: Connection, native: Native | None, spelled: bool, credential: Credential | None
-    ) -> Call[Any, Any]:
-        """As `prepare`, with all that has to be read."""
-        prompt, request = run.prompt, run.prompt.request
+        request = prompt.request
         turns, parameters = request.messages, request.parameters
         if prompt.thread is not None and prompt.capability is Capability.CHAT:
             turns = history.cut(await earlier_turns(self._records, prompt), turns, self._budget(run, connection))

@@ -132,7 +132,7 @@ class Intake(Holds):
         try:
             clock = self._clock  # a name of its own: what is called at once is looked for as a method first
             now = clock()
-            admitted = await self._decide(submission, now, self.keeps(submission))
+            admitted = await self._decide(submission, now, None)
             charges, prompt = admitted.charges, admitted.prompt
             if charges.amounts:
                 reservation = self._at_once.reserve(charges, now) if self._at_once is not None else None
@@ -193,13 +193,15 @@ class Intake(Holds):
             self._metrics.refused(refusal.code)
             raise
 
-    async def _decide(self, submission: Submission, now: float, keep: bool) -> Admitted:
-        """`keep`: question and answer are stored."""
+    async def _decide(self, submission: Submission, now: float, keep: bool | None) -> Admitted:
+        """`keep`: question and answer are stored; None: as caller and house wish."""
         caller, request, pinned = submission.caller, submission.request, submission.request.connection
         way = self._ways.get((caller.key, submission.model)) if pinned is None else None
         if way is None or way.caller is not caller or way.version != self._connections.version:
             way = self._way(submission)
         self._refuse_work()
+        if keep is None:
+            keep = way.keep if submission.keep is None else self.keeps(submission)
         route, legs, arm, needed, native = way.route, way.legs, "", submission.capability, submission.native
         model = route.model
         plain = (native is not None and native.plain) or is_plain(request)
@@ -258,7 +260,8 @@ class Intake(Holds):
             # at a connection a model's name is the service's own word, and says nothing of the model that we call so
             identity.require_model(caller, pinned or submission.model or route.model)
         chats, alone = self._connections.supports(route, _CHAT), len(route.legs) == 1 and not route.arms
-        way = Way(caller, version, route, route.legs if alone else (), chats)
+        keep = self._rules.keep_attached if caller.keep is None else caller.keep
+        way = Way(caller, version, route, route.legs if alone else (), chats, keep)
         if pinned is None:
             if alone and chats:
                 way = replace(way, blank=blank_of(caller, route, self._rules.max_attempts))

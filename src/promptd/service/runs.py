@@ -47,7 +47,7 @@ class Run(Struct, eq=False):
     attempt: Attempt | None = None  #: its ledger row, once it has ended
     trace: tuple[Trace, Trace] | None = None  #: of whom it is a part, and its own; None: nobody traces
     chunks: list[Chunk] = []
-    waiters: list[asyncio.Future[Prompt | None]] = []
+    waiters: list[asyncio.Future[Prompt | None]] | None = None
 
     async def settlement(self, seconds: float | None = None) -> Prompt | None:
         """Wait for this attempt's end, at most `seconds`: the prompt as it then is.
@@ -57,17 +57,18 @@ class Run(Struct, eq=False):
         loop = asyncio.get_running_loop()
         # one future and one timer for each: a time limit around a common one costs thrice that
         waiter: asyncio.Future[Prompt | None] = loop.create_future()
-        self.waiters.append(waiter)
+        self.waiters = waiters = self.waiters or []
+        waiters.append(waiter)
         timer = loop.call_later(seconds, _answer, waiter, None) if seconds is not None else None
         try:
             return await waiter
         finally:
-            self.waiters.remove(waiter)
+            waiters.remove(waiter)
             if timer is not None:
                 timer.cancel()
 
     def finish(self, settled: Prompt | None) -> None:
-        for waiter in self.waiters:
+        for waiter in self.waiters or ():
             _answer(waiter, settled)
 
     def stop(self, why: Stop) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 from msgspec.structs import replace
 
 from promptd.core import chunks
-from promptd.core.engine import Call
 from promptd.core.errors import (
     ExecutionFailed,
     HandlerUnavailable,
@@ -27,6 +26,7 @@ from promptd.core.passing_streams import PassingStream, Sink
 from promptd.core.policy import Bill
 from promptd.core.whole_answers import WholeAnswer
 from promptd.service import again
+from promptd.service.calls import call_of
 from promptd.service.guarding import kept
 from promptd.service.pouring import Tap
 from promptd.service.remains import DONE, WHY, ending, origin_of, stopped_for, sums_of, without_words
@@ -256,15 +256,15 @@ class Visit:
         connection, plan, native = run.connection, run.plan, admitted.native
         if connection is None:
             raise HandlerUnavailable
-        if native is not None and (
-            native.dialect not in connection.dialects
-            # what a guard may hold back must be spelled out
-            or (plan.holds and run.prompt.capability is not _EMBEDDING)
-        ):
+        holds = plan.holds and run.prompt.capability is not _EMBEDDING  # what may be held back must be spelled out
+        if native is not None and (holds or native.dialect not in connection.dialects):
             native = None
-        spelled = True if plan.output else self._keep
-        call = execution.prepare(run, native, spelled, self._submission.credential, admitted.ordinary)
-        self._asked = call = call if isinstance(call, Call) else await call
+        spelled, credential = True if plan.output else self._keep, self._submission.credential
+        if native is not None and admitted.ordinary and execution.settling.tracing is None:  # there is nothing to read
+            turns = run.prompt.request.messages
+            self._asked = call = call_of(run, connection, turns, (), native, spelled, credential, self._house.clock)
+        else:
+            self._asked = call = await execution.prepare(run, native, spelled, credential)
         if plan.output:
             run.watch = execution.guarding.watch(run)
         self._source = source = connection.engine.run(call)
@@ -316,8 +316,7 @@ class Visit:
 
     async def _again(self, error: PromptExecutionError | Refusal) -> bool:
         """Whether another call begins, which then has its slot."""
-        house, run = self._house, self.run
-        retries = self._submission.retries
+        house, run, retries = self._house, self.run, self._submission.retries
         if isinstance(error, Refusal) or run.prompt.runs >= again.calls(retries):
             return False
         last = self._place + 1 >= len(self._admitted.legs)
