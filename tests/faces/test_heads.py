@@ -212,6 +212,26 @@ def test_a_sender_is_read_once_and_knows_the_length_of_its_own_request() -> None
     assert (other.secret, other.headers[b"content-length"], sender.headers[b"content-length"]) == ("k", b"6", b"5")
 
 
+@pytest.mark.parametrize(
+    ("data", "more"),
+    [
+        (PLAIN, [(b"content-length", b"5"), (b"expect", b"100-continue")]),
+        (PLAIN, [(b"content-length", b"5"), (b"transfer-encoding", b"chunked")]),
+        (PLAIN, [(b"content-length", b"5"), (b"upgrade", b"h2c")]),
+        (PLAIN, [(b"content-length", b"5"), (b"content-length", b"5")]),
+        (PLAIN, []),
+        (PLAIN + PLAIN, [(b"content-length", b"5")]),
+        (PLAIN[:-1], [(b"content-length", b"5")]),
+        (PLAIN.replace(b"\r\n\r\n", b"\r\n\n"), [(b"content-length", b"5")]),
+        (PLAIN.replace(b"X-More", b"X-More" * 1000), [(b"content-length", b"5")]),
+        (HEAD % 66_000 + b"x" * 66_000, [(b"content-length", b"66000")]),
+    ],
+)
+def test_what_is_not_remembered(data: bytes, more: list[tuple[bytes, bytes]]) -> None:
+    scope = {"headers": [(b"host", b"x"), *more], "server": None, "scheme": "http", "root_path": ""}
+    assert head_of(data, scope, echo) is None
+
+
 async def test_a_revoked_key_behind_a_known_head(server: Server) -> None:
     http = server.http
     body = encode({"model": "demo", "messages": [{"role": "user", "content": encode({"text": "hi"}).decode()}]})

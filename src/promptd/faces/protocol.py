@@ -140,7 +140,7 @@ class Protocol(_Base):
 
     def data_received(self, data: bytes) -> None:
         if self._head is not None:
-            head = self._head = self._head.again(data) if self.cycle.response_complete else None
+            head = self._head = self._head.again(data)
             if head is not None:
                 self._serve_again(head, data)
                 return
@@ -153,6 +153,7 @@ class Protocol(_Base):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._upgrade()
+            return
         except httptools.HttpParserError as error:
             # the parser wraps what a callback raised
             cause = error.__context__
@@ -171,14 +172,14 @@ class Protocol(_Base):
     def _remember(self, data: bytes) -> None:
         """What this request's head says, for the next one that has the same. Any more requests would wait behind it."""
         cycle = self.cycle
-        if self._at_work is cycle and cycle.scope is self.scope and cycle.keep_alive and self.url[:1] == b"/":
+        if self._at_work is cycle and cycle.keep_alive and self.url[:1] == b"/":
             self._heads_left -= 1
             scope: Any = cycle.scope
             self._head = head_of(data, scope, self.app if self._front is None else self._front.app_of(scope))
 
     def _upgrade(self) -> None:
+        self._unwatch()
         if self._should_upgrade():
-            self._unwatch()
             self._unset_keepalive_if_required()  # no timer of this protocol may close the connection of the next one
             self.handle_websocket_upgrade()
         else:
