@@ -169,12 +169,21 @@ def decode_request(body: bytes, *, unchecked: bool = False) -> Asked:
     values = astuple(asked)
     usual = values[:_USUAL]
     given = _USUAL - usual.count(None)
-    is_usual = unknown is None and values.count(None) == len(values) - given
-    said = _only_said(asked, given, body) if is_usual and usual[_FLAT:] == _NOTHING_NESTED else None
-    messages = said or [_turn(message, place) for place, message in enumerate(asked.messages)]
+    if unknown is None and usual[_FLAT:] == _NOTHING_NESTED:
+        said = _only_said(asked, given, body)
+        if said is not None:
+            return Asked(
+                request=Request(said, _plain(asked), unchecked=unchecked),
+                model=asked.model or None,
+                stream=asked.stream is True,
+                keep=asked.store,
+                once=True,
+                plain=True,
+            )
+    messages = [_turn(message, place) for place, message in enumerate(asked.messages)]
     if unknown is not None:
         messages = [_with_rest(turn, message) for turn, message in zip(messages, unknown["messages"], strict=True)]
-    if is_usual:
+    if unknown is None and values.count(None) == len(values) - given:
         parameters, echo = _plain(asked), {}
     else:
         parameters = _parameters(asked, unknown)
@@ -186,17 +195,15 @@ def decode_request(body: bytes, *, unchecked: bool = False) -> Asked:
         stream=asked.stream is True,
         usage=options is not None and options.include_usage is True,
         keep=asked.store,
-        once=said is not None,
-        plain=said is not None,
     )
 
 
-def _only_said(asked: _Body, given: int, body: bytes) -> list[Turn] | None:
-    """The turns of a request whose messages have a role and one text each, and in which no name stands twice: quickly
-    told of a plain one, None for any that would take longer. So many of its members were read.
+def _only_said(asked: _Body, given: int, body: bytes) -> tuple[Turn, ...] | None:
+    """The turns of a request that has nothing but messages of a role and one text each and so many of the usual members,
+    none of them twice: quickly told of such a one, None for any that would take longer.
 
-    A name has a colon behind it. Where there are no more of them than behind names that were read and in texts, none is
-    left for another name. An escaped colon could make up for one.
+    A name has a colon behind it. Where there are no more of them than behind these names and in texts, there is no other
+    name. An escaped colon could make up for one.
     """
     if _BACKSLASH in body and body.find(_COLON) >= 0:  # a byte is searched by its number at a tenth of the price
         return None
@@ -210,7 +217,7 @@ def _only_said(asked: _Body, given: int, body: bytes) -> list[Turn] | None:
     left = len(body) - len(body.replace(b":", b"")) - given - 2 * len(turns)
     if left:
         left -= sum([turn.content.count(":") for turn in turns]) + (asked.model or "").count(":")
-    return turns if not left else None
+    return None if left else tuple(turns)
 
 
 # ------------------------------------------------------------------ parameters
