@@ -224,6 +224,12 @@ class Intake(Holds):
         if plan.request:
             judged = self._guarding.admit(submission, plan, plain)
             submission, told = judged if isinstance(judged, tuple) else await judged
+        # of most there is no more to decide
+        if blank is not None and told is plan.fine and not (keep or self._charges.headers):
+            charges = self._charges.of_admission(caller, route, submission.request)
+            identifier, request = self._ids.make(submission.prefix), submission.request
+            prompt = replace(blank, id=identifier, request=request, created=now, updated=now, started=now)
+            return Admitted(prompt, route, legs, charges, keep, plan, submission.native, True)
         thread = await self._thread(submission, now) if submission.thread is not None else None
         counted = self._charges.counted(submission.counted) if self._charges.headers else ()
         # by place: a call with names is never specialized
@@ -242,12 +248,8 @@ class Intake(Holds):
         identifier = submission.id or self._ids.make(submission.prefix)
         if counted and attached:
             counted = self._charges.recounted(counted)
-        if blank is None or judgements or counted:
-            attempts = submission.max_attempts or self._rules.max_attempts
-            prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements, counted)
-        else:
-            request = submission.request
-            prompt = replace(blank, id=identifier, request=request, created=now, updated=now, started=now)
+        attempts = submission.max_attempts or self._rules.max_attempts
+        prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements, counted)
         return Admitted(prompt, route, legs, charges, keep, plan, submission.native, blank is not None, thread)
 
     def _way(self, submission: Submission) -> Way:
