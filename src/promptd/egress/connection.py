@@ -22,6 +22,7 @@ _FRAMES = (b"content-length", b"transfer-encoding")
 _ENCODING = b"content-encoding"
 _LENGTH = len(_ENCODING)
 _OK = 200
+_NO_FIELDS: list[tuple[bytes, bytes]] = []  # of a head that is over; nothing is ever added to it
 _BREAK = b"\r\n"
 _USUAL = 1024  # bytes of a chunk; most of a stream's have less
 #: of chunks, as they are written in front of them
@@ -167,7 +168,7 @@ class Connection(asyncio.Protocol):
     def forget_head(self) -> None:
         """Nobody asks for `headers` any more: a body may take long, and there may be many."""
         self._framed = self._has_length()
-        self._fields = []
+        self._fields = _NO_FIELDS
 
     def _has_length(self) -> bool:
         return self._framed or any(name.lower() in _FRAMES for name, _ in self._fields)

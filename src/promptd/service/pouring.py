@@ -35,6 +35,7 @@ class Tap:
         if not before:
             self._run.first_token = self._clock()
             self._begin()
+            del self._begin
         return self._at_once(raw)
 
     def tell(self) -> None:

@@ -81,6 +81,8 @@ _completion: Final = msgspec.json.Decoder(_Completion)
 
 
 class _Chat:
+    __slots__ = ()
+
     def hint(self, block: bytes) -> bool:
         return (
             block.find(_DONE) >= 0
@@ -206,6 +208,8 @@ _CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 
 
 class _Responses:
+    __slots__ = ()
+
     def hint(self, block: bytes) -> bool:
         return (
             block.find(b"response.completed") >= 0

@@ -26,6 +26,7 @@ _NULLS: Final = (b',"usage":null', b', "usage": null')
 _SAYS: Final = re.compile(
     rb'"(?:content|text|arguments|partial_json|reasoning_content|reasoning|thinking)"\s*:\s*"(?P<said>[^"\\]+)"'
 )
+_NOTHING: Final = bytearray()  # nobody changes it; most streams need none
 _QUOTE: Final = ord('"')
 _TRIES: Final = 9  # to learn what most events of a stream look like
 
@@ -72,7 +73,7 @@ class Stream:
         """`model` takes the place of the service's own name for it; `hidden`: nobody asked for token counts."""
         self._look: Look = look_for(dialect)
         self._model, self._hidden, self._secrets = model, hidden, secrets
-        self._held = bytearray()
+        self._held = _NOTHING  # of the event that is not whole yet
         self._old = self._new = self._null = b""
         #: what most events are, up to what they say and behind it; how long these are, the latter less than 0
         self._usual: tuple[bytes, bytes, int, int] | None = None
@@ -103,6 +104,8 @@ class Stream:
         if not held and packet.endswith(b"\n\n"):
             return self._pass(packet)
         since = max(0, len(held) - 2)
+        if held is _NOTHING:
+            held = self._held = bytearray()
         held += packet
         end = max(held.rfind(b"\n\n", since) + 2, held.rfind(b"\n\r\n", since) + 3)
         if end < 3:  # nothing was found, which is -1 + 3
