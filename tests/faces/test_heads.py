@@ -17,7 +17,7 @@ from promptd.faces import Front, Mount
 from promptd.faces.asgi import REPLY, read_body
 from promptd.faces.heads import head_of
 from promptd.faces.protocol import Protocol
-from promptd.faces.senders import Fields, sender_of
+from promptd.faces.senders import Fields
 from tests.faces.conftest import Server
 
 HEAD = b"POST /echo?a=b HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer pk-1\r\nContent-Length: %d\r\nX-More: y\r\n\r\n"
@@ -205,10 +205,9 @@ def test_a_sender_is_read_once_and_knows_the_length_of_its_own_request() -> None
     fields = Fields(
         [(b"x-api-key", b"k"), (b"content-length", b"5"), (b"x-session-id", b"s"), (b"x-request-id", b"a b")]
     )
-    sender = sender_of(fields)
-    assert sender is sender_of(fields)
+    sender = fields.sender
     assert (sender.secret, sender.affinity, sender.request_id) == ("k", "s", b"")
-    other = sender_of(fields.changed(b"content-length", b"6"))
+    other = fields.changed(b"content-length", b"6").sender
     assert (other.secret, other.headers[b"content-length"], sender.headers[b"content-length"]) == ("k", b"6", b"5")
 
 

@@ -30,8 +30,6 @@ class Sender(Struct, eq=False):
 
 
 def sender_of(fields: Iterable[tuple[bytes, bytes]]) -> Sender:
-    if type(fields) is Fields:
-        return fields.sender
     headers = dict(fields)
     given = headers.get(b"x-request-id")
     affinity = headers.get(b"x-session-affinity") or headers.get(b"x-session-id")
@@ -58,7 +56,7 @@ class Fields(list[tuple[bytes, bytes]]):
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]], sender: Sender | None = None) -> None:
         super().__init__(fields)
-        self.sender: Sender = sender or sender_of(tuple(self))
+        self.sender: Sender = sender or sender_of(self)
 
     def changed(self, name: bytes, value: bytes) -> Fields:
         """The same with another value of a field that says nothing of the sender."""
@@ -87,7 +85,8 @@ class Ask:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope, self.receive, self.send = scope, receive, send
-        sender = self.sender = sender_of(scope["headers"])
+        fields = scope["headers"]
+        sender = self.sender = fields.sender if type(fields) is Fields else sender_of(fields)
         self.headers = sender.headers
         self.request_id = b""
         self.charges: Bill = NO_CHARGES  #: what limits count of it
