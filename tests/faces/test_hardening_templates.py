@@ -10,10 +10,10 @@ import pytest
 from tests.faces.client import Http, problem, text_of
 from tests.faces.conftest import Serve, Server
 from tests.service.templates.lab import Pupil
+from tests.waiting import eventually
 
 BASE = "/promptd/v1"
 SCHEMA = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
-PATIENCE = 10.0
 
 
 async def save(http: Http, name: str, source: str, **more: Any) -> None:
@@ -69,10 +69,12 @@ async def test_an_action_whose_prompt_is_cancelled_by_its_id_has_failed(server: 
     chain = {"actions": [{"name": "a", "template": "wait"}]}
     assert (await server.admin.call("PUT", f"{BASE}/chains/c", chain)).status == 200
     run = (await server.http.post(f"{BASE}/chains/c/run", {})).json["id"]
-    async with asyncio.timeout(PATIENCE):
-        while (await server.http.post(f"{BASE}/prompts/{run}.a/cancel", {})).status == 404:
-            await asyncio.sleep(0.01)
-        ended = (await server.http.get(f"{BASE}/chain-runs/{run}?wait=10")).json
+
+    async def cancelled() -> bool:
+        return (await server.http.post(f"{BASE}/prompts/{run}.a/cancel", {})).status != 404
+
+    await eventually(cancelled)
+    ended = (await server.http.get(f"{BASE}/chain-runs/{run}?wait=10")).json
     assert (ended["status"], ended["code"]) == ("failed", "cancelled")
 
 
@@ -82,16 +84,19 @@ async def test_an_action_whose_prompt_is_cancelled_by_its_id_has_failed(server: 
 async def test_cases_end_with_the_caller_that_had_them_run(server: Server) -> None:
     cases = [{"name": f"c{number}", "inputs": {}} for number in range(3)]
     await save(server.admin, "hang", '[{"hang": true}]', cases=cases)
-    lane = server.house.walk.worker.load
+
+    async def busy() -> bool:
+        return server.house.walk.worker.load()["lab"][1] > 0
+
+    async def idle() -> bool:
+        return not await busy()
+
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     head = f"POST {BASE}/templates/hang/test HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {server.admin.key}\r\n"
     writer.write(f"{head}content-length: 2\r\ncontent-type: application/json\r\n\r\n{{}}".encode())
-    async with asyncio.timeout(PATIENCE):
-        while lane()["lab"][1] == 0:
-            await asyncio.sleep(0.01)
-        writer.transport.abort()
-        while lane()["lab"][1]:
-            await asyncio.sleep(0.01)
+    await eventually(busy)
+    writer.transport.abort()
+    await eventually(idle)
     assert server.house.walk.worker.resting
 
 

@@ -22,6 +22,7 @@ from tests.faces.arch.ingress_lab import CALL, listener, user
 from tests.faces.conftest import Server, run_server
 from tests.service.targets.lab import Api, config, target
 from tests.service.templates.lab import Pupil
+from tests.waiting import eventually
 
 PATIENCE = 20.0
 LIMIT: dict[str, Any] = {
@@ -99,9 +100,12 @@ async def test_lines_of_a_batch_count_like_its_request(limited: Server) -> None:
     wanted = {"input_file_id": file.json["id"], "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     batch = await limited.http.post("/v1/batches", wanted, headers=ACME)
     assert batch.status == 200, batch.body
-    async with asyncio.timeout(PATIENCE):
-        while (await limited.http.get(f"/v1/batches/{batch.json['id']}")).json["status"] != "completed":
-            await asyncio.sleep(0.02)
+
+    async def completed() -> bool:
+        found = await limited.http.get(f"/v1/batches/{batch.json['id']}")
+        return bool(found.json["status"] == "completed")
+
+    await eventually(completed)
     assert await counted(limited.house) == {"acme": 1, "": 0}
 
 

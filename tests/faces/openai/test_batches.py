@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from openai.types import Batch
 
 from promptd.testing.scripted import embed
 from tests.faces.openai.others import Place, run_place
+from tests.waiting import eventually
 
-PATIENCE = 20.0
+_UNDER_WAY = ("validating", "in_progress", "cancelling", "finalizing")
 
 
 @pytest.fixture
@@ -37,15 +37,13 @@ async def start(client: openai.AsyncOpenAI, url: Any, *bodies: Any, **more: Any)
 
 
 async def ended(client: openai.AsyncOpenAI, batch: Batch) -> Batch:
-    async with asyncio.timeout(PATIENCE):
-        while (batch := await client.batches.retrieve(batch.id)).status in (
-            "validating",
-            "in_progress",
-            "cancelling",
-            "finalizing",
-        ):
-            await asyncio.sleep(0.02)
-    return batch
+    async def over() -> Batch | None:
+        found = await client.batches.retrieve(batch.id)
+        return None if found.status in _UNDER_WAY else found
+
+    found = await eventually(over)
+    assert found is not None
+    return found
 
 
 async def read(client: openai.AsyncOpenAI, identifier: str | None) -> dict[str, Any]:
@@ -173,9 +171,12 @@ async def test_cancel(place: Place) -> None:
     client = place.client()
     hang = msgspec.json.encode([{"hang": True}]).decode()
     batch = await start(client, "/v1/chat/completions", chat("fine"), *(chat(hang) for _ in range(50)))
-    async with asyncio.timeout(PATIENCE):
-        while not ((counts := (await client.batches.retrieve(batch.id)).request_counts) and counts.completed):
-            await asyncio.sleep(0.02)
+
+    async def completed() -> int:
+        counts = (await client.batches.retrieve(batch.id)).request_counts
+        return counts.completed if counts is not None else 0
+
+    await eventually(completed)
     file = batch.input_file_id
     with pytest.raises(openai.ConflictError):
         await client.files.delete(file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from promptd.core.files import Upload
 from tests.faces.client import Response
 from tests.faces.openai.others import Place, run_place
+from tests.waiting import eventually
 
 LINE = b"\r\n"
 
@@ -155,12 +157,13 @@ async def test_a_sender_who_leaves_leaves_nothing(place: Place) -> None:
     )
     writer.write(head.encode() + form(FILE, end=False) + b"--xyz\r\nContent-Disposition: form-data; name=")
     await writer.drain()
-    async with asyncio.timeout(10):
-        while await uploads(place) == 0:
-            await asyncio.sleep(0.01)
-        writer.transport.abort()
-        while await uploads(place):
-            await asyncio.sleep(0.01)
+    await eventually(partial(uploads, place))
+    writer.transport.abort()
+
+    async def gone() -> bool:
+        return await uploads(place) == 0
+
+    await eventually(gone)
     del reader
 
 
