@@ -104,7 +104,7 @@ def test_remaining_is_what_can_be_taken(policy: Policy, ahead: float, more: int)
     assert 0 <= stands.remaining <= most(policy)
     assert stands.reset == max(0.0, tat - NOW)
     if stands.remaining:
-        assert take(policy, tat, stands.remaining, NOW)[1] == 0
+        assert take(policy, tat, stands.remaining, NOW)[1] < 2 * SLACK, "but for what today's clock can't tell apart"
     # an idle subject may take more than the burst; one that owes may not take one unit more than remains
     if ahead > 1e-5 and policy.interval > 10 * SLACK:
         assert take(policy, tat, stands.remaining + 1 + more, NOW)[1] > 0
