@@ -83,7 +83,7 @@ async def test_every_byte_arrives_once(seed: int) -> None:
     await upstream.feed(*packets)
     assert await upstream.task is False
     assert bytes(upstream.got) == text
-    assert upstream.connection.is_reusable()
+    assert upstream.connection.rest()
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade", "te"})
 _AUTHORITY = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,260}")
 _MOST_PREPARED = 256
+_WITH_BODIES = ("POST", "PUT", "PATCH")
 _DEFAULT_TIMEOUTS = Timeouts()
 #: a name of its own: what was imported is taken for a module, and to call a method of it costs twice as much
 _trace = current.get
@@ -106,7 +107,12 @@ class Egress:
         if prepared is None:
             prepared = self._prepare(key, tuple(headers.items()))
         pool, alone, head = prepared
-        request = _encode(method, head, headers, body)
+        if _trace() is not None:  # only where somebody traces
+            head = _traced(head, headers)
+        if body is not None:
+            request = b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        else:
+            request = head + (b"content-length: 0\r\n\r\n" if method in _WITH_BODIES else b"\r\n")
         return Exchange(self, pool, alone, method == "HEAD", request, timeouts, max_bytes)
 
     async def close(self) -> None:
@@ -152,10 +158,9 @@ class Egress:
 
     def release(self, pool: Pool, connection: Connection) -> None:
         """Take a connection back after its exchange; what can't serve another one is closed at once."""
-        if self._closed or not connection.is_reusable() or self._idle_count >= self._max_idle:
+        if self._closed or self._idle_count >= self._max_idle or not connection.rest():
             connection.abort()
             return
-        connection.rest()
         idle = pool.idle
         if not idle:
             self._resting.add(pool)
@@ -323,15 +328,14 @@ class Exchange(Struct, WholeExchange, eq=False):
             self._egress.release(self._pool, self._connection)
 
 
-def _encode(method: str, head: bytes, headers: Mapping[str, str], body: bytes | None) -> bytes:
+def _traced(head: bytes, headers: Mapping[str, str]) -> bytes:
+    """`head` with what tells the next hop of the trace, as far as `headers` don't."""
     trace = _trace()
-    if trace is not None:  # only where somebody traces
-        given = {name.lower() for name in headers}
-        told = [f"{name}: {value}\r\n" for name, value in trace.headers().items() if name not in given]
-        head += "".join(told).encode("latin-1", "replace")
-    if body is None:
-        return head + (b"content-length: 0\r\n\r\n" if method in ("POST", "PUT", "PATCH") else b"\r\n")
-    return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    if trace is None:
+        return head
+    given = {name.lower() for name in headers}
+    told = [f"{name}: {value}\r\n" for name, value in trace.headers().items() if name not in given]
+    return head + "".join(told).encode("latin-1", "replace")
 
 
 def _head_of(method: str, url: str, headers: tuple[tuple[str, str], ...]) -> tuple[Origin, bool, bytes]:

@@ -31,7 +31,7 @@ _SIZES = {form % size: size for size in range(1, _USUAL) for form in (b"%x", b"%
 
 class Connection(asyncio.Protocol):
     """Serves one exchange at a time: `send`, `more` until it has `answered`, then `take` to the end; then it may be used
-    again if it `is_reusable`. Or `ask`, for an answer that is expected to come all at once."""
+    again if it can `rest`. Or `ask`, for an answer that is expected to come all at once."""
 
     # fmt: off
     __slots__ = (
@@ -183,11 +183,6 @@ class Connection(asyncio.Protocol):
             found[key] = text if held is None else f"{held}, {text}"
         return found
 
-    def is_reusable(self) -> bool:
-        """Whether the answer is complete, was read, and nothing speaks against another exchange."""
-        served = self._idle or (self._complete and self._keep_alive and not self._packets)
-        return served and not self._surplus and not self._lost
-
     def is_fresh(self) -> bool:
         """Whether an idle connection is still open and silent; asks the kernel, as the loop may not have seen it yet."""
         if self._lost or self._transport is None or self._transport.is_closing():
@@ -202,12 +197,18 @@ class Connection(asyncio.Protocol):
         """Whether the connection is known to be closed."""
         return self._lost
 
-    def rest(self) -> None:
-        """The exchange is over and the connection waits for the next one."""
+    def rest(self) -> bool:
+        """The exchange is over and the connection waits for the next one. False where it can't serve another: the answer is
+        not complete, was not read, or something came behind it."""
+        if not self._idle and (not self._complete or not self._keep_alive or self._packets):
+            return False
+        if self._surplus or self._lost:
+            return False
         if self._bodiless:
             self._parser = None  # it would wait for the body
         self._idle = self.reused = True
         self.resting_since = self._loop.time()
+        return True
 
     def abort(self) -> None:
         """Close the socket now, whatever is under way."""

@@ -19,7 +19,8 @@ class Tap:
     def __init__(self, run: Run, sink: Sink, execution: Execution, clock: Clock, begin: Callable[[], None]) -> None:
         """`begin` is told of the first piece."""
         self._run, self._sink, self._execution = run, sink, execution
-        self._at_once, self._clock, self._begin = sink.at_once, clock, begin
+        self._at_once, self._clock = sink.at_once, clock
+        self._begin: Callable[[], None] | None = begin
         self._most = execution.rules.max_answer_bytes
         self._said = self._events = 0
 
@@ -27,15 +28,14 @@ class Tap:
         """Raises `InvalidOutput` where the answer is too long."""
         if self._run.stopped is not None:
             raise asyncio.CancelledError  # the engine swallowed the first one
-        before = self._said
-        self._said = said = before + len(raw)
+        said = self._said = self._said + len(raw)
         if said > self._most:
             self._execution.check_size(said)
         self._events += raw.count(b"data:")
-        if not before:
+        if self._begin is not None:
             self._run.first_token = self._clock()
             self._begin()
-            del self._begin
+            self._begin = None
         return self._at_once(raw)
 
     def tell(self) -> None:

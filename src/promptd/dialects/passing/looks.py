@@ -51,7 +51,13 @@ class Look(Protocol):
 
 
 def look_for(dialect: str) -> Look:
+    """For one stream."""
     return _LOOKS[dialect]()
+
+
+def look_at_whole(dialect: str) -> Look:
+    """For `whole` alone, which needs no state."""
+    return _AT_WHOLE[dialect]
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
@@ -98,16 +104,14 @@ class _Chat:
         told: _Completion = _decoded(_completion, body)
         if told.error is not None:
             raise error_from_object(told.error, secrets=secrets)
-        reason = None
-        for choice in told.choices or ():
+        choices, counts, reason = told.choices, told.usage, None
+        for choice in choices or ():
             if reason := choice.finish_reason:
+                reason = chat_ends.finish_reason(reason)
                 break
-        return Seen(
-            told.usage.usage() if told.usage is not None else None,
-            chat_ends.finish_reason(reason) if reason else None,
-            False,
-            told.usage is not None and not told.choices,
-        )
+        if counts is None:
+            return Seen(None, reason)
+        return Seen(counts.usage(), reason, False, not choices)
 
 
 def _not_null(block: bytes, name: bytes) -> bool:
@@ -247,3 +251,4 @@ _LOOKS: Final[dict[str, type[_Chat] | type[_Messages] | type[_Responses]]] = {
     "openai.responses": _Responses,
     "anthropic.messages": _Messages,
 }
+_AT_WHOLE: Final[dict[str, Look]] = {dialect: make() for dialect, make in _LOOKS.items()}

@@ -29,7 +29,7 @@ from promptd.dialects.bodies import error_body
 from promptd.dialects.errors import error_from_response, redact
 from promptd.dialects.exchange import MAX_BYTES, drain, media_type, secrets_of
 from promptd.dialects.passing.bodies import prepare, rename
-from promptd.dialects.passing.looks import look_for
+from promptd.dialects.passing.looks import look_at_whole
 from promptd.dialects.passing.passage import Passage
 from promptd.dialects.passing.streams import Stream
 
@@ -109,7 +109,7 @@ async def _whole(
                 raise await _refusal(response, _Secrets(way.headers))
             body = await response.read()
     # only now, so that the connection is free for the next call before anybody acts on the answer
-    seen = look_for(dialect).whole(body, _Secrets(way.headers))
+    seen = look_at_whole(dialect).whole(body, _Secrets(way.headers))
     raw = body if model is None else rename(body, model)
     done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or _NO_USAGE)
     if not spelled:
