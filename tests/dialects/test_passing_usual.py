@@ -97,3 +97,4 @@ def test_a_stream_is_the_same_however_it_is_cut(
     told = b"".join([stream.feed(packet) for packet in packets])
     assert told == b"".join([event(text, "asked" if renamed else "served", counted=not hidden) for text in texts])
     assert (stream.error, stream.over) == (None, False)
+    assert stream.events == told.count(b"data:") == len(texts)

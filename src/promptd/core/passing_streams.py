@@ -23,6 +23,13 @@ class Sink(Protocol):
         """Take a piece, and return when there is room for more: this is the backpressure."""
 
 
+class CountingSink(Sink, Protocol):
+    """Learns at the end how many events there were: who makes the pieces knows it for nothing."""
+
+    def end(self, events: int) -> None:
+        """No more pieces come."""
+
+
 class Pouring(AsyncIterator[bytes]):
     """Bytes that may be had in the very turn of the loop in which they come, without waking a task for each packet."""
 
@@ -56,19 +63,19 @@ class PassingStream(ShortWay):
 
     __slots__ = ("_chunks", "_start")
 
-    def __init__(self, start: Callable[[Sink | None], AsyncGenerator[Chunk, None]]) -> None:
+    def __init__(self, start: Callable[[CountingSink | None], AsyncGenerator[Chunk, None]]) -> None:
         """`start` is called once. With a sink its `raw` pieces go there, without one they come as chunks."""
-        self._start: Callable[[Sink | None], AsyncGenerator[Chunk, None]] | None = start
+        self._start: Callable[[CountingSink | None], AsyncGenerator[Chunk, None]] | None = start
         self._chunks: AsyncGenerator[Chunk, None] | None = None
 
-    def pour(self, sink: Sink) -> AsyncGenerator[Chunk, None]:
+    def pour(self, sink: CountingSink) -> AsyncGenerator[Chunk, None]:
         """The chunks that have no `raw` bytes, such as the `done`; the others go to `sink`.
 
         Raises `RuntimeError` where somebody asked before.
         """
         return self._started(sink)
 
-    def _started(self, sink: Sink | None) -> AsyncGenerator[Chunk, None]:
+    def _started(self, sink: CountingSink | None) -> AsyncGenerator[Chunk, None]:
         start, self._start = self._start, None
         if start is None:
             raise RuntimeError("these chunks were asked for before")

@@ -22,7 +22,7 @@ from promptd.core.errors import (
     UnsupportedInput,
 )
 from promptd.core.model import Chunk, Native, Usage
-from promptd.core.passing_streams import PassingStream, Sink
+from promptd.core.passing_streams import CountingSink, PassingStream
 from promptd.core.ports import HttpResponse, Timeouts
 from promptd.core.whole_answers import WholeAnswer, WholeExchange
 from promptd.dialects.bodies import error_body
@@ -125,7 +125,7 @@ async def _streamed(
     secrets: Iterable[str],
     reader: Callable[[], Reader] | None,
     decode: Decode,
-    sink: Sink | None,
+    sink: CountingSink | None,
 ) -> AsyncGenerator[Chunk, None]:
     async with exchange as response:
         if not 200 <= response.status < 300:
@@ -138,19 +138,23 @@ async def _streamed(
             packets = response.chunks()
             del response  # and its headers
             passage = Passage(stream, packets, sink)
-            while not stream.ended:
-                raw = passage.rest(await passage.go_on())
-                if raw and sink is not None:
-                    await sink.write(raw)
-                elif raw and spell is None:
-                    yield Chunk("progress", raw=raw, dialect=dialect)
-                elif raw and spell is not None:
-                    said = list(spell.feed(raw))
-                    end = next((chunk for chunk in said if chunk.kind == "done"), end)
-                    for chunk in _with_raw(raw, dialect, said):
-                        yield chunk
-                if stream.error is not None:
-                    raise stream.error
+            try:
+                while not stream.ended:
+                    raw = passage.rest(await passage.go_on())
+                    if raw and sink is not None:
+                        await sink.write(raw)
+                    elif raw and spell is None:
+                        yield Chunk("progress", raw=raw, dialect=dialect)
+                    elif raw and spell is not None:
+                        said = list(spell.feed(raw))
+                        end = next((chunk for chunk in said if chunk.kind == "done"), end)
+                        for chunk in _with_raw(raw, dialect, said):
+                            yield chunk
+                    if stream.error is not None:
+                        raise stream.error
+            finally:
+                if sink is not None:
+                    sink.end(stream.events)
             if passage.open:
                 await drain(packets)
             chunks: Sequence[Chunk] = ()

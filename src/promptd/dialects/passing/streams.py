@@ -62,6 +62,7 @@ class Stream:
         "_usual",
         "ended",
         "error",
+        "events",
         "finish_reason",
         "over",
         "usage",
@@ -86,6 +87,7 @@ class Stream:
         self.over = False  #: either of the two
         self.finish_reason: str | None = None
         self.usage: Usage | None = None
+        self.events = 0  #: in what `feed` gave
 
     def feed(self, packet: bytes) -> bytes:
         """The client's bytes of the events that `packet` completes. Raises `InvalidOutput` for an event without end."""
@@ -100,6 +102,7 @@ class Stream:
                 said = packet[before:behind]
                 if _QUOTE not in said:
                     start, rest = self._told
+                    self.events += 1
                     return start + said + rest
         if not held and packet.endswith(b"\n\n"):
             return self._pass(packet)
@@ -127,6 +130,11 @@ class Stream:
         return rest
 
     def _pass(self, block: bytes) -> bytes:
+        told = self._searched(block)
+        self.events += told.count(b"data:")
+        return told
+
+    def _searched(self, block: bytes) -> bytes:
         told = block if self._model is None else self._renamed(block, self._model)
         if self._look.hint(told):
             return self._looked(told)
