@@ -13,6 +13,7 @@ def test_many_in_one_pass() -> None:
     assert list(patterns.search(b"b") or ()) == [0]
     assert patterns.search("zzz") == ()
     assert PatternSet([]).search("") == ()
+    assert [patterns.finds_nothing(text) for text in (b"zzz", b"", b"a bb 123", b"b")] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("pattern", ["(", "(?=a)", b"["])

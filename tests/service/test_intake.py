@@ -22,9 +22,13 @@ from promptd.core.errors import (
 )
 from promptd.core.filters import Query
 from promptd.core.lifecycle import Status
-from promptd.core.model import Caller, Mode, Prompt, Request, Submission
+from promptd.core.model import Caller, Mode, Prompt, Request, Submission, Usage
 from promptd.core.policy import Charge, Policy
 from promptd.core.routing import Route
+from promptd.limits.memory import MemoryLimits
+from promptd.service.charges import ChargeRules, Charges
+from promptd.service.holds import Holds
+from promptd.service.intake import IntakeRules
 from tests.service.conftest import Build
 from tests.service.house import ANN, PATIENCE, House, hold
 
@@ -80,6 +84,92 @@ async def test_a_way_that_is_known_is_looked_for_again_where_something_changed(h
     house.connections.configure({}, {}, None)
     with pytest.raises(UnknownModel):
         await lane()
+
+
+ORDINARY = Submission(
+    caller=ANN,
+    model="main",
+    mode=Mode.ATTACHED,
+    request=Request(messages=(Turn("system", "short"), Turn("user", "hello"))),
+)
+
+
+async def test_an_ordinary_prompt_is_what_all_others_become(house: House) -> None:
+    ordinary = await house.intake.admit(ORDINARY)
+    other = await house.intake.admit(replace(ORDINARY, fallbacks=("nowhere",)))
+    assert (ordinary.ordinary, other.ordinary) == (True, False)
+    assert ordinary.prompt.id != other.prompt.id
+    assert replace(ordinary.prompt, id="") == replace(other.prompt, id="")
+    assert (ordinary.legs, ordinary.keep, ordinary.plan) == (other.legs, other.keep, other.plan)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", "mine"),
+        ("thread", "t"),
+        ("parent", "p"),
+        ("deadline", 2_000_000_000.0),
+        ("not_before", 1_900_000_001.0),
+        ("max_attempts", 3),
+        ("priority", 7),
+    ],
+)
+async def test_what_is_asked_beside_stands_in_the_prompt(house: House, field: str, value: Any) -> None:
+    await house.intake.admit(ORDINARY)  # so that the way is known
+    admitted = await house.intake.admit(replace(ORDINARY, **{field: value}))
+    assert getattr(admitted.prompt, field) == value
+    assert not admitted.ordinary
+
+
+async def test_what_says_nothing_is_refused_behind_one_that_says_something(house: House) -> None:
+    await house.intake.admit(ORDINARY)
+    silent = Request(messages=(Turn("user", ""), Turn("user", "")))
+    with pytest.raises(InvalidRequest) as told:
+        await house.intake.admit(replace(ORDINARY, request=silent))
+    assert told.value.field == "messages"
+    late = Request(messages=(Turn("user", ""), Turn("user", "hello")))
+    assert (await house.intake.admit(replace(ORDINARY, request=late))).prompt.request is late
+
+
+async def test_a_known_way_follows_the_rules(house: House) -> None:
+    before = await house.intake.admit(ORDINARY)
+    house.intake.configure(IntakeRules(max_attempts=2, keep_attached=True))
+    after = await house.intake.admit(ORDINARY)
+    assert (before.prompt.max_attempts, before.keep) == (5, False)
+    assert (after.prompt.max_attempts, after.keep) == (2, True)
+    never, always = replace(ANN, keep=False), replace(ANN, keep=True)
+    for caller, wish, keep in [
+        (never, True, False),
+        (never, None, False),
+        (always, None, True),
+        (always, False, False),
+    ]:
+        assert (await house.intake.admit(replace(ORDINARY, caller=caller, keep=wish))).keep is keep
+
+
+class Elsewhere:
+    """Limits that are counted on another machine: somebody has to wait for them."""
+
+    at_once = None
+
+    def __init__(self, limits: MemoryLimits) -> None:
+        self.reserve, self.settle, self.release, self.peek = limits.reserve, limits.settle, limits.release, limits.peek
+
+
+async def test_limits_of_another_machine_are_waited_for(build: Build) -> None:
+    house = await build(policies=(SEATS,))
+    charges = Charges(ChargeRules(policies=(SEATS,)), {})
+    holds = Holds(limits=Elsewhere(house.limits), charges=charges, router=house.router, clock=house.clock)
+    prompt = (await house.intake.admit(ORDINARY)).prompt
+    await holds.remember(prompt)
+    assert await seats(house) == 2  # its own, and the one that is remembered
+    waits = holds.settle_at_once(prompt, Usage(1, 1), 0, house.clock())
+    assert waits is not None
+    assert await seats(house) == 2
+    await waits
+    assert await seats(house) == 3
+    assert holds.settle_at_once(prompt, Usage(1, 1), 0, house.clock()) is None
 
 
 async def test_one_of_two_callers_with_the_same_key_may_leave(house: House) -> None:
