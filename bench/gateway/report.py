@@ -33,6 +33,10 @@ class Figures:
         return percentile(self.load.latencies, 0.5) * 1e3
 
     @property
+    def mean_ms(self) -> float:
+        return sum(self.load.latencies) / max(self.load.count, 1) * 1e3
+
+    @property
     def p99_ms(self) -> float:
         return percentile(self.load.latencies, 0.99) * 1e3
 
@@ -121,6 +125,7 @@ def table(results: list[Result]) -> str:
     head(
         "target",
         "added p50 c1 ms",
+        "mean c64 ms",
         "p99 c64 ms",
         "÷ router",
         "requests/s c64",
@@ -133,6 +138,7 @@ def table(results: list[Result]) -> str:
             [
                 result.name,
                 text(added(result, direct, "c1", lambda each: each.p50_ms), ".3f"),
+                text(figure(result, "c64", lambda each: each.mean_ms), ".1f"),
                 text(figure(result, "c64", lambda each: each.p99_ms), ".1f"),
                 text(ratio(result, router, "c64", lambda each: each.p99_ms), ".2f"),
                 text(figure(result, "c64", lambda each: each.load.rate)),
