@@ -171,10 +171,9 @@ class Protocol(_Base):
 
     def _remember(self, data: bytes) -> None:
         """What this request's head says, for the next one that has the same. Any more requests would wait behind it."""
-        cycle = self.cycle
-        if self._at_work is cycle and cycle.keep_alive and self.url[:1] == b"/":
+        if self._at_work is self.cycle and self.cycle.keep_alive and self.url[:1] == b"/":
             self._heads_left -= 1
-            scope: Any = cycle.scope
+            scope: Any = self.scope
             self._head = head_of(data, scope, self.app if self._front is None else self._front.app_of(scope))
 
     def _upgrade(self) -> None:
