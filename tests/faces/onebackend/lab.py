@@ -92,3 +92,13 @@ async def running(server: Server, name: str) -> None:
     assert served is not None
     async with asyncio.timeout(PATIENCE):
         await server.house.walk.connections.start(served.connection)
+
+
+def public(server: Server) -> Http:
+    """A client without a key."""
+    return server.http.of(None)
+
+
+def at(url: str, rest: str = "") -> str:
+    """The path of the download of `url`."""
+    return f"/file-svc/download/{quote(url, safe='')}{rest}"
