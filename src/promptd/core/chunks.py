@@ -243,9 +243,6 @@ def join_thoughts(pieces: Iterable[Chunk]) -> tuple[Thinking, ...]:
 
 def gather(pieces: Sequence[Chunk], end: Chunk, usage: Usage, message_id: str, files: tuple[str, ...] = ()) -> Answer:
     """The answer that an engine's `progress` chunks and its `done` make."""
-    if not pieces:
-        reason = end.finish_reason or "stop"
-        return Answer(message_id, "", (), end.value, reason, usage, files, stop_sequence=end.stop_sequence)
     tool_calls = [call for chunk in pieces for call in chunk.tool_calls]
     return Answer(
         message_id=message_id,
@@ -265,14 +262,8 @@ def gather(pieces: Sequence[Chunk], end: Chunk, usage: Usage, message_id: str, f
 
 def unsaid(end: Chunk, usage: Usage, message_id: str) -> Answer:
     """The same, where nothing was noted but the `done`."""
-    return Answer(
-        message_id=message_id,
-        value=end.value,
-        finish_reason=end.finish_reason or "stop",
-        usage=usage,
-        stop_sequence=end.stop_sequence,
-        warnings=end.warnings,
-    )
+    reason = end.finish_reason or "stop"
+    return Answer(message_id, "", (), end.value, reason, usage, stop_sequence=end.stop_sequence, warnings=end.warnings)
 
 
 def done(answer: Answer, attempt: int, n: int) -> Chunk:

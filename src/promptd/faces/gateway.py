@@ -303,7 +303,7 @@ class Gateway:
     async def open(self, ask: Ask, prompt: Prompt) -> Stream:
         """The stream that answers, with its head. `write` to it in any case."""
         now = time.time()
-        levels = await self.walk.limits.peek(ask.charges, now=now) if ask.charges else ()
+        levels = await self.walk.limits.peek(ask.charges, now=now)
         return self._live.open(ask.scope, ask.send, self._lines(ask, prompt, levels, now))
 
     async def write(

@@ -22,7 +22,7 @@ from promptd.core.model import (
     Submission,
     Thread,
 )
-from promptd.core.policy import Bill
+from promptd.core.policy import Bill, Counted
 from promptd.core.ports import Idempotency
 from promptd.core.routing import Leg, Route
 from promptd.service.clock import Ids

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from promptd.core import sizes
 from promptd.core.errors import InvalidRequest
 from promptd.core.model import Caller, Capability, Prompt, Request, Usage
-from promptd.core.policy import Account, Bill, Charge, Metric, Policy, bill_of, header_subject
+from promptd.core.policy import Account, Bill, Charge, Counted, Metric, Policy, bill_of
 from promptd.core.routing import Price, Route, ceiling, cost
 
 _CACHE_SIZE: Final = 10_000

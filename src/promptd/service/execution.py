@@ -326,7 +326,7 @@ class Execution:
 
     def unkept(self, run: Run, end: Chunk) -> Answer:
         """As `gathered`, where nothing is noted: nobody can ask for a message that is not kept."""
-        return chunks.gather((), end, run.count(end.usage), run.prompt.id)
+        return chunks.unsaid(end, run.count(end.usage), run.prompt.id)
 
     async def _keep(self, user: str, blobs: Sequence[Blob]) -> tuple[str, ...]:
         """Store what the engine made. While that can't be, it waits here: drawing it again would cost more."""

@@ -246,7 +246,7 @@ class Intake(Holds):
         # what is plainly fine is all that most are told
         judgements = () if told is plan.fine and not everything else kept(told, everything=everything)
         identifier = submission.id or self._ids.make(submission.prefix)
-        if counted and attached:
+        if counted and attached and request.output is None:  # no repair will be counted for them
             counted = self._charges.recounted(counted)
         attempts = submission.max_attempts or self._rules.max_attempts
         prompt = prompt_of(submission, identifier, model, arm, legs[0], now, attempts, judgements, counted)

@@ -18,6 +18,7 @@ from promptd.dialects import chat, messages, responses
 from promptd.dialects.addresses import base_url
 from promptd.dialects.chat import Manners
 from promptd.dialects.exchange import MAX_BYTES
+from promptd.dialects.hosted import HostedTools
 from promptd.dialects.passing import Decode, Way
 from promptd.engines.openai import profiles
 from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, PROFILES, RESPONSES, Profile
