@@ -16,7 +16,7 @@ from promptd.core.errors import Cancelled, NotFound, PromptExecutionError, Shutt
 from promptd.core.filters import Filter, Query
 from promptd.core.identity import USER_PERMISSIONS
 from promptd.core.lifecycle import Status
-from promptd.core.model import Attempt, Caller, Chunk, Mode, Outcome, Prompt, Request, Submission
+from promptd.core.model import Attempt, Caller, Capability, Chunk, Mode, Outcome, Prompt, Request, Submission
 from promptd.settings import Settings
 from promptd.testing.upstream import Upstream
 
@@ -121,6 +121,25 @@ async def test_content_is_kept_as_the_request_wishes_else_the_key_else_the_house
         assert said
         assert [turn.content for turn in row.request.messages] == (["hello there"] if kept else [])
         assert row.answer.text == (said if kept else "")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_value_is_content_too(tmp_path: Path, keep: bool) -> None:
+    settings = Settings.model_validate(
+        {
+            "home": tmp_path,
+            "connections": {"own": {"engine": "scripted"}},
+            "models": {"vectors": {"connection": "own"}},
+        }
+    )
+    asked = replace(ask("vectors"), request=Request(texts=("a secret",)), capability=Capability.EMBEDDING, keep=keep)
+    async with build(settings) as house:
+        prompt, (done,) = await run(house, asked)
+        assert len(done.value["embeddings"]) == 1
+        row = await stored(house, prompt)
+        assert row.answer is not None
+        assert row.answer.value == (done.value if keep else None)
+        assert row.answer.usage == done.usage
 
 
 async def test_it_is_seen_by_its_author_from_the_answer_on(house: House) -> None:

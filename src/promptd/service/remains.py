@@ -48,7 +48,11 @@ def origin_of(request: Request) -> Request:
 def without_words(answer: Answer) -> Answer:
     """What remains of an answer that is not kept."""
     return Answer(
-        answer.message_id, finish_reason=answer.finish_reason, usage=answer.usage, stop_sequence=answer.stop_sequence
+        answer.message_id,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage,
+        stop_sequence=answer.stop_sequence,
+        warnings=answer.warnings,
     )
 
 

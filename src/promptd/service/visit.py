@@ -371,7 +371,7 @@ class Visit:
         now = clock()
         if self._entered:
             self._close(outcome, None if error is None or isinstance(error, Refusal) else error, now)
-        request, attempts = self.prompt.request, self.attempts
+        request, attempts, typed = self.prompt.request, self.attempts, self._typed
         once = len(attempts) == 1
         used, cost = (attempts[0].usage, attempts[0].cost) if once else sums_of(attempts)
         self.prompt = prompt = replace(
@@ -380,7 +380,7 @@ class Visit:
             status=status,
             finished=now,
             updated=now,
-            answer=answer if keep or answer is None or not self._typed else without_words(answer),
+            answer=answer if keep or answer is None or (answer.value is None and not typed) else without_words(answer),
             request=request if keep else origin_of(request),
         )
         if keep or failure is not None or not once:
