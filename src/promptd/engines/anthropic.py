@@ -22,7 +22,7 @@ from promptd.dialects.exchange import MAX_BYTES
 from promptd.dialects.hosted import HostedTools
 from promptd.dialects.messages import DIALECT, Manners, Reader, decode_answer
 from promptd.dialects.messages.thinking import Effort
-from promptd.dialects.passing import Way, run_native
+from promptd.dialects.passing import NativeApi, run_native
 
 _BETA: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _MOST_BETAS: Final = 20
@@ -184,7 +184,7 @@ class Anthropic(ChatQueries[AnthropicConfig]):
                 manners=config.manners(),
             )
         imitated = native.dialect == _CHAT
-        way = Way(
+        api = NativeApi(
             config.address("/v1/chat/completions") if imitated else url,
             {**headers, "content-type": "application/json"},
             chat.Reader if imitated else Reader,
@@ -192,7 +192,7 @@ class Anthropic(ChatQueries[AnthropicConfig]):
             timeouts,
             config.max_response_bytes,
         )
-        return run_native(call, native, way)
+        return run_native(call, native, api)
 
     async def count(self, call: Call[AnthropicConfig, ChatQuery]) -> int | None:
         config = call.connection

@@ -61,7 +61,7 @@ class _Secrets(Struct, frozen=True):
         return iter(secrets_of(secret))
 
 
-class Way(Struct, frozen=True, eq=False):
+class NativeApi(Struct, frozen=True, eq=False):
     """How requests of one dialect get to a service, and what its answers are read with. To be made once for many calls."""
 
     url: str
@@ -75,7 +75,7 @@ class Way(Struct, frozen=True, eq=False):
     rename_always: bool = False  #: the client sees its own name for the model even where the service has a third one
 
 
-def run_native(call: Call[Any, Any], native: Native, way: Way) -> AsyncGenerator[Chunk, None]:
+def run_native(call: Call[Any, Any], native: Native, api: NativeApi) -> AsyncGenerator[Chunk, None]:
     """Send `native` and yield what comes back as `progress` chunks with `raw` bytes, and one `done`.
 
     The client sees the name that it called the model by where that is not the service's. With `Call.spelled` the chunks say
@@ -85,36 +85,36 @@ def run_native(call: Call[Any, Any], native: Native, way: Way) -> AsyncGenerator
     What is not streamed comes as a `WholeAnswer`, a stream as a `PassingStream`. Raises `PromptExecutionError`, with
     `native` where the request itself is at fault.
     """
-    sent = prepare(native, call.model, way.ask_for_usage, way.rename_always)
+    sent = prepare(native, call.model, api.ask_for_usage, api.rename_always)
     exchange = call.http.request(
-        "POST", way.url, headers=way.headers, body=sent.body, timeouts=way.timeouts, max_bytes=way.max_bytes
+        "POST", api.url, headers=api.headers, body=sent.body, timeouts=api.timeouts, max_bytes=api.max_bytes
     )
     if native.stream:
         # a stream may be long, and there may be many: none of them keeps what was asked
-        secrets = _Secrets(way.headers)
-        spell = way.reader if call.spelled else None
+        secrets = _Secrets(api.headers)
+        spell = api.reader if call.spelled else None
         stream = Stream(native.dialect, model=sent.model, hidden=sent.hidden, secrets=secrets)
-        return PassingStream(partial(_streamed, exchange, native.dialect, stream, secrets, spell, way.decode))
-    return WholeAnswer(partial(_whole, exchange, native.dialect, sent.model, way, call.spelled))
+        return PassingStream(partial(_streamed, exchange, native.dialect, stream, secrets, spell, api.decode))
+    return WholeAnswer(partial(_whole, exchange, native.dialect, sent.model, api, call.spelled))
 
 
 async def _whole(
-    exchange: AbstractAsyncContextManager[HttpResponse], dialect: str, model: str | None, way: Way, spelled: bool
+    exchange: AbstractAsyncContextManager[HttpResponse], dialect: str, model: str | None, api: NativeApi, spelled: bool
 ) -> Sequence[Chunk]:
     """An answer in one piece; what it says as well, where that is `spelled`."""
     body = await exchange.whole() if isinstance(exchange, WholeExchange) else None
     if body is None:
         async with exchange as response:
             if not 200 <= response.status < 300:
-                raise await _refusal(response, _Secrets(way.headers))
+                raise await _refusal(response, _Secrets(api.headers))
             body = await response.read()
     # only now, so that the connection is free for the next call before anybody acts on the answer
-    seen = look_at_whole(dialect).whole(body, _Secrets(way.headers))
+    seen = look_at_whole(dialect).whole(body, _Secrets(api.headers))
     raw = body if model is None else rename(body, model)
     done = Chunk("done", finish_reason=seen.finish_reason or "stop", usage=seen.usage or _NO_USAGE)
     if not spelled:
         return Chunk("progress", raw=raw, dialect=dialect), done
-    *chunks, done = _spelled(body, way.decode, done)
+    *chunks, done = _spelled(body, api.decode, done)
     return *_with_raw(raw, dialect, chunks), done
 
 

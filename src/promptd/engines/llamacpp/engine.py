@@ -25,7 +25,7 @@ from promptd.core.localisation import Key
 from promptd.core.model import TEXT, Capability, Chunk
 from promptd.core.ports import HttpClient, Timeouts
 from promptd.dialects import chat, messages
-from promptd.dialects.passing import Decode, Way, run_native
+from promptd.dialects.passing import Decode, NativeApi, run_native
 from promptd.engines.llamacpp.bounds import require_bounded, require_schema
 from promptd.engines.llamacpp.config import LAYOUT, LlamaCppConfig, model_file
 from promptd.engines.llamacpp.grammar import lines_grammar
@@ -206,7 +206,7 @@ def _ask(call: Call[LlamaCppConfig, ChatQuery], child: Serving) -> AsyncGenerato
     decode: Decode = messages.decode_answer if reads_messages else chat.decode_answer
     if native.dialect == "openai.embeddings":
         decode = _decode_embeddings
-    way = Way(
+    api = NativeApi(
         f"{child.origin}{_PATHS[native.dialect]}",
         headers | {"content-type": "application/json"},
         messages.Reader if reads_messages else chat.Reader,
@@ -214,7 +214,7 @@ def _ask(call: Call[LlamaCppConfig, ChatQuery], child: Serving) -> AsyncGenerato
         _TIMEOUTS,
         rename_always=True,
     )
-    return run_native(call, native, way)
+    return run_native(call, native, api)
 
 
 def _decode_embeddings(body: bytes) -> tuple[Chunk]:

@@ -19,7 +19,7 @@ from promptd.dialects.addresses import base_url
 from promptd.dialects.chat import Manners
 from promptd.dialects.exchange import MAX_BYTES
 from promptd.dialects.hosted import HostedTools
-from promptd.dialects.passing import Decode, Way
+from promptd.dialects.passing import Decode, NativeApi
 from promptd.engines.openai import profiles
 from promptd.engines.openai.profiles import CHAT, COMPLETIONS, EMBEDDINGS, MESSAGES, PROFILES, RESPONSES, Profile
 
@@ -196,21 +196,23 @@ class OpenAIConfig(Config):
             raise ConfigIncomplete("base_url: the connection needs the server's address")
         return address
 
-    def way(self, dialect: str, model: str, credential: Credential | None) -> Way:
+    def native_api(self, dialect: str, model: str, credential: Credential | None) -> NativeApi:
         """Of a request in `dialect` that passes through. Raises `ConfigIncomplete`."""
         url, headers = self.url(dialect, model), self.headers_for(credential, dialect)
         reader, decode = _READERS[dialect]
-        return Way(url, headers, reader, decode, self.timeouts, self.max_response_bytes, self.manners.stream_usage)
+        return NativeApi(
+            url, headers, reader, decode, self.timeouts, self.max_response_bytes, self.manners.stream_usage
+        )
 
     @cached_property
-    def ways(self) -> dict[str, Way]:
-        """Of the dialects whose requests go on as they are, all in one way; with the connection's own key.
+    def native_apis(self) -> dict[str, NativeApi]:
+        """Of the dialects whose requests go on as they are, all alike; with the connection's own key.
 
         Put together once, because each attribute of a pydantic model costs as much as a call.
         """
         if not self.base_url or not self.safety_identifier or self.row.streams_only:
             return {}
-        return {dialect: self.way(dialect, "", None) for dialect in self._urls}
+        return {dialect: self.native_api(dialect, "", None) for dialect in self._urls}
 
     def url(self, dialect: str, model: str) -> str:
         """Where requests of `dialect` go. Raises `ConfigIncomplete`."""

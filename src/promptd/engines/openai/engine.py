@@ -39,9 +39,9 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
     def run(self, call: Call[K, P]) -> AsyncGenerator[Chunk, None]:
         config, native = call.connection, call.native
         if native is not None and call.credential is None:
-            way = config.ways.get(native.dialect)
-            if way is not None:
-                return run_native(call, native, way)
+            api = config.native_apis.get(native.dialect)
+            if api is not None:
+                return run_native(call, native, api)
         open_door(config, call.http)
         if not config.safety_identifier:
             call = anonymous(call)
@@ -50,7 +50,7 @@ class Compatible(ChatQueries[K, P], Generic[K, P]):
         streams_only = config.row.streams_only
         if call.native is not None:
             native = streamed_native(call.native) if streams_only else call.native
-            return run_native(call, native, config.way(native.dialect, call.model, call.credential))
+            return run_native(call, native, config.native_api(native.dialect, call.model, call.credential))
         if streams_only:
             call = unbounded(call)
         dialect = DIALECTS[chat.capability_of(call)]
