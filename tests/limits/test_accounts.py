@@ -132,3 +132,16 @@ def test_a_budget_that_must_be_recounted_first_is_not_charged() -> None:
         counters.reserve(Bill(both.account, [1, 60], [0, 60]), NOW)
     assert counters.reserve(Bill(both.account, [1, 50], [0, 50]), NOW) is not None
     assert [one.remaining for one in counters.levels(both, NOW)] == [4, 0]
+
+
+def test_a_newcomer_finds_a_place_however_many_come_again_and_again() -> None:
+    counters, slow = Counters(100), Policy(name="slow", metric="requests", limit=60, window=3600.0)
+    regular = [Bill(Account([(slow, f"regular {number}")]), [1], [1]) for number in range(40)]
+    for number in range(60):
+        now = NOW + 60.0 * number
+        for bill in regular:  # they never are idle
+            counters.reserve(bill, now)
+        counters.changes()
+        for other in range(5):
+            counters.reserve(Bill(Account([(slow, f"visitor {number}.{other}")]), [1], [1]), now + 10.0)
+    assert len(counters) == 100

@@ -199,10 +199,14 @@ class Counters:
             self._note(account)
 
     def _note(self, account: Account) -> None:
-        """Concurrency is not stored: it ends with the process."""
+        """Concurrency is not stored: it ends with the process. What moves is looked at last by whoever seeks a place."""
         for policy, subject in account.counted:
             if policy.metric != "concurrency":
-                self.changed[policy.name, subject] = None
+                key = policy.name, subject
+                self.changed[key] = None
+                known = self._rates if policy.period is None else self._balances
+                if key in known:
+                    known.move_to_end(key)
 
     def _counter(self, policy: Policy, subject: str, companions: Counted, since: float) -> Counter:
         key = policy.name, subject
