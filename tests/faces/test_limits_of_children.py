@@ -88,6 +88,25 @@ async def test_actions_of_a_chain_count_like_the_run_after_a_restart_too(tmp_pat
         assert await counted(server.house) == {"acme": 3, "": 0}, "both actions, and the repair of the second one"
 
 
+async def test_what_began_before_a_limit_by_header_is_counted_for_those_who_left_it_out(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    actions = [{"name": "a", "template": "waits"}, {"name": "b", "template": "says", "after": ["a"]}]
+    async with run_server(tmp_path, engines={"pupil": Pupil()}, **(SECTIONS | {"limits": []})) as server:
+        await save(server, "waits", f'[{{"wait_file": "{gate}"}}, {{"say": "one"}}]')
+        await save(server, "says", '[{"say": "two"}]')
+        assert (await server.admin.call("PUT", f"{API}/chains/c", {"actions": actions})).status == 200
+        run = await server.http.post(f"{API}/chains/c/run", {"inputs": {}}, headers=ACME)
+        async with asyncio.timeout(PATIENCE):
+            while server.house.walk.worker.running(f"{run.json['id']}.a") is None:
+                await asyncio.sleep(0)
+    gate.touch()
+    async with run_server(tmp_path, engines={"pupil": Pupil()}, **SECTIONS) as server:
+        async with asyncio.timeout(PATIENCE):
+            done = await server.house.walk.chains.finished(run.json["id"])
+        assert done.status == "completed"
+        assert await counted(server.house) == {"acme": 0, "": 1}, "the second action"
+
+
 async def test_lines_of_a_batch_count_like_its_request(limited: Server) -> None:
     body = {"model": "demo", "messages": [{"role": "user", "content": "hi"}]}
     line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}

@@ -76,7 +76,6 @@ class Desk:
             capability=capability,
             keep=False,
             unguarded=True,
-            counted=(),  # by its headers is counted what it looks at, and not the question
         )
         async with self.attached.open(submission) as visit:
             pieces, done = await visit.whole()

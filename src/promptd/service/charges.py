@@ -68,10 +68,10 @@ class Charges:
         self._budgeted = frozenset(policy.header for policy in rules.policies if policy.period is not None)
 
     def counted(self, given: Counted | None) -> Counted:
-        """What a submission with these headers and subjects is counted for: whoever names none left all of them out."""
-        if given is None:
-            return tuple([(name, "") for name in sorted(self.headers)])
-        return tuple([one for one in given if one[0] in self.headers])
+        """What a submission with these headers and subjects is counted for: whoever does not name one left it out, and so did
+        a request of the time before some limit looked at it."""
+        subjects = dict(given or ())
+        return tuple([(name, subjects.get(name, "")) for name in sorted(self.headers)])
 
     def recounted(self, counted: Counted) -> Counted:
         """Those of them that budgets look at: the rest is forgotten with the process, or was counted by it."""

@@ -231,7 +231,9 @@ class Intake(Holds):
             prompt = replace(blank, id=identifier, request=request, created=now, updated=now, started=now)
             return Admitted(prompt, route, legs, charges, keep, plan, submission.native, True)
         thread = await self._thread(submission, now) if submission.thread is not None else None
-        counted = self._charges.counted(submission.counted) if self._charges.headers else ()
+        # by its headers is counted what a guard looks at, and not the guard's question
+        by_header = self._charges.headers and not submission.unguarded
+        counted = self._charges.counted(submission.counted) if by_header else ()
         # by place: a call with names is never specialized
         charges = self._charges.of_admission(
             caller, route, submission.request, submission.capability, counted, thread is not None
