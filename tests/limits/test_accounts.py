@@ -145,3 +145,12 @@ def test_a_newcomer_finds_a_place_however_many_come_again_and_again() -> None:
         for other in range(5):
             counters.reserve(Bill(Account([(slow, f"visitor {number}.{other}")]), [1], [1]), now + 10.0)
     assert len(counters) == 100
+
+
+def test_a_request_is_one_to_a_budget_too_whatever_is_said_of_it() -> None:
+    counters, daily = Counters(10), Policy(name="daily", metric="requests", limit=10, period="day")
+    one = Bill(Account([(daily, "ann")]), [1], [1])
+    reservation = counters.reserve(one, NOW)
+    assert reservation is not None
+    counters.settle(reservation, {"requests": 0}, NOW)
+    assert [level.remaining for level in counters.levels(one, NOW)] == [9]

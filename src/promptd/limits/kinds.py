@@ -73,8 +73,8 @@ class Budget:
         budgets.renew(balance, policy, self._origin + now)
         balance.held -= mark.amount
         balance.last = balance.last and not mark.last
-        if actual is not None:
-            balance.used += actual.get(policy.metric, amount)
+        if actual is not None:  # a request is one in any case
+            balance.used += amount if policy.metric == "requests" else actual.get(policy.metric, amount)
 
     def level(self, now: float) -> Level:
         return budgets.level(self._policy, self._balance, self._origin + now)
