@@ -154,3 +154,20 @@ def test_a_request_is_one_to_a_budget_too_whatever_is_said_of_it() -> None:
     assert reservation is not None
     counters.settle(reservation, {"requests": 0}, NOW)
     assert [level.remaining for level in counters.levels(one, NOW)] == [9]
+
+
+def test_what_was_not_used_is_given_back_though_others_took_the_place_of_a_companion_and_limits_were_reloaded() -> None:
+    counters = Counters(2)
+    reservation = counters.reserve(bill_of_two(), NOW)
+    assert reservation is not None
+    reloaded = replace(TOKENS, limit=80, burst=40)
+    now = NOW + 2.0  # the call is forgiven, the tokens are not
+    assert counters.reserve(Bill(Account([(reloaded, "ann")]), [1], [1]), now) is not None
+    assert counters.reserve(bill(replace(CALLS, window=400.0), "eve"), now) is not None
+    counters.settle(reservation, {"tokens": 0}, now)
+    (level,) = counters.levels(bill(reloaded), now)
+    assert level.remaining >= 35
+
+
+def bill_of_two() -> Bill:
+    return Bill(Account([(CALLS, "ann"), (TOKENS, "ann")]), [1, 20], [1, 20])

@@ -194,6 +194,11 @@ class Counters:
         try:
             self._ready(account, now, True)
         except Overloaded:
+            for policy, subject in account.counted:
+                if policy.rate and (policy.name, subject) in self._rates:
+                    self._counter(
+                        policy, subject, account.counted, now - self._origin
+                    )  # it follows, so that it is no copy
             _attach(account, [self._look(policy, subject) for policy, subject in account.counted])
             account.version = None
             self._note(account)
