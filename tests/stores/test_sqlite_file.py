@@ -117,6 +117,26 @@ async def test_a_migration_keeps_a_copy_and_the_data(tmp_path: Path, monkeypatch
     assert await held(path) == {"p"}, "a second start migrates nothing"
 
 
+async def test_an_upgrade_that_is_cut_short_leaves_the_copy_from_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "promptd.db"
+    await make(path, "p")
+    known = module.migrations()
+    old = known[-1][0]
+    first = (old + 1, "create table novelty (x integer);")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "migrations", lambda: [*known, first, (old + 2, "insert into nowhere values (1);")])
+        with pytest.raises(StoreUnavailable, match="migration"):
+            Database(path)
+    monkeypatch.setattr(
+        module, "migrations", lambda: [*known, first, (old + 2, "alter table novelty add column y text;")]
+    )
+    assert await held(path) == {"p"}
+    copy = sqlite3.connect(tmp_path / f"promptd.db.before-{old + 2:04d}")
+    assert module.version(copy) == old, "the version of before can't read what was half upgraded"
+
+
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "promptd.db"
     await make(path, "p")

@@ -154,13 +154,15 @@ def read_all(path: Path, kind: type[R]) -> list[R]:
 
 
 def migrate(db: sqlite3.Connection, path: Path, *, keep_copy: bool = True) -> list[int]:
-    """Apply what is missing; the numbers applied. An existing database is copied beside the file first.
+    """Apply what is missing; the numbers applied. An existing database is copied beside the file first; the copy of an
+    upgrade that was cut short stays, as no other version can read what is half upgraded.
 
     Raises `StoreUnavailable` where a migration fails; then the file is as the last one that worked left it.
     """
     missing = [(number, sql) for number, sql in migrations() if number > version(db)]
-    if missing and version(db) > 0 and keep_copy:
-        backup(db, path.with_name(f"{path.name}.before-{missing[-1][0]:04d}"))
+    copy = path.with_name(f"{path.name}.before-{missing[-1][0]:04d}") if missing else None
+    if copy is not None and keep_copy and version(db) > 0 and not _is_older(copy, version(db)):
+        backup(db, copy)
     for number, sql in missing:
         try:
             db.executescript(
@@ -171,6 +173,15 @@ def migrate(db: sqlite3.Connection, path: Path, *, keep_copy: bool = True) -> li
             db.close()
             raise StoreUnavailable(f"{path}: migration {number} failed: {error}", detail=str(error)) from error
     return [number for number, _ in missing]
+
+
+def _is_older(copy: Path, schema: int) -> bool:
+    """Whether there is a copy that can be read, from before `schema`."""
+    try:
+        with closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return 0 < version(db) < schema
+    except sqlite3.Error:
+        return False
 
 
 def backup(source: sqlite3.Connection, destination: Path) -> None:
