@@ -54,6 +54,13 @@ def test_an_end_that_looks_like_what_came_before_is_seen(spaced: bool) -> None:
     assert stream.error is not None
 
 
+def test_all_events_of_a_packet_count_however_alike_packets_are() -> None:
+    stream, ahead = Stream(MESSAGES), b'event: ping\ndata: {"type":"ping"}\n\n'
+    for text in "abcdef":
+        stream.feed(ahead + delta(MESSAGES, text, spaced=False))
+    assert stream.events == 12
+
+
 def test_most_events_of_a_stream_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     searched = []
     look = type(look_for(CHAT))

@@ -148,6 +148,8 @@ class Stream:
         """Nothing has to be looked for in an event that differs from this one only between these two places."""
         if self._model is not None and not self._old and b'"model"' in block:
             return  # how the name is written may be learned yet
+        if block.count(b"data:") > 1:
+            return  # several events, of which each counts
         before, behind = block[:start], block[end:]
         self._usual = before, behind, start, end - len(block)
         if self._old:
