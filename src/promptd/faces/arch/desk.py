@@ -74,10 +74,11 @@ class Desk(Gateway):
         return (_text(ask, _SESSION) or "")[:_LONGEST] or super().affinity(ask, request)
 
     async def body(self, ask: Ask, *, most_values: int = MOST_VALUES) -> bytes:
-        body, own = bodies.cleaned(await super().body(ask, most_values=most_values))
-        if own is not None:
-            passage_of(ask).preferences = own
-        return body
+        return _cleaned(ask, await super().body(ask, most_values=most_values))
+
+    def at_hand(self, ask: Ask) -> bytes | None:
+        body = super().at_hand(ask)
+        return None if body is None else _cleaned(ask, body)
 
     def idempotent(self, ask: Ask, submission: Submission, body: bytes) -> Submission:
         """A key that is the caller's own can't be stored with a prompt, so that its answer comes at once or never."""
@@ -240,3 +241,11 @@ class Desk(Gateway):
 def _text(ask: Ask, name: bytes) -> str | None:
     given = ask.headers.get(name)
     return given.decode("latin-1").strip() if given is not None else None
+
+
+def _cleaned(ask: Ask, body: bytes) -> bytes:
+    """What a model may see of it; the preferences that it brought are noted."""
+    body, own = bodies.cleaned(body)
+    if own is not None:
+        passage_of(ask).preferences = own
+    return body
