@@ -30,6 +30,7 @@ async def ask(http: Http, name: str | None, **more: Any) -> Any:
     return answer.json["prompt"]
 
 
+@pytest.mark.slow
 async def test_a_model_of_the_catalogue_runs_once_it_is_fetched(tmp_path: Path, far: Origin) -> None:
     async with lab(tmp_path, far, compat={"onebackend": {"llm_host": "gpu.example", "health_port": 8123}}) as server:
         assert not (await status(server.admin, TINY))["assetsReady"]
@@ -98,6 +99,7 @@ async def test_the_image_model_of_the_catalogue_draws(tmp_path: Path, far: Origi
             assert served.headers["content-disposition"].startswith("attachment;")
 
 
+@pytest.mark.slow
 async def test_the_default_model_is_a_choice_that_stays(tmp_path: Path, far: Origin) -> None:
     async with lab(tmp_path, far) as server:
         assert (await ask(server.admin, None))["modelId"] == "demo"
