@@ -17,6 +17,7 @@ import pytest
 from promptd.testing.upstream import Upstream
 from tests.e2e.attached_face import STREAM, WHOLE
 from tests.e2e.harness import Server, running
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -74,14 +75,17 @@ async def call(server: Server, case: Case) -> socket.socket:
     return peer
 
 
+async def have_come(upstream: Upstream, calls: int) -> bool:
+    return len(upstream.calls) >= calls
+
+
 async def leave(upstream: Upstream, server: Server, cases: list[Case], gone: int) -> float:
     """Seconds from the moment at which all callers leave until the upstream saw the last one's end.
 
     `gone` callers have left before.
     """
     peers = await asyncio.gather(*(call(server, case) for case in cases))
-    while len(upstream.calls) < gone + len(cases):
-        await asyncio.sleep(0.001)
+    await eventually(lambda: have_come(upstream, gone + len(cases)))
     left = asyncio.get_running_loop().time()
     for peer in peers:
         peer.close()
@@ -100,18 +104,18 @@ async def test_who_leaves_closes_the_upstream_within_100_ms(tmp_path: Path, call
                 gone += len(cases)
             assert min(took) <= CLOSED_WITHIN, (cases[0], took)
         async with server.client() as client:
-            while (prompts := await canceled(client))["count"] < gone:  # rows follow a little behind
-                await asyncio.sleep(0.01)
+            prompts = await eventually(lambda: canceled(client, gone))  # rows follow a little behind
+            assert prompts is not None
             assert prompts["count"] == gone
             assert prompts["items"][0]["error"]["message"] == "the caller left"
             assert (await client.get("/connections")).json()["items"][0]["busy"] == 0
 
 
-async def canceled(client: httpx.AsyncClient) -> dict[str, Any]:
-    """The last of the canceled prompts, and how many there are."""
+async def canceled(client: httpx.AsyncClient, least: int) -> dict[str, Any] | None:
+    """The last of the canceled prompts, and how many there are; None as long as there are fewer than `least`."""
     answer = await client.get("/prompts", params={"status": "canceled", "count": True, "limit": 1})
     found: dict[str, Any] = answer.json()
-    return found
+    return found if found["count"] >= least else None
 
 
 async def test_who_stays_gets_the_answer(tmp_path: Path) -> None:

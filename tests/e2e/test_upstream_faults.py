@@ -15,6 +15,7 @@ import pytest
 from promptd.testing.upstream import Upstream
 from tests.e2e.harness import Reader, running
 from tests.engines.test_faults import HARMLESS, PROMPT, ROWS, SECRET, Row, free_port
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
@@ -72,6 +73,11 @@ async def test_every_fault_ends_as_the_table_says(tmp_path: Path) -> None:
         assert answer.json()["answer"]["text"] == reader.text == f"{PROMPT} "
 
 
+async def heard(readers: dict[str, Reader]) -> bool:
+    """Whether the slow ones are at the place where their services wait."""
+    return readers["step-by-step"].text == "first " and readers["reset-behind-finish"].text == "fine"
+
+
 async def check(client: httpx.AsyncClient, row: Row) -> None:
     answer, reader = await ask(client, row.fault)
     prompt = answer.json()
@@ -97,8 +103,7 @@ async def test_an_oddity_is_answered_in_one_attempt(tmp_path: Path) -> None:
                 body = {"id": fault, "model": fault, "prompt": PROMPT, "max_attempts": ATTEMPTS}
                 assert (await client.post("/prompts", json=body)).status_code == 202
                 group.create_task(reader.read(client))
-            while readers["step-by-step"].text != "first " or readers["reset-behind-finish"].text != "fine":
-                await asyncio.sleep(0.01)
+            await eventually(lambda: heard(readers))
             upstream.presence.go.set()
         for fault, (_, text) in HARMLESS.items():
             prompt = (await client.get(f"/prompts/{fault}")).json()

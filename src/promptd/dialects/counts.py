@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from promptd.core.claims import ABSURD
 
@@ -17,6 +18,19 @@ T = TypeVar("T")
 _LARGEST: Final = 2**53  # of a float that still tells one whole number from the next
 _DETAILS: Final = "_details"
 _HOLDERS: Final = ("message", "response")  # in which an event's counts may stand
+
+
+class InputDetails(Struct, frozen=True):
+    """Of what was read, as both of OpenAI's APIs write it."""
+
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class OutputDetails(Struct, frozen=True):
+    """… and of what was written."""
+
+    reasoning_tokens: int | None = None
 
 
 def count(told: Any) -> int | None:

@@ -159,7 +159,11 @@ class Gateway:
     # ---------------------------------------------------------------- requests
 
     async def body(self, ask: Ask, *, most_values: int = MOST_VALUES) -> bytes:
-        """JSON, not looked at but for its size. Raises `PayloadTooLarge`, `Disconnected`."""
+        """What is for a model of the body. Raises the same as `received`."""
+        return self.cleaned(ask, await self.received(ask, most_values=most_values))
+
+    async def received(self, ask: Ask, *, most_values: int = MOST_VALUES) -> bytes:
+        """JSON as it came, not looked at but for its size. Raises `PayloadTooLarge`, `Disconnected`."""
         body = await read_body(ask.scope, ask.receive, self._most_bytes)
         if len(body) > NARROW:
             check_width(body, most_values)
@@ -168,8 +172,14 @@ class Gateway:
     def at_hand(self, ask: Ask) -> bytes | None:
         """`body`, where it is there already and not empty; else that is to be asked."""
         body = body_at_hand(ask.scope, self._most_bytes)
-        if body is not None and len(body) > NARROW:
+        if body is None:
+            return None
+        if len(body) > NARROW:
             check_width(body)
+        return self.cleaned(ask, body)
+
+    def cleaned(self, ask: Ask, body: bytes) -> bytes:
+        """The body without what it says to this face alone."""
         return body
 
     def idempotent(self, ask: Ask, submission: Submission, body: bytes) -> Submission:

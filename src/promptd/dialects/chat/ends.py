@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from promptd.core.claims import ABSURD
 from promptd.core.model import Usage
+from promptd.dialects.counts import InputDetails, OutputDetails
 
 _REASONS: Final = {
     "stop": "stop",
@@ -41,15 +42,6 @@ def finish_reason(said: str | None, *, called: bool = False) -> str:
 def wire_reason(reason: str | None) -> str:
     """The chat API's word for ours; it has none for a pause."""
     return _ON_THE_WIRE.get(reason or "stop", "stop")
-
-
-class InputDetails(Struct, frozen=True):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class OutputDetails(Struct, frozen=True):
-    reasoning_tokens: int | None = None
 
 
 class Counts(Struct, frozen=True):

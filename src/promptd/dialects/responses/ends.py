@@ -6,15 +6,7 @@ from msgspec import Struct
 
 from promptd.core.claims import ABSURD
 from promptd.core.model import Usage
-
-
-class InputDetails(Struct, frozen=True):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class OutputDetails(Struct, frozen=True):
-    reasoning_tokens: int | None = None
+from promptd.dialects.counts import InputDetails, OutputDetails
 
 
 class Counts(Struct, frozen=True):

@@ -25,7 +25,7 @@ from promptd.faces.arch.passage import KEY, Passage, passage_of
 from promptd.faces.arch.refusals import Told, told
 from promptd.faces.arch.routing import Asking, Decision, Routing
 from promptd.faces.arch.shared import Handlers, Shared
-from promptd.faces.asgi import MOST_VALUES, send_body
+from promptd.faces.asgi import send_body
 from promptd.faces.gateway import Ask, Gateway, Handler, Shape, Whole, Writer
 from promptd.faces.limit_headers import counted_for, refusal_headers
 from promptd.service.visit import Visit
@@ -73,12 +73,11 @@ class Desk(Gateway):
     def affinity(self, ask: Ask, request: Request) -> str:
         return (_text(ask, _SESSION) or "")[:_LONGEST] or super().affinity(ask, request)
 
-    async def body(self, ask: Ask, *, most_values: int = MOST_VALUES) -> bytes:
-        return _cleaned(ask, await super().body(ask, most_values=most_values))
-
-    def at_hand(self, ask: Ask) -> bytes | None:
-        body = super().at_hand(ask)
-        return None if body is None else _cleaned(ask, body)
+    def cleaned(self, ask: Ask, body: bytes) -> bytes:
+        body, own = bodies.cleaned(body)
+        if own is not None:
+            passage_of(ask).preferences = own
+        return body
 
     def idempotent(self, ask: Ask, submission: Submission, body: bytes) -> Submission:
         """A key that is the caller's own can't be stored with a prompt, so that its answer comes at once or never."""
@@ -241,11 +240,3 @@ class Desk(Gateway):
 def _text(ask: Ask, name: bytes) -> str | None:
     given = ask.headers.get(name)
     return given.decode("latin-1").strip() if given is not None else None
-
-
-def _cleaned(ask: Ask, body: bytes) -> bytes:
-    """What a model may see of it; the preferences that it brought are noted."""
-    body, own = bodies.cleaned(body)
-    if own is not None:
-        passage_of(ask).preferences = own
-    return body

@@ -54,7 +54,7 @@ class Ingress:
         self._onward, self._by_status = onward, refuse_by_status
 
     async def chat(self, desk: Gateway, ask: Ask) -> None:
-        data = await Gateway.body(desk, ask)  # as it came: marks on messages and all
+        data = await desk.received(ask)  # marks on messages and all
         identifier = self._walk.ids.make("chatcmpl")
         if not ask.request_id:
             ask.request_id = identifier.encode()
